@@ -1,0 +1,214 @@
+/** What every refusal of Jotty is: an Error with a stable `code` for programs and a message for people. */
+export class JottyError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The submission is malformed. `path` names the place, e.g. `tasks[3].payload.items[0]`. */
+export class InvalidTaskError extends JottyError {
+  readonly path: string;
+
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super('INVALID_TASK', `${path}: ${problem}`, options);
+    this.path = path;
+  }
+}
+
+/** A named bound was exceeded. `path` names the place, `bound` the constant, `limit` its value. */
+export class TooLargeError extends JottyError {
+  readonly path: string;
+  readonly bound: string;
+  readonly limit: number;
+
+  constructor(path: string, bound: string, limit: number, got: number, unit: string) {
+    super('TOO_LARGE', `${path}: expected at most ${limit} ${unit} (${bound}), got ${got}`);
+    this.path = path;
+    this.bound = bound;
+    this.limit = limit;
+  }
+}
+
+/** A task with this id exists and was submitted with other content. Nothing was stored. */
+export class DuplicateTaskError extends JottyError {
+  readonly taskId: string;
+
+  constructor(taskId: string) {
+    super(
+      'DUPLICATE_TASK',
+      `task ${taskId} exists with other content; use another id, or submit the same content`,
+    );
+    this.taskId = taskId;
+  }
+}
+
+export class TaskNotFoundError extends JottyError {
+  readonly taskId: string;
+
+  constructor(taskId: string) {
+    super('TASK_NOT_FOUND', `there is no task ${taskId}; it was never enqueued here, or it was purged`);
+    this.taskId = taskId;
+  }
+}
+
+/** The transition table has no such move from the status the task is in. */
+export class InvalidTransitionError extends JottyError {
+  readonly taskId: string;
+  readonly from: string;
+
+  constructor(taskId: string, from: string, attempted: string) {
+    super('INVALID_TRANSITION', `task ${taskId} is ${from}; it cannot be ${attempted}`);
+    this.taskId = taskId;
+    this.from = from;
+  }
+}
+
+/**
+ * The worker no longer holds the task: its lease ran out and somebody else took
+ * over, or the task was cancelled under it. The work may have been done twice;
+ * its result must be discarded.
+ */
+export class LeaseLostError extends JottyError {
+  readonly taskId: string;
+  readonly fence: number;
+
+  constructor(taskId: string, fence: number, reason: string) {
+    super('LEASE_LOST', `the lease on ${taskId} with fence ${fence} is no longer valid: ${reason}`);
+    this.taskId = taskId;
+    this.fence = fence;
+  }
+}
+
+/** A dependency names a task that is neither in the store nor in the same batch. Nothing was stored. */
+export class UnknownDependencyError extends JottyError {
+  readonly path: string;
+  readonly dependencyId: string;
+
+  constructor(path: string, dependencyId: string) {
+    super(
+      'UNKNOWN_DEPENDENCY',
+      `${path}: there is no task ${dependencyId}; enqueue it first, or in the same batch`,
+    );
+    this.path = path;
+    this.dependencyId = dependencyId;
+  }
+}
+
+/** Tasks of one batch wait for each other. `cycle` lists the ids on the way round. Nothing was stored. */
+export class DependencyCycleError extends JottyError {
+  readonly cycle: readonly string[];
+
+  constructor(path: string, cycle: readonly string[]) {
+    super('DEPENDENCY_CYCLE', `${path}: these tasks would wait for each other: ${cycle.join(' → ')}`);
+    this.cycle = cycle;
+  }
+}
+
+/** The store did not answer in time. Nothing is known to be lost; the call may be made again. */
+export class StoreUnavailableError extends JottyError {
+  readonly retryable = true;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super('STORE_UNAVAILABLE', message, options);
+  }
+}
+
+/** The stored bytes are not what was written: a damaged file, or a damaged task. */
+export class StoreCorruptError extends JottyError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('STORE_CORRUPT', message, options);
+  }
+}
+
+/** The store was written by a newer version of Jotty. Nothing was changed. */
+export class SchemaTooNewError extends JottyError {
+  constructor(message: string) {
+    super('SCHEMA_TOO_NEW', message);
+  }
+}
+
+/** An optional package is not installed. The message holds the command that installs it. */
+export class MissingPackageError extends JottyError {
+  constructor(packageName: string, neededFor: string, options?: ErrorOptions) {
+    super(
+      'MISSING_PACKAGE',
+      `${neededFor} needs the package ${packageName}: npm install ${packageName}`,
+      options,
+    );
+  }
+}
+
+/** The question was answered before, with another answer; the first one stands. */
+export class AlreadyAnsweredError extends JottyError {
+  constructor(taskId: string, interruptId: string) {
+    super(
+      'ALREADY_ANSWERED',
+      `question ${interruptId} of task ${taskId} has another answer already; the first one stands`,
+    );
+  }
+}
+
+/** The task has not asked this question. */
+export class UnknownInterruptError extends JottyError {
+  constructor(taskId: string, interruptId: string) {
+    super(
+      'UNKNOWN_INTERRUPT',
+      `task ${taskId} has no question ${interruptId}; read task.interrupts for the open ones`,
+    );
+  }
+}
+
+/** A dependency names a condition that is not registered in this queue. Nothing was stored. */
+export class UnknownConditionError extends JottyError {
+  constructor(path: string, condition: string) {
+    super(
+      'UNKNOWN_CONDITION',
+      `${path}: no condition ${condition} is registered; call registerCondition() first`,
+    );
+  }
+}
+
+/** A bounded wait ran out. */
+export class TimeoutError extends JottyError {
+  constructor(message: string) {
+    super('TIMEOUT', message);
+  }
+}
+
+/** The queue is paused: nothing is started until `resume()`. */
+export class QueuePausedError extends JottyError {
+  constructor(taskId: string) {
+    super(
+      'QUEUE_PAUSED',
+      `task ${taskId} cannot start: the queue is paused; call resume(), or release the task`,
+    );
+  }
+}
+
+/** The queue, saver or conductor was closed before this call. */
+export class ClosedError extends JottyError {
+  constructor(what: string) {
+    super('CLOSED', `${what} is closed; create a new one`);
+  }
+}
+
+/** An option has a value that cannot work. */
+export class InvalidOptionError extends JottyError {
+  constructor(option: string, expected: string, got: unknown) {
+    super('INVALID_OPTION', `${option}: expected ${expected}, got ${String(got)}`);
+  }
+}
+
+/** A graph's state holds something that cannot be stored, e.g. a BigInt. `path` names the place. Nothing was written. */
+export class StateNotSerializableError extends JottyError {
+  readonly path: string;
+
+  constructor(path: string, problem: string, options?: ErrorOptions) {
+    super('STATE_NOT_SERIALIZABLE', `${path}: ${problem}`, options);
+    this.path = path;
+  }
+}

@@ -1,0 +1,91 @@
+/** What JSON can say. User JSON is data: it comes back as it went in, whatever its keys are called. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: JsonValue | undefined;
+}
+
+/** Deeper values are refused: recursion over them is bounded, here and in every reader. */
+export const JSON_DEPTH_MAX = 200;
+
+export interface JsonProblem {
+  /** The place below the value that was checked, e.g. `.items[0]`; empty for the value itself. */
+  readonly path: string;
+  readonly problem: string;
+}
+
+/**
+ * Finds the first thing in `value` that JSON would lose or change: NaN, BigInt, functions, cycles, class
+ * instances, `undefined` in arrays. An object's `undefined` properties are absent, as in JSON itself.
+ * Returns null when there is none.
+ */
+export function findJsonProblem(value: unknown): JsonProblem | null {
+  return problemIn(value, []);
+}
+
+function problemIn(value: unknown, ancestors: object[]): JsonProblem | null {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return null;
+    case 'number':
+      return Number.isFinite(value) ? null : at(`expected a finite number, got ${value}`);
+    case 'object':
+      return value === null ? null : problemInObject(value, ancestors);
+    case 'bigint':
+      return at('expected JSON, got a BigInt; pass it as a string');
+    default:
+      return at(`expected JSON, got ${typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`}`);
+  }
+}
+
+function problemInObject(value: object, ancestors: object[]): JsonProblem | null {
+  if (ancestors.includes(value)) return at('expected JSON, got a cycle');
+  if (ancestors.length >= JSON_DEPTH_MAX)
+    return at(`expected at most ${JSON_DEPTH_MAX} levels (JSON_DEPTH_MAX)`);
+  ancestors.push(value);
+  const problem = Array.isArray(value) ? problemInArray(value, ancestors) : problemInRecord(value, ancestors);
+  ancestors.pop();
+  return problem;
+}
+
+function problemInArray(values: readonly unknown[], ancestors: object[]): JsonProblem | null {
+  for (let i = 0; i < values.length; i++) {
+    const problem = problemIn(values[i], ancestors);
+    if (problem) return { path: `[${i}]${problem.path}`, problem: problem.problem };
+  }
+  return null;
+}
+
+function problemInRecord(value: object, ancestors: object[]): JsonProblem | null {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null && !isForeignPlain(prototype)) {
+    return at(`expected plain JSON, got an instance of ${value.constructor?.name ?? 'a class'}`);
+  }
+  if (typeof (value as { toJSON?: unknown }).toJSON === 'function')
+    return at('expected plain JSON, got toJSON()');
+  for (const key of Object.keys(value)) {
+    const item = (value as Record<string, unknown>)[key];
+    if (item === undefined) continue;
+    const problem = problemIn(item, ancestors);
+    if (problem) return { path: `${keyPath(key)}${problem.path}`, problem: problem.problem };
+  }
+  return null;
+}
+
+/** Plain objects of another realm (a vm context, a test runner) have their own Object.prototype. */
+function isForeignPlain(prototype: unknown): boolean {
+  return (
+    typeof prototype === 'object' &&
+    prototype !== null &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, 'hasOwnProperty')
+  );
+}
+
+function keyPath(key: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key.slice(0, 64))}]`;
+}
+
+function at(problem: string): JsonProblem {
+  return { path: '', problem };
+}
