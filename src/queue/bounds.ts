@@ -1,0 +1,25 @@
+/** Every bound of a task, by name. Bytes are those of the JSON text in UTF-8. */
+export const PAYLOAD_BYTES_MAX = 1024 * 1024;
+export const METADATA_BYTES_MAX = 64 * 1024;
+export const RESULT_BYTES_MAX = 1024 * 1024;
+/** Longer error texts are cut, not refused: a failure must always be recordable. */
+export const ERROR_TEXT_BYTES_MAX = 8 * 1024;
+export const PROGRESS_BYTES_MAX = 64 * 1024;
+export const REASON_BYTES_MAX = 1024;
+/** All open questions of a task, and all its answers. */
+export const QUESTIONS_BYTES_MAX = 1024 * 1024;
+export const QUESTIONS_MAX = 1_000;
+export const DEPENDENCIES_MAX = 1_000;
+export const BATCH_TASKS_MAX = 10_000;
+/** Bounds what one transaction has to write. */
+export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
+export const CLAIM_TASKS_MAX = 1_000;
+export const LIST_TASKS_MAX = 1_000;
+export const RETRIES_MAX = 1_000;
+export const CRASHES_MAX = 1_000;
+/** Ten years: times and intervals beyond are mistakes of unit. */
+export const INTERVAL_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
+/** The year 2243, ms since the epoch: later times are mistakes of unit, and ranks stay safe integers. */
+export const TIME_MS_MAX = 8_640_000_000_000;
+export const WAITERS_MAX = 100_000;
+export const ID_PATTERN = /^[A-Za-z0-9_.:-]{1,128}$/;

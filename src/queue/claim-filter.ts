@@ -1,0 +1,49 @@
+/** Which tasks a claim may take. All given parts must hold. */
+export interface ClaimFilter {
+  readonly agentTypes: readonly string[] | null;
+  readonly priorityMin: number | null;
+  readonly ids: readonly string[] | null;
+  /** What a worker with free agents may run: tasks pinned to one of them, and unpinned tasks of their types. */
+  readonly runnableBy: RunnableBy | null;
+}
+
+export interface RunnableBy {
+  readonly agents: readonly string[];
+  /** `'all'` where an agent takes every type. Unpinned tasks without a type match any free agent. */
+  readonly agentTypes: readonly string[] | 'all';
+}
+
+/** The waiting tasks that share everything a filter looks at, ids aside. */
+export interface Lane {
+  readonly agentType: string | null;
+  readonly agent: string | null;
+  readonly priority: number;
+}
+
+/** Whether every task of the lane passes the filter (ids are not looked at). */
+export function laneMatches(lane: Lane, filter: ClaimFilter): boolean {
+  if (filter.priorityMin !== null && lane.priority < filter.priorityMin) return false;
+  if (
+    filter.agentTypes !== null &&
+    (lane.agentType === null || !filter.agentTypes.includes(lane.agentType))
+  ) {
+    return false;
+  }
+  return filter.runnableBy === null || isRunnable(lane, filter.runnableBy);
+}
+
+function isRunnable(lane: Lane, by: RunnableBy): boolean {
+  if (lane.agent !== null) return by.agents.includes(lane.agent);
+  if (by.agents.length === 0) return false;
+  return lane.agentType === null || by.agentTypes === 'all' || by.agentTypes.includes(lane.agentType);
+}
+
+/** A lane as one string. The separator cannot occur in an agent or agent type. */
+export function laneKey(lane: Lane): string {
+  return `${lane.priority}|${lane.agentType ?? ''}|${lane.agent ?? ''}`;
+}
+
+export function laneFromKey(key: string): Lane {
+  const [priority = '', agentType = '', agent = ''] = key.split('|');
+  return { priority: Number(priority), agentType: agentType || null, agent: agent || null };
+}

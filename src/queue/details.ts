@@ -1,0 +1,27 @@
+import type { JsonObject, JsonValue } from '../json.ts';
+import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
+
+/** What only some tasks have; stored as one opaque JSON text, absent while empty. */
+export interface Details {
+  readonly error?: TaskError;
+  readonly progress?: JsonValue;
+  readonly interrupts?: readonly TaskInterrupt[];
+  readonly answers?: readonly TaskAnswer[];
+  /** Replaces the submission's metadata once it was changed. */
+  readonly metadata?: JsonObject;
+  readonly assignedAgent?: string;
+  readonly scores?: readonly AgentScore[];
+}
+
+export function readDetails(text: string | null): Details {
+  return text === null ? {} : (JSON.parse(text) as Details);
+}
+
+/** The text with `changes` merged in; a key given as undefined is removed. */
+export function withDetails(
+  text: string | null,
+  changes: { [K in keyof Details]?: Details[K] | undefined },
+): string | null {
+  const merged = JSON.stringify({ ...readDetails(text), ...changes });
+  return merged === '{}' ? null : merged;
+}

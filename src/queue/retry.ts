@@ -1,0 +1,19 @@
+import type { RetryPolicy } from './task.ts';
+
+export const DEFAULT_RETRY: RetryPolicy = {
+  initialInterval: 500,
+  backoffFactor: 2,
+  maxInterval: 30_000,
+  jitter: true,
+};
+
+/**
+ * How long to wait before run `n + 1` after `n` failures (or crashes), ms: exponential, at most
+ * `maxInterval`. Jitter takes a random point of the upper half, so that tasks that failed together
+ * ("equal jitter", Brooker 2015) do not come back together, and still wait at least half.
+ */
+export function backoffMs(n: number, policy: RetryPolicy, random: () => number): number {
+  const exponential = policy.initialInterval * policy.backoffFactor ** Math.max(0, n - 1);
+  const full = Math.min(policy.maxInterval, exponential);
+  return Math.round(policy.jitter ? full / 2 + random() * (full / 2) : full);
+}

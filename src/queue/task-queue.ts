@@ -1,0 +1,196 @@
+import type { Clock } from '../clock.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import type { RunnableBy } from './claim-filter.ts';
+import type {
+  AgentScore,
+  NewTask,
+  Outcome,
+  RetryPolicy,
+  Task,
+  TaskError,
+  TaskEvent,
+  TaskInterrupt,
+  TaskStatus,
+} from './task.ts';
+
+/** Which claimable tasks to take; all given parts must hold. */
+export interface TaskFilter {
+  readonly agentType?: string | readonly string[];
+  readonly priorityMin?: number;
+  readonly ids?: readonly string[];
+  /** What a worker with these agents free may run, pinned tasks included. */
+  readonly runnableBy?: RunnableBy;
+}
+
+export interface DequeueOptions {
+  /** Claims straight into `in_progress`, so that the start is stored before the agent runs. @default false */
+  readonly start?: boolean;
+}
+
+export interface ListTasksQuery {
+  readonly status?: TaskStatus | readonly TaskStatus[];
+  readonly agentType?: string | readonly string[];
+  /** Top-level keys that must be equal. */
+  readonly metadata?: JsonObject;
+  /** Created at or after; ms since the epoch. */
+  readonly createdAfter?: number;
+  readonly cursor?: string;
+  /** 1–1,000. @default 100 */
+  readonly limit?: number;
+}
+
+export interface TaskPage {
+  readonly tasks: Task[];
+  /** Where to go on; absent at the end. */
+  readonly cursor?: string;
+}
+
+export interface StatusChange {
+  readonly result?: unknown;
+  readonly error?: unknown;
+  /** Merged into the task's metadata, one level deep. */
+  readonly metadata?: JsonObject;
+  readonly progress?: JsonValue;
+  readonly reason?: string;
+  /** With `retrying` and `pending`: not before this time. */
+  readonly runAt?: number;
+  /** With `waiting`. */
+  readonly interrupts?: readonly TaskInterrupt[];
+}
+
+export interface QueueStats {
+  readonly counts: Readonly<Record<TaskStatus, number>>;
+  /** Claimable now. */
+  readonly ready: number;
+  readonly delayed: number;
+  readonly blocked: number;
+  /** Age of the oldest claimable task, ms; 0 without one. */
+  readonly oldestWaitingMs: number;
+  readonly throughput: {
+    /** Endings in the last full minute, and in the last hour. */
+    readonly lastMinute: number;
+    readonly lastHour: number;
+  };
+  readonly paused: boolean;
+}
+
+export interface QueueEvents {
+  /** A transition made through this queue object. */
+  transition: TaskEvent;
+  completed: Task;
+  failed: Task;
+  /** There may be something to claim: a task came, was released, fell due, or another process wrote. */
+  available: undefined;
+  /** A task claimed through this queue object is no longer its: cancelled, or taken over. */
+  leaseLost: { readonly taskId: string; readonly fence: number; readonly reason: 'cancelled' | 'taken over' };
+  purged: readonly string[];
+  paused: undefined;
+  resumed: undefined;
+  /** Something went wrong in the background. Without a listener it is kept quiet; it never ends the process. */
+  error: Error;
+}
+
+export type ConditionFunction = (result: JsonValue | undefined, task: Task) => boolean;
+
+/** The choice of an agent, recorded with the task. */
+export interface Assignment {
+  readonly agent: string;
+  readonly scores: readonly AgentScore[];
+}
+
+/** Where producers put tasks and workers take them. All promises resolve only when their effect is durable. */
+export interface TaskQueue {
+  /** Identifies this queue object as the owner of its leases. */
+  readonly owner: string;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  /** The queue-wide bound of one attempt, if any. */
+  readonly timeoutMs: number | undefined;
+  readonly clock: Clock;
+
+  /** An id that exists is left as it is (same content), or refused with DuplicateTaskError (other content). */
+  enqueue(task: NewTask): Promise<string>;
+  /** All or none; the tasks may depend on one another. */
+  enqueueMany(tasks: readonly NewTask[]): Promise<string[]>;
+  /** Claims and leases the first claimable task, null without one. */
+  dequeue(filter?: TaskFilter, options?: DequeueOptions): Promise<Task | null>;
+  dequeueMany(limit: number, filter?: TaskFilter, options?: DequeueOptions): Promise<Task[]>;
+  /** assigned → in_progress. Throws QueuePausedError while paused, LeaseLostError when the lease is gone. */
+  start(task: Task): Promise<Task>;
+  /** Extends the lease. Throws LeaseLostError; also when the attempt's timeoutMs has run out. */
+  heartbeat(task: Task): Promise<Task>;
+  /** Extends many leases in one step; null stands for a lost lease. */
+  heartbeatMany(tasks: readonly Task[]): Promise<(Task | null)[]>;
+  /** The worker's verb: ends the attempt. The same outcome again returns the recorded task, another throws LeaseLostError. */
+  settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task>;
+  /** Records which agent runs a leased task, and why. */
+  assign(task: Task, assignment: Assignment): Promise<Task>;
+  /** The operator's verb, checked against the transition table; works on leased tasks too. */
+  updateStatus(id: string, status: TaskStatus, change?: StatusChange): Promise<Task>;
+  /** `cancelled` at once; an ended task is returned unchanged. */
+  cancel(id: string, reason?: string): Promise<Task>;
+  /** Redrives a failed task from its last checkpoint: a new life with fresh budgets. */
+  retry(id: string): Promise<Task>;
+  /**
+   * Answers one open question of a task (`interruptId` is the id of an entry of `task.interrupts`) and lets it
+   * go on; other questions stay open. The same answer again changes nothing; a different one to a question
+   * already answered throws AlreadyAnsweredError, an id never asked UnknownInterruptError.
+   */
+  answer(id: string, interruptId: string, value: JsonValue): Promise<Task>;
+  getTask(id: string): Promise<Task | null>;
+  listTasks(query?: ListTasksQuery): Promise<TaskPage>;
+  history(id: string): Promise<TaskEvent[]>;
+  stats(): Promise<QueueStats>;
+  /** No claim or start in any process later than 250 ms after this has resolved. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** Resolves when the task has ended. Throws TaskNotFoundError, TimeoutError, or the signal's reason. */
+  waitFor(
+    id: string,
+    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+  ): Promise<Task>;
+  on<E extends keyof QueueEvents>(event: E, listener: (value: QueueEvents[E]) => void): () => void;
+  registerCondition(name: string, condition: ConditionFunction): void;
+  /**
+   * The LangGraph saver that belongs to this backend, made when first asked for. It shares the queue's
+   * storage and is closed with it. The queue itself never needs LangGraph.
+   */
+  checkpointer(): Promise<unknown>;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface TaskQueueOptions {
+  /** How long a claim holds without a heartbeat. @default 30_000 */
+  readonly leaseMs?: number;
+  /** At most leaseMs / 2. @default leaseMs / 3 */
+  readonly heartbeatMs?: number;
+  /** How often overdue leases are looked for. @default 5_000 */
+  readonly sweepMs?: number;
+  /** One level of priority is worth this much waiting; Infinity is strict priority. @default 60_000 */
+  readonly agingMs?: number;
+  /** @default { initialInterval: 500, backoffFactor: 2, maxInterval: 30_000, jitter: true } */
+  readonly retry?: Partial<RetryPolicy>;
+  /** @default 3 */
+  readonly maxRetries?: number;
+  /** @default 5 */
+  readonly maxCrashes?: number;
+  /** Bounds one attempt of any task. @default none */
+  readonly timeoutMs?: number;
+  /** Settings by agent type; nearer than the agent's and the queue's, farther than the task's own. */
+  readonly agentTypes?: Readonly<Record<string, { readonly timeoutMs?: number }>>;
+  /** Ended tasks are purged after this long, with history and checkpoints; a purged id is new again. @default Infinity */
+  readonly retentionMs?: number;
+  /** @default 1 MiB */
+  readonly payloadBytesMax?: number;
+  readonly conditions?: Readonly<Record<string, ConditionFunction>>;
+  readonly clock?: Clock;
+  /** In [0, 1). @default Math.random */
+  readonly random?: () => number;
+  /** Makes ids of tasks that come without one. @default UUID v7 */
+  readonly newId?: () => string;
+  /** Names this queue object in leases. @default host:pid:random */
+  readonly owner?: string;
+}
+
+export type { TaskError };

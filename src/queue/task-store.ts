@@ -1,0 +1,205 @@
+import type { ClaimFilter } from './claim-filter.ts';
+import type { EndStatus, TaskEvent, TaskStatus } from './task.ts';
+
+/** The part of a task that changes. Stores write it as a whole and never look into `result` and `details`. */
+export interface TaskState {
+  readonly status: TaskStatus;
+  /** Not claimable before; ms since the epoch. */
+  readonly runAt: number;
+  readonly retryCount: number;
+  readonly crashes: number;
+  /** Rises by one with each claim and never falls. */
+  readonly fence: number;
+  readonly owner: string | null;
+  readonly leaseExpiresAt: number | null;
+  readonly startedAt: number | null;
+  readonly completedAt: number | null;
+  /** JSON text. */
+  readonly result: string | null;
+  /** JSON text of what only some tasks have: error, interrupts, answers, metadata changes, assignment. */
+  readonly details: string | null;
+}
+
+/** The part of a task that never changes after insert. */
+export interface TaskIdentity {
+  readonly id: string;
+  /** JSON text of the submission, opaque to the store. */
+  readonly submission: string;
+  /** SHA-256 of id and `submission`, base64; opaque to the store. */
+  readonly hash: string;
+  readonly priority: number;
+  readonly agentType: string | null;
+  readonly agent: string | null;
+  /** Smaller goes first; a safe integer. Ties go by the sequence of insert. */
+  readonly rank: number;
+  readonly createdAt: number;
+}
+
+export interface TaskRecord extends TaskIdentity, TaskState {
+  /** Queue-wide sequence given at insert; never given twice. */
+  readonly seq: number;
+  /** Raised by one with every write to the record. */
+  readonly version: number;
+  /** The seq of its latest event, which is also how many events it has had. */
+  readonly events: number;
+  /** Ids of dependencies whose edge is undecided, in the order submitted. */
+  readonly blockedBy: readonly string[];
+}
+
+/** An edge as stored: `condition` is the name of a custom condition when `on` is 'custom', else null. */
+export interface Edge {
+  readonly dependencyId: string;
+  readonly on: 'success' | 'failure' | 'completion' | 'custom';
+  readonly condition: string | null;
+}
+
+/** A pending task to insert: runAt tells when it may be claimed, `dependsOn` what it waits for. */
+export interface NewRecord extends TaskIdentity {
+  readonly runAt: number;
+  readonly dependsOn: readonly Edge[];
+}
+
+/** Either everything was inserted, or `conflicts` or `unknown` says why nothing was. */
+export interface InsertOutcome {
+  /** Tasks that exist already under an id of this batch. */
+  readonly conflicts: readonly TaskRecord[];
+  /** Dependencies that are neither stored nor in the batch, by index of the record in the batch. */
+  readonly unknown: readonly { readonly index: number; readonly dependencyId: string }[];
+  readonly effects: Effects;
+}
+
+/** What an ending did to other tasks, in the same atomic step. */
+export interface Effects {
+  /** Tasks whose last undecided edge was decided in their favour. */
+  readonly released: readonly string[];
+  /** Tasks that were skipped, since a condition can no longer hold. */
+  readonly skipped: readonly string[];
+  /** Some edge with a custom condition now waits for `judge`. */
+  readonly unjudged: boolean;
+}
+
+export const NO_EFFECTS: Effects = { released: [], skipped: [], unjudged: false };
+
+export interface Claim {
+  readonly limit: number;
+  readonly owner: string;
+  readonly leaseExpiresAt: number;
+  readonly filter: ClaimFilter | null;
+  /** `in_progress` stores the start in the same step. */
+  readonly to: 'assigned' | 'in_progress';
+  readonly now: number;
+}
+
+/** A compare-and-set: written only while the record's version is `version`. */
+export interface Change {
+  readonly id: string;
+  readonly version: number;
+  readonly next: TaskState;
+  /** The transition for the history; absent where the status stays. */
+  readonly event?: Omit<TaskEvent, 'taskId' | 'seq'>;
+}
+
+/** The record as it stands after a change, and what its ending did. */
+export interface Applied {
+  readonly record: TaskRecord;
+  readonly effects: Effects;
+}
+
+/** A custom condition on a completed dependency that nobody has evaluated yet. */
+export interface UnjudgedEdge {
+  readonly taskId: string;
+  readonly dependencyId: string;
+  readonly condition: string;
+}
+
+export interface Verdict extends UnjudgedEdge {
+  readonly holds: boolean;
+  readonly reason: string;
+}
+
+export interface ListQuery {
+  readonly statuses: readonly TaskStatus[] | null;
+  readonly agentTypes: readonly string[] | null;
+  /** Only tasks created at or after this time. */
+  readonly createdAfter: number | null;
+  /** Only tasks with a sequence above this one. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+/** A page in order of sequence. `next` is where to go on, null at the end; a page may be short of its limit. */
+export interface ListPage {
+  readonly records: readonly TaskRecord[];
+  readonly next: number | null;
+}
+
+export interface StoreCounts {
+  readonly byStatus: Readonly<Record<TaskStatus, number>>;
+  /** Waiting for runAt / for dependencies; both are among pending and retrying. */
+  readonly delayed: number;
+  readonly blocked: number;
+  /** When the oldest claimable task was created, null without one. */
+  readonly oldestReadyAt: number | null;
+  /** Endings in the last full minutes, newest last: at most `THROUGHPUT_MINUTES_MAX` entries. */
+  readonly endedPerMinute: readonly {
+    readonly minute: number;
+    readonly status: EndStatus;
+    readonly count: number;
+  }[];
+  readonly paused: boolean;
+}
+
+/** How many minutes of throughput a store keeps. */
+export const THROUGHPUT_MINUTES_MAX = 60;
+
+/** A history keeps its newest events; older ones are dropped in the atomic step that would exceed this. */
+export const HISTORY_EVENTS_MAX = 500;
+
+/**
+ * What a backend must do, and all it must do.
+ *
+ * A store remembers tasks and keeps five promises; it makes no decisions. Retry policy, state machine,
+ * priorities and clocks live above it, so that they are the same for every backend.
+ *
+ * 1. Every method is atomic, also between processes that share the store, and resolves only when what it
+ *    wrote is as durable as the backend can make it.
+ * 2. Every write to a record raises its `version` by one; `apply` refuses a stale version.
+ * 3. A task is claimable when its status is pending or retrying, no edge is undecided, `runAt <= now`, and
+ *    the queue is not paused. Claims go by ascending `rank`, then sequence; no task is claimed twice, and
+ *    each claim raises the fence.
+ * 4. When a task ends, its dependents are released or skipped in the same step, and so on downwards.
+ * 5. Each transition is appended to the history in the same step: the insert, claims, changes, skips.
+ *
+ * Time is always an argument: a store never looks at a clock.
+ */
+export interface TaskStore {
+  /**
+   * Stores all records, or none: when an id exists (`conflicts`) or a dependency does not (`unknown`).
+   * Edges to tasks that have ended are decided at once; such a record may start its life as `skipped`.
+   */
+  insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome>;
+  /** Takes up to `limit` claimable tasks in order: status `to`, fence + 1, lease, and startedAt where started. */
+  claim(claim: Claim): Promise<TaskRecord[]>;
+  /** Each change for itself: null where the version was stale or the task is gone. */
+  apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]>;
+  get(ids: readonly string[]): Promise<(TaskRecord | null)[]>;
+  list(query: ListQuery): Promise<ListPage>;
+  /** The events kept, oldest first; empty for an unknown task. */
+  history(id: string): Promise<TaskEvent[]>;
+  /** Leased tasks whose lease ended at or before `now`, oldest lease first. */
+  expired(now: number, limit: number): Promise<TaskRecord[]>;
+  /** The earliest runAt of a delayed task after `now`, null without one. */
+  nextDueAt(now: number): Promise<number | null>;
+  unjudged(limit: number): Promise<UnjudgedEdge[]>;
+  /** Decides edges that are still unjudged; others are left as they are. */
+  judge(verdicts: readonly Verdict[], now: number): Promise<Effects>;
+  counts(now: number): Promise<StoreCounts>;
+  /** Once this has resolved no claim succeeds in any process until it is set back. */
+  setPaused(paused: boolean): Promise<void>;
+  isPaused(): Promise<boolean>;
+  /** Removes tasks that ended before `endedBefore`, their history, edges and checkpoints kept beside them. Returns their ids. */
+  purge(endedBefore: number, limit: number): Promise<string[]>;
+  /** Calls back, soon and without details, when another user of the same store may have written. */
+  watch(listener: () => void): () => void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,79 @@
+import { toDependency, toEdge } from './dependencies.ts';
+import { DEFAULT_RETRY } from './retry.ts';
+import type { NewTask, RetryPolicy, Task } from './task.ts';
+import type { TaskRecord } from './task-store.ts';
+
+/** What holds for tasks that do not say otherwise. */
+export interface TaskDefaults {
+  readonly maxRetries: number;
+  readonly maxCrashes: number;
+  readonly retry: Partial<RetryPolicy>;
+  readonly agentTypes: Readonly<Record<string, { readonly timeoutMs?: number }>>;
+}
+
+/** The stored submission; an empty one where damage made it unreadable, so that lists and stats still answer. */
+export function readSubmission(record: TaskRecord): NewTask {
+  try {
+    return JSON.parse(record.submission) as NewTask;
+  } catch {
+    return { payload: {} };
+  }
+}
+
+export function retryPolicyOf(submission: NewTask, defaults: TaskDefaults): RetryPolicy {
+  return { ...DEFAULT_RETRY, ...defaults.retry, ...submission.retry };
+}
+
+/** The time-out of one attempt that task or agent type set; the agent's and the queue's come after them. */
+export function timeoutOf(submission: NewTask, defaults: TaskDefaults): number | undefined {
+  const { agentType } = submission;
+  const ofType = agentType !== undefined && Object.hasOwn(defaults.agentTypes, agentType);
+  return submission.timeoutMs ?? (ofType ? defaults.agentTypes[agentType]?.timeoutMs : undefined);
+}
+
+/** The task as its users see it. */
+export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDefaults): Task {
+  const task: Task = {
+    id: record.id,
+    payload: submission.payload,
+    priority: record.priority,
+    status: record.status,
+    attempt: record.retryCount + record.crashes + 1,
+    retryCount: record.retryCount,
+    maxRetries: submission.maxRetries ?? defaults.maxRetries,
+    crashes: record.crashes,
+    maxCrashes: submission.maxCrashes ?? defaults.maxCrashes,
+    runAt: record.runAt,
+    createdAt: record.createdAt,
+    dependsOn: submission.dependsOn ? submission.dependsOn.map((d) => toDependency(toEdge(d))) : [],
+    blockedBy: record.blockedBy,
+    metadata: submission.metadata ?? {},
+    version: record.version,
+  };
+  addOptional(task as Writable<Task>, record, timeoutOf(submission, defaults));
+  return task;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Absent rather than undefined, field by field: this is on the path of every claim and settlement. */
+function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number | undefined): void {
+  if (record.agentType !== null) task.agentType = record.agentType;
+  if (record.agent !== null) task.agent = record.agent;
+  if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
+  if (record.startedAt !== null) task.startedAt = record.startedAt;
+  if (record.completedAt !== null) task.completedAt = record.completedAt;
+  if (record.result !== null) task.result = parseOr(record.result, null);
+  if (record.owner !== null) {
+    task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
+  }
+  if (record.details !== null) Object.assign(task, parseOr(record.details, {}));
+}
+
+function parseOr<T>(text: string, fallback: T): T {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return fallback;
+  }
+}

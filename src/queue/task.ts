@@ -1,0 +1,179 @@
+/**
+ * The words of the queue.
+ *
+ * A *task* is a unit of work; plain data. A *claim* takes a task and gives a *lease*: the right to work on it
+ * until `expiresAt`, proved by a *fence*, a number that rises with each claim. A *heartbeat* extends the
+ * lease; *settling* ends the attempt with an *outcome*. A *failed* task is out of retries: the dead letter.
+ */
+import type { JsonObject, JsonValue } from '../json.ts';
+
+/**
+ * `pending` also covers delayed and blocked tasks: those are facets, shown as `runAt` and `blockedBy`.
+ * `assigned` is leased but not started. `waiting` waits for a person and holds neither lease nor slot.
+ */
+export const TASK_STATUSES = [
+  'pending',
+  'assigned',
+  'in_progress',
+  'waiting',
+  'retrying',
+  'completed',
+  'failed',
+  'cancelled',
+  'skipped',
+] as const;
+export type TaskStatus = (typeof TASK_STATUSES)[number];
+
+export type EndStatus = 'completed' | 'failed' | 'cancelled' | 'skipped';
+
+export function isEnded(status: TaskStatus): status is EndStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled' || status === 'skipped';
+}
+
+export function isLeased(status: TaskStatus): status is 'assigned' | 'in_progress' {
+  return status === 'assigned' || status === 'in_progress';
+}
+
+/** 1–10, 10 goes first; names map to critical 10, high 8, medium 5, low 2. */
+export type Priority = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 'critical' | 'high' | 'medium' | 'low';
+
+/** LangGraph's words for back-off; intervals in ms. Used after failures and after crashes. */
+export interface RetryPolicy {
+  readonly initialInterval: number;
+  readonly backoffFactor: number;
+  readonly maxInterval: number;
+  readonly jitter: boolean;
+}
+
+/**
+ * `success`: completed · `failure`: failed (dead letter) · `completion`: ended in any way, also cancelled or
+ * skipped · `custom`: completed, and the condition registered under that name holds for its result.
+ */
+export type DependencyCondition = 'success' | 'failure' | 'completion' | { readonly custom: string };
+
+export interface Dependency {
+  readonly id: string;
+  /** @default 'success' */
+  readonly on?: DependencyCondition;
+}
+
+/** What a submitter may say of a task; everything else is the engine's. */
+export interface NewTask {
+  readonly payload: JsonObject;
+  /** Makes the submission idempotent. `[A-Za-z0-9_.:-]`, 1–128 characters. @default a UUID v7 */
+  readonly id?: string | undefined;
+  /** @default 5 */
+  readonly priority?: Priority | number | undefined;
+  /** Matched with the agents' capabilities. Without it every agent may take the task. */
+  readonly agentType?: string | undefined;
+  /** Pins the task to the agent of this name. */
+  readonly agent?: string | undefined;
+  readonly dependsOn?: readonly (string | Dependency)[] | undefined;
+  /** Not before this time, ms since the epoch. */
+  readonly runAt?: number | undefined;
+  /** Not before this many ms from now. */
+  readonly delayMs?: number | undefined;
+  /** Bounds one attempt. Nearest wins: task, agentType, agent, queue. */
+  readonly timeoutMs?: number | undefined;
+  /** At most 1 + maxRetries runs that fail. @default 3 */
+  readonly maxRetries?: number | undefined;
+  /** Failed after this many starts that crashed. @default 5 */
+  readonly maxCrashes?: number | undefined;
+  readonly retry?: Partial<RetryPolicy> | undefined;
+  readonly metadata?: JsonObject | undefined;
+}
+
+export interface Lease {
+  readonly owner: string;
+  readonly fence: number;
+  /** ms since the epoch */
+  readonly expiresAt: number;
+}
+
+export interface TaskError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly stack?: string;
+}
+
+/**
+ * A question that a run put to a person. The id names one question for ever: LangGraph gives the second
+ * `interrupt()` of a node the id of the first, so the orchestration appends `#1`, `#2`, … (the number of
+ * answers the node had received), and an answer to the first can never be taken for one to the second.
+ */
+export interface TaskInterrupt {
+  readonly id: string;
+  readonly value: JsonValue;
+}
+
+/** A person's answer to one question, kept until the task is purged. */
+export interface TaskAnswer {
+  readonly id: string;
+  readonly value: JsonValue;
+}
+
+/** One agent's row in the table by which a task was assigned. */
+export interface AgentScore {
+  readonly agent: string;
+  readonly score: number;
+  /** Points by reason, e.g. `{ capability: 50, priority: 25, load: -5 }`. */
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+export interface Task<Payload = JsonObject, Result = JsonValue> {
+  readonly id: string;
+  readonly payload: Payload;
+  readonly priority: number;
+  readonly status: TaskStatus;
+  readonly agentType?: string;
+  readonly agent?: string;
+  readonly assignedAgent?: string;
+  /** The score table of the last assignment, best first. */
+  readonly scores?: readonly AgentScore[];
+  /** Which run of this life this is or will be, from 1: retryCount + crashes + 1. */
+  readonly attempt: number;
+  readonly retryCount: number;
+  readonly maxRetries: number;
+  readonly crashes: number;
+  readonly maxCrashes: number;
+  /** All times are ms since the epoch. */
+  readonly runAt: number;
+  readonly createdAt: number;
+  readonly startedAt?: number;
+  readonly completedAt?: number;
+  readonly timeoutMs?: number;
+  readonly dependsOn: readonly Dependency[];
+  /** Ids of the dependencies that are still undecided. */
+  readonly blockedBy: readonly string[];
+  readonly lease?: Lease;
+  readonly result?: Result;
+  readonly error?: TaskError;
+  readonly progress?: JsonValue;
+  /** The open questions. */
+  readonly interrupts?: readonly TaskInterrupt[];
+  readonly answers?: readonly TaskAnswer[];
+  readonly metadata: JsonObject;
+  readonly version: number;
+}
+
+/** How an attempt ended. Policy decides what follows: a failure with retries left becomes `retrying`. */
+export type Outcome =
+  | { readonly status: 'completed'; readonly result?: unknown }
+  | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean }
+  | { readonly status: 'released'; readonly runAt?: number; readonly reason?: string }
+  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
+  | { readonly status: 'cancelled'; readonly reason?: string };
+
+/** One transition in a task's history. `from` is null for the submission. */
+export interface TaskEvent {
+  readonly taskId: string;
+  /** Counts from 1 within the task. */
+  readonly seq: number;
+  readonly from: TaskStatus | null;
+  readonly to: TaskStatus;
+  /** ms since the epoch */
+  readonly at: number;
+  readonly worker?: string;
+  readonly reason?: string;
+}

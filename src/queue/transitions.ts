@@ -1,0 +1,420 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  AlreadyAnsweredError,
+  InvalidTransitionError,
+  LeaseLostError,
+  TooLargeError,
+  UnknownInterruptError,
+} from '../errors.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import { METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
+import { type Details, readDetails, withDetails } from './details.ts';
+import { backoffMs } from './retry.ts';
+import {
+  isEnded,
+  isLeased,
+  type RetryPolicy,
+  type TaskAnswer,
+  type TaskError,
+  type TaskEvent,
+  type TaskInterrupt,
+  type TaskStatus,
+} from './task.ts';
+import type { Assignment } from './task-queue.ts';
+import type { Change, TaskRecord, TaskState } from './task-store.ts';
+
+/**
+ * The state machine: from each status, where a task may go. Claims and skips are the store's (it makes them
+ * for many tasks at once); every other move is decided here.
+ */
+export const TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
+  pending: ['assigned', 'in_progress', 'cancelled', 'skipped', 'failed'],
+  assigned: ['in_progress', 'pending', 'waiting', 'retrying', 'completed', 'failed', 'cancelled'],
+  in_progress: ['pending', 'waiting', 'retrying', 'completed', 'failed', 'cancelled'],
+  waiting: ['pending', 'failed', 'cancelled'],
+  retrying: ['assigned', 'in_progress', 'failed', 'cancelled', 'skipped'],
+  completed: [],
+  failed: ['pending'],
+  cancelled: [],
+  skipped: [],
+};
+
+/** What happens to a task, checked and serialised: results are JSON text, errors are data. */
+export type TaskAction =
+  | { readonly type: 'start'; readonly fence: number | null }
+  | { readonly type: 'heartbeat'; readonly fence: number }
+  | { readonly type: 'assign'; readonly fence: number; readonly assignment: Assignment }
+  | {
+      readonly type: 'settle';
+      /** null: by id, for whoever holds it (the operator's `updateStatus`). */
+      readonly fence: number | null;
+      readonly ending: Ending;
+      readonly assignment?: Assignment | undefined;
+    }
+  | { readonly type: 'note' }
+  | { readonly type: 'cancel'; readonly reason?: string | undefined }
+  | { readonly type: 'expire' }
+  | { readonly type: 'redrive' }
+  | { readonly type: 'answer'; readonly interruptId: string; readonly value: JsonValue }
+  | { readonly type: 'quarantine' };
+
+/** Changes beside the status; may ride on any action. */
+export interface Note {
+  readonly metadata?: JsonObject | undefined;
+  readonly progress?: JsonValue | undefined;
+}
+
+export type Ending =
+  | { readonly status: 'completed'; readonly result: string | null }
+  | {
+      readonly status: 'failed';
+      readonly error: TaskError;
+      readonly retry: 'allowed' | 'refused' | 'demanded';
+      readonly runAt?: number | undefined;
+    }
+  | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
+  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
+  | { readonly status: 'cancelled'; readonly reason?: string | undefined };
+
+/** The settings that hold for one task, and the injected time and randomness. */
+export interface DecisionContext {
+  readonly now: number;
+  readonly leaseMs: number;
+  readonly maxRetries: number;
+  readonly maxCrashes: number;
+  readonly timeoutMs: number | undefined;
+  readonly random: () => number;
+  readonly retry: RetryPolicy;
+  /** The task's metadata as it is now. */
+  readonly metadata: JsonObject;
+}
+
+type Event = Omit<TaskEvent, 'taskId' | 'seq'>;
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * What an action does to a task: the change to write if the record is still as it was read, or null when it
+ * was done before and nothing changes. Pure. Throws InvalidTransitionError, LeaseLostError, and what each
+ * action names.
+ */
+export function decide(
+  record: TaskRecord,
+  action: TaskAction,
+  context: DecisionContext,
+  note?: Note,
+): Change | null {
+  if (!note) return decideAction(record, action, context);
+  const noted = { ...record, details: withNote(record, note, context) };
+  return decideAction(noted, action, context) ?? stay(noted, {});
+}
+
+function decideAction(record: TaskRecord, action: TaskAction, context: DecisionContext): Change | null {
+  switch (action.type) {
+    case 'start':
+      return start(record, action.fence, context);
+    case 'heartbeat':
+      return heartbeat(record, action.fence, context);
+    case 'assign':
+      return assign(record, action.fence, action.assignment);
+    case 'settle':
+      return settle(record, action, context);
+    case 'note':
+      return isEnded(record.status) ? refuse(record, 'changed') : stay(record, {});
+    case 'cancel':
+      return isEnded(record.status) ? null : end(record, 'cancelled', context.now, action.reason);
+    case 'expire':
+      return expire(record, context);
+    case 'redrive':
+      return redrive(record, context.now);
+    case 'answer':
+      return answer(record, action.interruptId, action.value, context.now);
+    case 'quarantine':
+      return quarantine(record, context.now);
+  }
+}
+
+function start(record: TaskRecord, fence: number | null, { now, leaseMs }: DecisionContext): Change | null {
+  requireLease(record, fence, 'started');
+  if (record.status === 'in_progress') return null;
+  return move(record, 'in_progress', now, undefined, { startedAt: now, leaseExpiresAt: now + leaseMs });
+}
+
+function heartbeat(record: TaskRecord, fence: number, context: DecisionContext): Change {
+  requireLease(record, fence, 'heartbeaten');
+  if (isTimedOut(record, context)) return timeOut(record, context);
+  return stay(record, { leaseExpiresAt: context.now + context.leaseMs });
+}
+
+function assign(record: TaskRecord, fence: number, assignment: Assignment): Change {
+  requireLease(record, fence, 'assigned to an agent');
+  return stay(record, { details: withAssignment(record.details, assignment) });
+}
+
+function settle(
+  record: TaskRecord,
+  { fence, ending, assignment }: Extract<TaskAction, { type: 'settle' }>,
+  context: DecisionContext,
+): Change | null {
+  if (fence !== null && record.fence === fence && isRecorded(record, ending)) return null;
+  if (fence === null) requireMove(record, operatorTarget(ending));
+  else requireLease(record, fence, ending.status);
+  const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
+  switch (ending.status) {
+    case 'completed':
+      return complete(settled, ending.result, context.now);
+    case 'failed':
+      return fail(settled, ending, context);
+    case 'released':
+      return release(settled, ending.runAt, ending.reason ?? 'released', context.now);
+    case 'waiting':
+      return wait(settled, ending.interrupts, context.now);
+    case 'cancelled':
+      return end(settled, 'cancelled', context.now, ending.reason);
+  }
+}
+
+function complete(record: TaskRecord, result: string | null, now: number): Change {
+  const change = end(record, 'completed', now);
+  const next = change.next as Writable<TaskState>;
+  next.result = result;
+  next.startedAt ??= now;
+  if (record.details) next.details = withDetails(record.details, { error: undefined, interrupts: undefined });
+  return change;
+}
+
+function fail(
+  record: TaskRecord,
+  ending: Extract<Ending, { status: 'failed' }>,
+  context: DecisionContext,
+): Change {
+  const { error } = ending;
+  const details = withDetails(record.details, { error, interrupts: undefined });
+  const retriesLeft = record.retryCount < context.maxRetries;
+  if (ending.retry === 'demanded' && !retriesLeft) {
+    throw new InvalidTransitionError(
+      record.id,
+      record.status,
+      `retrying: its ${context.maxRetries} retries are spent`,
+    );
+  }
+  const startedAt = record.startedAt ?? context.now;
+  if (ending.retry === 'refused' || !retriesLeft) {
+    return end(record, 'failed', context.now, reasonOf(error), { details, startedAt });
+  }
+  const retryCount = record.retryCount + 1;
+  const runAt = ending.runAt ?? context.now + backoffMs(retryCount, context.retry, context.random);
+  return move(record, 'retrying', context.now, reasonOf(error), {
+    ...NO_LEASE,
+    retryCount,
+    runAt,
+    details,
+    startedAt,
+  });
+}
+
+function release(record: TaskRecord, runAt: number | undefined, reason: string, now: number): Change {
+  return move(record, 'pending', now, reason, {
+    ...NO_LEASE,
+    startedAt: null,
+    runAt: runAt ?? Math.min(record.runAt, now),
+  });
+}
+
+/** Questions that were answered in the meantime do not make the task wait: it goes on at once. */
+function wait(record: TaskRecord, interrupts: readonly TaskInterrupt[], now: number): Change {
+  const { answers = [] } = readDetails(record.details);
+  const open = interrupts.filter((question) => !answers.some((given) => given.id === question.id));
+  const details = withDetails(record.details, { interrupts: open, error: undefined });
+  checkQuestions(record.id, open, details);
+  return open.length < interrupts.length
+    ? release({ ...record, details }, undefined, 'answered', now)
+    : move(record, 'waiting', now, undefined, { ...NO_LEASE, details, startedAt: record.startedAt ?? now });
+}
+
+function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: number): Change | null {
+  const { interrupts = [], answers = [] } = readDetails(record.details);
+  const given = answers.find((known) => known.id === interruptId);
+  if (given) {
+    if (isDeepStrictEqual(given.value, value)) return null;
+    throw new AlreadyAnsweredError(record.id, interruptId);
+  }
+  if (!interrupts.some((question) => question.id === interruptId)) {
+    throw new UnknownInterruptError(record.id, interruptId);
+  }
+  if (isEnded(record.status)) throw new InvalidTransitionError(record.id, record.status, 'answered');
+  const open = interrupts.filter((question) => question.id !== interruptId);
+  const all: readonly TaskAnswer[] = [...answers, { id: interruptId, value }];
+  const details = withDetails(record.details, { interrupts: open, answers: all });
+  checkQuestions(record.id, all, details);
+  return record.status === 'waiting'
+    ? release({ ...record, details }, undefined, 'answered', now)
+    : stay(record, { details });
+}
+
+function checkQuestions(taskId: string, entries: readonly unknown[], details: string | null): void {
+  if (entries.length > QUESTIONS_MAX) {
+    throw new TooLargeError(taskId, 'QUESTIONS_MAX', QUESTIONS_MAX, entries.length, 'questions or answers');
+  }
+  const bytes = Buffer.byteLength(details ?? '');
+  if (bytes > QUESTIONS_BYTES_MAX) {
+    throw new TooLargeError(taskId, 'QUESTIONS_BYTES_MAX', QUESTIONS_BYTES_MAX, bytes, 'bytes of JSON');
+  }
+}
+
+/** Crashes are charged only to tasks that had started; a claim that never started costs nothing. */
+function expire(record: TaskRecord, context: DecisionContext): Change | null {
+  if (!isLeased(record.status) || record.leaseExpiresAt === null || record.leaseExpiresAt > context.now)
+    return null;
+  if (record.status === 'assigned')
+    return release(record, undefined, 'lease expired before the start', context.now);
+  if (isTimedOut(record, context)) return timeOut(record, context);
+  const crashes = record.crashes + 1;
+  const error = {
+    name: 'WorkerCrashedError',
+    message: `the worker stopped without a word (${crashes} of ${context.maxCrashes})`,
+    code: 'WORKER_CRASHED',
+  };
+  const details = withDetails(record.details, { error });
+  if (crashes >= context.maxCrashes) {
+    return end(record, 'failed', context.now, error.message, { crashes, details });
+  }
+  const runAt = context.now + backoffMs(crashes, context.retry, context.random);
+  return move(record, 'retrying', context.now, 'lease expired', { ...NO_LEASE, crashes, runAt, details });
+}
+
+function isTimedOut(record: TaskRecord, { now, timeoutMs }: DecisionContext): boolean {
+  return (
+    timeoutMs !== undefined && record.status === 'in_progress' && now - (record.startedAt ?? now) >= timeoutMs
+  );
+}
+
+function timeOut(record: TaskRecord, context: DecisionContext): Change {
+  const error = {
+    name: 'TimeoutError',
+    message: `the attempt ran longer than ${context.timeoutMs} ms`,
+    code: 'TIMEOUT',
+  };
+  return fail(record, { status: 'failed', error, retry: 'allowed' }, context);
+}
+
+function redrive(record: TaskRecord, now: number): Change {
+  if (record.status !== 'failed') refuse(record, 'redriven; only failed tasks are');
+  const details = withDetails(record.details, { error: undefined });
+  const fresh = { retryCount: 0, crashes: 0, runAt: now, startedAt: null, completedAt: null, details };
+  return move(record, 'pending', now, 'redriven', fresh);
+}
+
+function quarantine(record: TaskRecord, now: number): Change {
+  const error = {
+    name: 'StoreCorruptError',
+    message: 'the stored submission is not what was submitted',
+    code: 'STORE_CORRUPT',
+  };
+  return end(record, 'failed', now, error.message, { details: JSON.stringify({ error } satisfies Details) });
+}
+
+function withNote(record: TaskRecord, { metadata, progress }: Note, context: DecisionContext): string | null {
+  const merged = metadata && { ...context.metadata, ...metadata };
+  const bytes = merged ? Buffer.byteLength(JSON.stringify(merged)) : 0;
+  if (bytes > METADATA_BYTES_MAX) {
+    throw new TooLargeError('metadata', 'METADATA_BYTES_MAX', METADATA_BYTES_MAX, bytes, 'bytes of JSON');
+  }
+  return withDetails(record.details, {
+    ...(merged && { metadata: merged }),
+    ...(progress !== undefined && { progress }),
+  });
+}
+
+function refuse(record: TaskRecord, attempted: string): never {
+  throw new InvalidTransitionError(record.id, record.status, attempted);
+}
+
+const NO_LEASE = { owner: null, leaseExpiresAt: null };
+
+function end(
+  record: TaskRecord,
+  to: 'completed' | 'failed' | 'cancelled',
+  now: number,
+  reason?: string,
+  changes?: Partial<TaskState>,
+): Change {
+  const change = move(record, to, now, reason, changes);
+  const next = change.next as Writable<TaskState>;
+  next.owner = null;
+  next.leaseExpiresAt = null;
+  next.completedAt = now;
+  return change;
+}
+
+/** The record is cloned once and then assigned to: this runs for every settlement, and each spread costs as much again. */
+function move(
+  record: TaskRecord,
+  to: TaskStatus,
+  at: number,
+  reason?: string,
+  changes?: Partial<TaskState>,
+): Change {
+  requireMove(record, to);
+  const event: Writable<Event> = { from: record.status, to, at };
+  if (record.owner !== null) event.worker = record.owner;
+  if (reason !== undefined) event.reason = reason;
+  const next: Writable<TaskState> = { ...record };
+  if (changes) Object.assign(next, changes);
+  next.status = to;
+  return { id: record.id, version: record.version, next, event };
+}
+
+function stay(record: TaskRecord, changes: Partial<TaskState>): Change {
+  return { id: record.id, version: record.version, next: { ...record, ...changes } };
+}
+
+function requireMove(record: TaskRecord, to: TaskStatus): void {
+  if (!TRANSITIONS[record.status].includes(to))
+    throw new InvalidTransitionError(record.id, record.status, to);
+}
+
+function operatorTarget(ending: Ending): TaskStatus {
+  if (ending.status === 'released') return 'pending';
+  return ending.status === 'failed' && ending.retry !== 'refused' ? 'retrying' : ending.status;
+}
+
+function requireLease(record: TaskRecord, fence: number | null, attempted: string): void {
+  if (fence === null) {
+    if (!isLeased(record.status)) throw new InvalidTransitionError(record.id, record.status, attempted);
+  } else if (record.fence !== fence) {
+    throw new LeaseLostError(record.id, fence, `fence ${record.fence} was given since`);
+  } else if (!isLeased(record.status)) {
+    throw new LeaseLostError(record.id, fence, `the task is ${record.status}`);
+  }
+}
+
+/** Whether this very ending is what the record already says: a settlement sent again. */
+function isRecorded(record: TaskRecord, ending: Ending): boolean {
+  switch (ending.status) {
+    case 'completed':
+      return record.status === 'completed' && record.result === ending.result;
+    case 'failed':
+      return (
+        (record.status === 'failed' || record.status === 'retrying') &&
+        isDeepStrictEqual(readDetails(record.details).error, ending.error)
+      );
+    case 'released':
+      return record.status === 'pending' && record.fence > 0;
+    case 'waiting':
+      return (
+        record.status === 'waiting' &&
+        isDeepStrictEqual(readDetails(record.details).interrupts, ending.interrupts)
+      );
+    case 'cancelled':
+      return record.status === 'cancelled';
+  }
+}
+
+function withAssignment(details: string | null, { agent, scores }: Assignment): string | null {
+  return withDetails(details, { assignedAgent: agent, ...(scores.length > 0 && { scores }) });
+}
+
+function reasonOf(error: TaskError): string {
+  const text = error.code ? `${error.code}: ${error.message}` : error.message;
+  return text.length > 200 ? `${text.slice(0, 200)}…`.toWellFormed() : text;
+}
