@@ -1,0 +1,44 @@
+import { isLeased, type NewTask } from './task.ts';
+import type { TaskRecord } from './task-store.ts';
+
+export interface HeldTask {
+  readonly record: TaskRecord;
+  readonly submission: NewTask;
+}
+
+/**
+ * The tasks this queue object holds leases on, as it last wrote or read them. A settlement starts from here
+ * and saves a read; the store's compare-and-set tells when somebody else wrote in between.
+ */
+export class HeldTasks {
+  readonly #byId = new Map<string, HeldTask>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get ids(): string[] {
+    return [...this.#byId.keys()];
+  }
+
+  get(id: string): HeldTask | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Keeps what is leased, forgets what is not. */
+  update(record: TaskRecord, submission: NewTask, owner: string): void {
+    if (isLeased(record.status) && record.owner === owner) this.#byId.set(record.id, { record, submission });
+    else this.#byId.delete(record.id);
+  }
+
+  forget(id: string): void {
+    this.#byId.delete(id);
+  }
+
+  /** Forgets leases that ran out before `time`: their holder neither settled nor heartbeat, and the sweeper has them. */
+  forgetExpired(time: number): void {
+    for (const [id, { record }] of this.#byId) {
+      if ((record.leaseExpiresAt ?? 0) < time) this.#byId.delete(id);
+    }
+  }
+}

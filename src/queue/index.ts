@@ -1,0 +1,71 @@
+// Queues: one class for each backend, all with the same contract.
+
+export type { JsonObject, JsonValue } from '../json.ts';
+export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
+export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
+export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
+// Bounds.
+export {
+  BATCH_BYTES_MAX,
+  BATCH_TASKS_MAX,
+  DEPENDENCIES_MAX,
+  ERROR_TEXT_BYTES_MAX,
+  METADATA_BYTES_MAX,
+  PAYLOAD_BYTES_MAX,
+  RESULT_BYTES_MAX,
+} from './bounds.ts';
+// The port, for backends of your own: a store, and the queue that puts all policy on top of it.
+export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
+export { StoredTaskQueue } from './stored-task-queue.ts';
+// Tasks: what is submitted, what comes back.
+export type {
+  AgentScore,
+  Dependency,
+  DependencyCondition,
+  EndStatus,
+  Lease,
+  NewTask,
+  Outcome,
+  Priority,
+  RetryPolicy,
+  Task,
+  TaskAnswer,
+  TaskError,
+  TaskEvent,
+  TaskInterrupt,
+  TaskStatus,
+} from './task.ts';
+export { isEnded, TASK_STATUSES } from './task.ts';
+export type {
+  Assignment,
+  ConditionFunction,
+  DequeueOptions,
+  ListTasksQuery,
+  QueueEvents,
+  QueueStats,
+  StatusChange,
+  TaskFilter,
+  TaskPage,
+  TaskQueue,
+  TaskQueueOptions,
+} from './task-queue.ts';
+export type {
+  Applied,
+  Change,
+  Claim,
+  Edge,
+  Effects,
+  InsertOutcome,
+  ListPage,
+  ListQuery,
+  NewRecord,
+  StoreCounts,
+  TaskIdentity,
+  TaskRecord,
+  TaskState,
+  TaskStore,
+  UnjudgedEdge,
+  Verdict,
+} from './task-store.ts';
+export { HISTORY_EVENTS_MAX } from './task-store.ts';
+export { TRANSITIONS } from './transitions.ts';

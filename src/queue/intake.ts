@@ -1,0 +1,98 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  DependencyCycleError,
+  DuplicateTaskError,
+  InvalidTaskError,
+  StoreUnavailableError,
+  TooLargeError,
+  UnknownDependencyError,
+} from '../errors.ts';
+import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './bounds.ts';
+import { findCycle } from './dependencies.ts';
+import { isSameContent, type SubmissionRules, toRecord } from './submission.ts';
+import type { NewTask } from './task.ts';
+import type { InsertOutcome, NewRecord, TaskStore } from './task-store.ts';
+
+/** So many tasks are validated in one turn of the event loop: about 5 ms. */
+const VALIDATE_SLICE_TASKS = 1_000;
+
+/** Each round loses to another submitter of the same ids; more than a few in a row cannot be chance. */
+const INSERT_ROUNDS_MAX = 20;
+
+export interface Intake {
+  /** What was stored now; the others were there already. */
+  readonly inserted: readonly NewRecord[];
+  readonly effects: InsertOutcome['effects'] | null;
+}
+
+/** Validates a batch in slices, so that a large one never blocks the loop. Throws for the first bad task. */
+export async function validateBatch(
+  tasks: readonly NewTask[],
+  now: number,
+  rules: SubmissionRules,
+): Promise<NewRecord[]> {
+  if (!Array.isArray(tasks)) throw new InvalidTaskError('tasks', 'expected a list of tasks');
+  if (tasks.length > BATCH_TASKS_MAX) {
+    throw new TooLargeError('tasks', 'BATCH_TASKS_MAX', BATCH_TASKS_MAX, tasks.length, 'tasks');
+  }
+  const records: NewRecord[] = [];
+  let bytes = 0;
+  for (let i = 0; i < tasks.length; i++) {
+    if (i > 0 && i % VALIDATE_SLICE_TASKS === 0) await nextTurn();
+    const record = toRecord(tasks[i]!, `tasks[${i}]`, now, rules);
+    bytes += record.submission.length;
+    if (bytes > BATCH_BYTES_MAX)
+      throw new TooLargeError('tasks', 'BATCH_BYTES_MAX', BATCH_BYTES_MAX, bytes, 'bytes of JSON');
+    records.push(record);
+  }
+  return records;
+}
+
+/** Stores a batch, all or none. What exists already with the same content is left as it is. */
+export async function takeIn(store: TaskStore, records: readonly NewRecord[], now: number): Promise<Intake> {
+  let batch = withoutRepeats(records);
+  if (batch.some((record) => record.dependsOn.length > 0)) {
+    const cycle = findCycle(batch);
+    if (cycle) throw new DependencyCycleError('tasks', cycle);
+  }
+  for (let round = 0; round < INSERT_ROUNDS_MAX && batch.length > 0; round++) {
+    const outcome = await store.insert(batch, now);
+    const unknown = outcome.unknown[0];
+    if (unknown) throw unknownDependency(records, batch[unknown.index]!, unknown.dependencyId);
+    if (outcome.conflicts.length === 0) return { inserted: batch, effects: outcome.effects };
+    batch = withoutConflicts(batch, outcome.conflicts);
+  }
+  if (batch.length > 0)
+    throw new StoreUnavailableError('the ids of this batch keep coming and going; submit it again');
+  return { inserted: [], effects: null };
+}
+
+function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
+  if (records.length === 1) return records;
+  const byId = new Map<string, NewRecord>();
+  for (const record of records) {
+    const earlier = byId.get(record.id);
+    if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(record.id);
+    if (!earlier) byId.set(record.id, record);
+  }
+  return byId.size === records.length ? records : [...byId.values()];
+}
+
+function withoutConflicts(batch: readonly NewRecord[], conflicts: InsertOutcome['conflicts']): NewRecord[] {
+  const existing = new Map(conflicts.map((record) => [record.id, record]));
+  return batch.filter((record) => {
+    const conflict = existing.get(record.id);
+    if (conflict && !isSameContent(conflict, record)) throw new DuplicateTaskError(record.id);
+    return !conflict;
+  });
+}
+
+function unknownDependency(
+  records: readonly NewRecord[],
+  record: NewRecord,
+  id: string,
+): UnknownDependencyError {
+  const index = records.findIndex((candidate) => candidate.id === record.id);
+  const edge = record.dependsOn.findIndex((dependency) => dependency.dependencyId === id);
+  return new UnknownDependencyError(`tasks[${index}].dependsOn[${edge}]`, id);
+}

@@ -1,0 +1,58 @@
+import { isDeepStrictEqual } from 'node:util';
+import { InvalidOptionError } from '../errors.ts';
+import { LIST_TASKS_MAX } from './bounds.ts';
+import { TASK_STATUSES, type Task, type TaskStatus } from './task.ts';
+import type { ListTasksQuery, TaskPage } from './task-queue.ts';
+import type { ListPage, TaskRecord, TaskStore } from './task-store.ts';
+
+const LIMIT_DEFAULT = 100;
+
+/** One page of tasks in the order they came. Metadata is matched here: stores do not look into user JSON. */
+export async function listTasks(
+  store: TaskStore,
+  query: ListTasksQuery,
+  view: (record: TaskRecord) => Task,
+): Promise<TaskPage> {
+  const { limit = LIMIT_DEFAULT, metadata, createdAfter, cursor } = query;
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIST_TASKS_MAX) {
+    throw new InvalidOptionError('limit', `a whole number from 1 to ${LIST_TASKS_MAX}`, limit);
+  }
+  const filter = {
+    statuses: statusesOf(query.status),
+    agentTypes: query.agentType === undefined ? null : [query.agentType].flat(),
+    createdAfter: createdAfter ?? null,
+  };
+  const tasks: Task[] = [];
+  let after: number | null = cursorToSeq(cursor);
+  while (after !== null && tasks.length < limit) {
+    const page: ListPage = await store.list({ ...filter, after, limit: limit - tasks.length });
+    for (const task of page.records.map(view)) {
+      if (hasMetadata(task, metadata)) tasks.push(task);
+    }
+    after = page.next;
+  }
+  return { tasks, ...(after !== null && tasks.length > 0 && { cursor: String(after) }) };
+}
+
+function hasMetadata(task: Task, wanted: ListTasksQuery['metadata']): boolean {
+  return Object.entries(wanted ?? {}).every(
+    ([key, value]) => Object.hasOwn(task.metadata, key) && isDeepStrictEqual(task.metadata[key], value),
+  );
+}
+
+function statusesOf(status: ListTasksQuery['status']): readonly TaskStatus[] | null {
+  if (status === undefined) return null;
+  const statuses: readonly TaskStatus[] = typeof status === 'string' ? [status] : status;
+  const unknown = statuses.find((name) => !TASK_STATUSES.includes(name));
+  if (unknown !== undefined) throw new InvalidOptionError('status', TASK_STATUSES.join(', '), unknown);
+  return statuses;
+}
+
+function cursorToSeq(cursor: string | undefined): number {
+  if (cursor === undefined) return 0;
+  const seq = Number(cursor);
+  if (!/^\d{1,16}$/.test(cursor) || !Number.isSafeInteger(seq)) {
+    throw new InvalidOptionError('cursor', 'a cursor that listTasks() returned', cursor.slice(0, 32));
+  }
+  return seq;
+}

@@ -1,0 +1,170 @@
+import { InvalidOptionError, InvalidTaskError, InvalidTransitionError, TooLargeError } from '../errors.ts';
+import { findJsonProblem, type JsonValue } from '../json.ts';
+import {
+  CLAIM_TASKS_MAX,
+  PROGRESS_BYTES_MAX,
+  REASON_BYTES_MAX,
+  RESULT_BYTES_MAX,
+  TIME_MS_MAX,
+} from './bounds.ts';
+import type { ClaimFilter } from './claim-filter.ts';
+import { describe } from './submission.ts';
+import { isEnded, type Outcome, TASK_STATUSES, type TaskInterrupt, type TaskStatus } from './task.ts';
+import { cutBytes, toTaskError } from './task-error.ts';
+import type { StatusChange, TaskFilter } from './task-queue.ts';
+import type { TaskRecord } from './task-store.ts';
+import type { Ending, Note, TaskAction } from './transitions.ts';
+
+const FILTER_FIELDS = ['agentType', 'priorityMin', 'ids', 'runnableBy'];
+
+/** A dequeue's filter as the store takes it; null where everything matches. */
+export function toClaimFilter(filter: TaskFilter): ClaimFilter | null {
+  const { agentType, priorityMin, ids, runnableBy } = filter;
+  const unknown = Object.keys(filter).find((key) => !FILTER_FIELDS.includes(key));
+  if (unknown !== undefined)
+    throw new InvalidOptionError(
+      `filter.${unknown}`,
+      `one of ${FILTER_FIELDS.join(', ')}`,
+      'an unknown field',
+    );
+  if (agentType === undefined && priorityMin === undefined && ids === undefined && runnableBy === undefined)
+    return null;
+  if (ids && ids.length > CLAIM_TASKS_MAX)
+    throw new InvalidOptionError('filter.ids', `at most ${CLAIM_TASKS_MAX} ids`, ids.length);
+  return {
+    agentTypes: agentType === undefined ? null : [agentType].flat(),
+    priorityMin: priorityMin ?? null,
+    ids: ids ?? null,
+    runnableBy: runnableBy ?? null,
+  };
+}
+
+/** A worker's outcome, checked and serialised: what cannot be stored is refused here, the task stays leased. */
+export function toEnding(outcome: Outcome): Ending {
+  switch (outcome.status) {
+    case 'completed':
+      return { status: 'completed', result: toResultText(outcome.result) };
+    case 'failed':
+      return {
+        status: 'failed',
+        error: toTaskError(outcome.error),
+        retry: outcome.retry === false ? 'refused' : 'allowed',
+      };
+    case 'released':
+      return { status: 'released', runAt: toTime(outcome.runAt), reason: toReason(outcome.reason) };
+    case 'waiting':
+      return { status: 'waiting', interrupts: toInterrupts(outcome.interrupts) };
+    case 'cancelled':
+      return { status: 'cancelled', reason: toReason(outcome.reason) };
+    default:
+      throw new InvalidOptionError(
+        'outcome.status',
+        'completed, failed, released, waiting or cancelled',
+        describe((outcome as { status?: unknown }).status),
+      );
+  }
+}
+
+/** The operator's words as an action. `note` carries metadata and progress along. */
+export function toStatusAction(
+  record: TaskRecord,
+  status: TaskStatus,
+  change: StatusChange,
+): { readonly action: TaskAction; readonly note: Note | undefined } {
+  if (!TASK_STATUSES.includes(status))
+    throw new InvalidOptionError('status', TASK_STATUSES.join(', '), describe(status));
+  return { action: statusAction(record, status, change), note: toNote(change) };
+}
+
+function statusAction(record: TaskRecord, status: TaskStatus, change: StatusChange): TaskAction {
+  const isNote = change.metadata !== undefined || change.progress !== undefined;
+  if (status === record.status && isNote && !isEnded(status) && status !== 'retrying')
+    return { type: 'note' };
+  const reason = toReason(change.reason);
+  const error = toTaskError(change.error ?? new Error(reason ?? `set to ${status} by an operator`));
+  const runAt = toTime(change.runAt);
+  const settle = (ending: Ending): TaskAction => ({ type: 'settle', fence: null, ending });
+  switch (status) {
+    case 'in_progress':
+      return { type: 'start', fence: null };
+    case 'completed':
+      return settle({ status: 'completed', result: toResultText(change.result) });
+    case 'failed':
+      return settle({ status: 'failed', error, retry: 'refused' });
+    case 'retrying':
+      return settle({ status: 'failed', error, retry: 'demanded', runAt });
+    case 'waiting':
+      return settle({ status: 'waiting', interrupts: toInterrupts(change.interrupts ?? []) });
+    case 'cancelled':
+      return settle({ status: 'cancelled', reason });
+    case 'pending':
+      return record.status === 'failed' ? { type: 'redrive' } : settle({ status: 'released', runAt, reason });
+    default:
+      throw new InvalidTransitionError(
+        record.id,
+        record.status,
+        `${status} by hand; only the queue itself does that`,
+      );
+  }
+}
+
+export function toAnswer(interruptId: string, value: JsonValue): TaskAction {
+  requireJson(value, 'answer');
+  return { type: 'answer', interruptId, value: JSON.parse(JSON.stringify(value)) };
+}
+
+function toNote({ metadata, progress }: StatusChange): Note | undefined {
+  if (metadata === undefined && progress === undefined) return undefined;
+  if (metadata !== undefined) {
+    if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+      throw new InvalidTaskError('metadata', `expected a JSON object, got ${describe(metadata)}`);
+    }
+    requireJson(metadata, 'metadata');
+  }
+  if (progress !== undefined) {
+    requireJson(progress, 'progress');
+    requireBytes(JSON.stringify(progress), 'progress', 'PROGRESS_BYTES_MAX', PROGRESS_BYTES_MAX);
+  }
+  return { metadata, progress };
+}
+
+function toResultText(result: unknown): string | null {
+  if (result === undefined) return null;
+  requireJson(result, 'result');
+  const text = JSON.stringify(result);
+  requireBytes(text, 'result', 'RESULT_BYTES_MAX', RESULT_BYTES_MAX);
+  return text;
+}
+
+function toInterrupts(interrupts: readonly TaskInterrupt[]): TaskInterrupt[] {
+  if (!Array.isArray(interrupts))
+    throw new InvalidTaskError('interrupts', `expected a list, got ${describe(interrupts)}`);
+  return interrupts.map(({ id, value }: TaskInterrupt, i) => {
+    if (typeof id !== 'string' || id === '')
+      throw new InvalidTaskError(`interrupts[${i}].id`, `expected a text, got ${describe(id)}`);
+    if (value !== undefined) requireJson(value, `interrupts[${i}].value`);
+    return { id, value: value === undefined ? null : JSON.parse(JSON.stringify(value)) };
+  });
+}
+
+function toReason(reason: string | undefined): string | undefined {
+  return reason === undefined ? undefined : cutBytes(String(reason), REASON_BYTES_MAX);
+}
+
+function toTime(runAt: number | undefined): number | undefined {
+  if (runAt !== undefined && !(typeof runAt === 'number' && runAt >= 0 && runAt <= TIME_MS_MAX)) {
+    throw new InvalidOptionError('runAt', 'a time in ms since the epoch', runAt);
+  }
+  return runAt;
+}
+
+function requireJson(value: unknown, path: string): void {
+  const found = findJsonProblem(value);
+  if (found) throw new InvalidTaskError(path + found.path, found.problem);
+}
+
+function requireBytes(text: string, path: string, bound: string, limit: number): void {
+  if (text.length * 3 <= limit) return;
+  const bytes = Buffer.byteLength(text);
+  if (bytes > limit) throw new TooLargeError(path, bound, limit, bytes, 'bytes of JSON');
+}

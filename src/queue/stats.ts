@@ -1,0 +1,21 @@
+import type { QueueStats } from './task-queue.ts';
+import type { StoreCounts } from './task-store.ts';
+
+/** The store's counters as its users read them. */
+export function toStats(counts: StoreCounts, now: number): QueueStats {
+  const minute = Math.floor(now / 60_000);
+  const endedSince = (minutes: number) =>
+    counts.endedPerMinute
+      .filter((entry) => entry.minute >= minute - minutes && entry.minute < minute)
+      .reduce((sum, entry) => sum + entry.count, 0);
+  const { pending, retrying } = counts.byStatus;
+  return {
+    counts: counts.byStatus,
+    ready: pending + retrying - counts.delayed - counts.blocked,
+    delayed: counts.delayed,
+    blocked: counts.blocked,
+    oldestWaitingMs: counts.oldestReadyAt === null ? 0 : Math.max(0, now - counts.oldestReadyAt),
+    throughput: { lastMinute: endedSince(1), lastHour: endedSince(60) },
+    paused: counts.paused,
+  };
+}

@@ -1,0 +1,97 @@
+import type { Clock } from '../clock.ts';
+import type { TaskStore } from './task-store.ts';
+
+/** Hints come as often as others write. The first is acted on at once, more of them this often. */
+const REACT_MS = 25;
+
+/** The safety net where a hint was lost. */
+const POLL_MS = 1_000;
+
+export interface WatchedStore {
+  /** Something may have changed. */
+  readonly onHint: () => Promise<void>;
+  /** A delayed task has fallen due. */
+  readonly onDue: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Turns a store's hints, and the due times of delayed tasks, into calls. Costs nothing until started. */
+export class StoreWatch {
+  readonly #store: TaskStore;
+  readonly #clock: Clock;
+  readonly #watched: WatchedStore;
+  #unwatch: (() => void) | null = null;
+  #reaction: unknown = null;
+  #reactedAt = Number.NEGATIVE_INFINITY;
+  #poll: unknown = null;
+  #due: { readonly at: number; readonly timer: unknown } | null = null;
+
+  constructor(store: TaskStore, clock: Clock, watched: WatchedStore) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#watched = watched;
+  }
+
+  start(): void {
+    if (this.#unwatch) return;
+    this.#unwatch = this.#store.watch(() => this.#hint());
+    this.#armPoll();
+    void this.refreshDue();
+  }
+
+  stop(): void {
+    this.#unwatch?.();
+    this.#unwatch = null;
+    for (const timer of [this.#reaction, this.#poll, this.#due?.timer]) {
+      if (timer !== null && timer !== undefined) this.#clock.clearTimeout(timer);
+    }
+    this.#reaction = null;
+    this.#poll = null;
+    this.#due = null;
+  }
+
+  /** Wakes at `runAt`, unless something earlier is armed. */
+  armDue(runAt: number): void {
+    if (!this.#unwatch || (this.#due && this.#due.at <= runAt)) return;
+    if (this.#due) this.#clock.clearTimeout(this.#due.timer);
+    // Node fires timers beyond 2^31 ms at once; waking early and looking again is harmless.
+    const ms = Math.min(Math.max(0, runAt - this.#clock.now()), 2 ** 31 - 1);
+    const timer = this.#clock.setTimeout(() => {
+      this.#due = null;
+      this.#watched.onDue();
+      void this.refreshDue();
+    }, ms);
+    this.#due = { at: runAt, timer };
+  }
+
+  async refreshDue(): Promise<void> {
+    try {
+      const next = await this.#store.nextDueAt(this.#clock.now());
+      if (next !== null) this.armDue(next);
+    } catch (error) {
+      this.#watched.onError(error);
+    }
+  }
+
+  #hint(): void {
+    if (this.#reaction !== null) return;
+    const wait = this.#reactedAt + REACT_MS - this.#clock.now();
+    // A clock set back must not silence hints, hence the upper bound.
+    if (wait <= 0 || wait > REACT_MS) this.#react();
+    else this.#reaction = this.#clock.setTimeout(() => this.#react(), wait);
+  }
+
+  #react(): void {
+    this.#reaction = null;
+    this.#reactedAt = this.#clock.now();
+    this.#watched.onHint().catch((error: unknown) => this.#watched.onError(error));
+    void this.refreshDue();
+  }
+
+  #armPoll(): void {
+    this.#poll = this.#clock.setTimeout(() => {
+      this.#react();
+      if (this.#unwatch) this.#armPoll();
+    }, POLL_MS);
+  }
+}

@@ -1,0 +1,96 @@
+import type { Clock } from '../clock.ts';
+import { ClosedError, JottyError, TaskNotFoundError, TimeoutError } from '../errors.ts';
+import { WAITERS_MAX } from './bounds.ts';
+import { isEnded, type Task } from './task.ts';
+
+interface Waiter {
+  readonly settle: (outcome: Task | Error) => void;
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Those who wait for a task's end. Told by `ended`; whoever makes them watches the store too. */
+export class Waiters {
+  readonly #clock: Clock;
+  readonly #waiting = new Map<string, Set<Waiter>>();
+  #count = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get ids(): string[] {
+    return [...this.#waiting.keys()];
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  wait(id: string, { signal, timeoutMs }: WaitOptions): Promise<Task> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#count >= WAITERS_MAX) {
+      return Promise.reject(
+        new JottyError('TOO_MANY_WAITERS', `expected at most ${WAITERS_MAX} waits at a time (WAITERS_MAX)`),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const cleanup: (() => void)[] = [];
+      const waiter: Waiter = {
+        settle: (outcome) => {
+          this.#remove(id, waiter);
+          for (const undo of cleanup) undo();
+          if (outcome instanceof Error) reject(outcome);
+          else resolve(outcome);
+        },
+      };
+      if (signal) {
+        const onAbort = () =>
+          waiter.settle(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+        signal.addEventListener('abort', onAbort, { once: true });
+        cleanup.push(() => signal.removeEventListener('abort', onAbort));
+      }
+      if (timeoutMs !== undefined) {
+        const timer = this.#clock.setTimeout(
+          () => waiter.settle(new TimeoutError(`task ${id} did not end within ${timeoutMs} ms`)),
+          timeoutMs,
+        );
+        cleanup.push(() => this.#clock.clearTimeout(timer));
+      }
+      this.#add(id, waiter);
+    });
+  }
+
+  has(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
+  /** Tells how the task stands; null stands for a task that is gone. */
+  tell(id: string, task: Task | null): void {
+    if (task !== null && !isEnded(task.status)) return;
+    for (const waiter of [...(this.#waiting.get(id) ?? [])]) waiter.settle(task ?? new TaskNotFoundError(id));
+  }
+
+  close(): void {
+    for (const waiters of [...this.#waiting.values()]) {
+      for (const waiter of [...waiters]) waiter.settle(new ClosedError('the queue'));
+    }
+  }
+
+  #add(id: string, waiter: Waiter): void {
+    const waiters = this.#waiting.get(id) ?? new Set();
+    waiters.add(waiter);
+    this.#waiting.set(id, waiters);
+    this.#count++;
+  }
+
+  #remove(id: string, waiter: Waiter): void {
+    const waiters = this.#waiting.get(id);
+    if (!waiters?.delete(waiter)) return;
+    this.#count--;
+    if (waiters.size === 0) this.#waiting.delete(id);
+  }
+}
