@@ -1,0 +1,106 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Contest, hold } from './contest.ts';
+import { SECTIONS } from './sections.ts';
+import { table } from './table.ts';
+import { judge } from './verdict.ts';
+import { type Surroundings, surroundings } from './versions.ts';
+
+const HERE = import.meta.dirname;
+const HELP = `npm run bench -- [options]
+
+  --quick         less work and fewer rounds: under two minutes
+  --only <name>   one section, may be repeated: ${SECTIONS.map(({ name }) => name).join(', ')}
+  --out <folder>  where the JSON file goes (bench/results)
+`;
+
+/** Ends with 1 when a goal was missed or could not be measured, so that a script can tell. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      out: { type: 'string', default: join(HERE, 'results') },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return void process.stdout.write(HELP);
+  const sections = chosen(values.only);
+  installPeers();
+  if (!existsSync(join(HERE, '..', 'dist')))
+    process.stderr.write('dist/ is missing (npm run build): only peers run\n');
+  const around = surroundings();
+  process.stdout.write(`${described(around)}\n\n`);
+  const contests: Contest[] = [];
+  for (const section of sections) contests.push(await hold(section, values.quick, progress));
+  progress('');
+  process.stdout.write(`${table(contests)}\n`);
+  const file = save(contests, around, values);
+  process.stdout.write(`\nAll rounds: ${relative(process.cwd(), file)}\n`);
+  process.exitCode = contests.every(reached) ? 0 : 1;
+}
+
+/** A goal against a peer that does not run here is no miss; one without Jotty's own figure is. */
+function reached(contest: Contest): boolean {
+  return contest.section.rows
+    .map((row) => judge(contest, row))
+    .every(({ row, subject, holds }) => row.goal === undefined || (subject !== undefined && holds !== false));
+}
+
+function chosen(names: readonly string[]) {
+  const unknown = names.find((name) => !SECTIONS.some((section) => section.name === name));
+  if (unknown !== undefined) throw new Error(`expected --only to name a section, got ${unknown}\n\n${HELP}`);
+  return names.length === 0 ? SECTIONS : SECTIONS.filter(({ name }) => names.includes(name));
+}
+
+/** The peers are no dependencies of Jotty: they are installed when the benchmark first runs. */
+function installPeers(): void {
+  if (existsSync(join(HERE, 'node_modules', 'plainjob'))) return;
+  const { status } = spawnSync('npm', ['ci'], { cwd: HERE, stdio: 'inherit' });
+  if (status !== 0) throw new Error('npm ci in bench/ failed; the peers are needed to compare with');
+}
+
+function described({ node, sqlite, cpu, cores, memoryGB, kernel, packages }: Surroundings): string {
+  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
+  return [
+    `Node ${node}, SQLite ${sqlite}, ${cpu}, ${cores} cores, ${memoryGB} GB, kernel ${kernel}`,
+    versions.join(', '),
+  ].join('\n');
+}
+
+/** One line that is written over on a terminal, a line each elsewhere; on stderr, so that the table can be kept. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
+  else if (text !== '') process.stderr.write(`${text}\n`);
+}
+
+function save(
+  contests: readonly Contest[],
+  around: Surroundings,
+  values: { quick: boolean; out: string },
+): string {
+  const measuredAt = new Date().toISOString();
+  mkdirSync(values.out, { recursive: true });
+  const file = join(
+    values.out,
+    `${measuredAt.slice(0, 19).replaceAll(':', '')}${values.quick ? '-quick' : ''}.json`,
+  );
+  const sections = contests.map((contest) => ({
+    name: contest.section.name,
+    title: contest.section.title,
+    verdicts: contest.section.rows.map((row) => judge(contest, row)),
+    rounds: contest.rounds,
+    failures: contest.failures,
+  }));
+  writeFileSync(
+    file,
+    `${JSON.stringify({ measuredAt, quick: values.quick, ...around, sections }, null, 2)}\n`,
+  );
+  return file;
+}
+
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+await main();

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import {
+  Annotation,
+  type BaseCheckpointSaver,
+  END,
+  MemorySaver,
+  START,
+  StateGraph,
+} from '@langchain/langgraph';
+import Database from 'better-sqlite3';
+import { type Figures, inFlight, rate } from '../figures.ts';
+import type { Measure } from '../round.ts';
+
+const CONCURRENCY = 10;
+const RUNS = 1_000;
+const QUICK_RUNS = 300;
+const WARM_UP_RUNS = 100;
+
+/** Runs per second of a graph with three trivial nodes, bare with each saver and through the queue. */
+export const graphs: Measure = async ({ side, folder, quick }) => {
+  const runs = quick ? QUICK_RUNS : RUNS;
+  const path = join(folder, 'graphs.db');
+  const perSecond =
+    side === 'jotty-queue' ? await throughQueue(path, runs) : await bareRuns(await saverOf(side, path), runs);
+  return { runs: perSecond } satisfies Figures;
+};
+
+async function saverOf(side: string, path: string): Promise<BaseCheckpointSaver | undefined> {
+  switch (side) {
+    case 'no-saver':
+      return undefined;
+    case 'memory-saver':
+      return new MemorySaver();
+    case 'official-saver': {
+      const { SqliteSaver } = await import('@langchain/langgraph-checkpoint-sqlite');
+      const database = new Database(path);
+      database.pragma('journal_mode = WAL');
+      database.pragma('synchronous = FULL');
+      return new SqliteSaver(database);
+    }
+    case 'jotty-saver': {
+      const { SQLiteSaver } = await import('../../dist/checkpoint/index.js');
+      return new SQLiteSaver({ path });
+    }
+    default:
+      throw new Error(`expected a saver, got ${side}`);
+  }
+}
+
+const State = Annotation.Root({
+  goal: Annotation<string>,
+  steps: Annotation<number>({ reducer: (sum, more) => sum + more, default: () => 0 }),
+});
+
+function threeNodes(checkpointer?: BaseCheckpointSaver) {
+  const step = async () => ({ steps: 1 });
+  return new StateGraph(State)
+    .addNode('first', step)
+    .addNode('second', step)
+    .addNode('third', step)
+    .addEdge(START, 'first')
+    .addEdge('first', 'second')
+    .addEdge('second', 'third')
+    .addEdge('third', END)
+    .compile(checkpointer ? { checkpointer } : {});
+}
+
+/** With a saver each run is a thread of its own, checkpointed with the durability that queued tasks have. */
+async function bareRuns(saver: BaseCheckpointSaver | undefined, runs: number): Promise<number> {
+  const graph = threeNodes(saver);
+  const run = async (thread: string) => {
+    const { steps } = await graph.invoke(
+      { goal: thread },
+      saver ? { configurable: { thread_id: thread }, durability: 'sync' } : {},
+    );
+    if (steps !== 3) throw new Error(`expected 3 steps, got ${steps}`);
+  };
+  await inFlight(threads('warm-up', WARM_UP_RUNS), CONCURRENCY, run);
+  return rate(runs, () => inFlight(threads('run', runs), CONCURRENCY, run));
+}
+
+function threads(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}-${index}`);
+}
+
+async function throughQueue(path: string, runs: number): Promise<number> {
+  const { Conductor } = await import('../../dist/index.js');
+  const { SQLiteTaskQueue } = await import('../../dist/queue/index.js');
+  const queue = new SQLiteTaskQueue({ path });
+  const conductor = new Conductor({ agents: { worker: threeNodes() }, queue });
+  const process = async (name: string, count: number) => {
+    await conductor.enqueueGoals(threads(name, count).map((goal) => ({ goal })));
+    return rate(count, async () => {
+      const { completed } = await conductor.processQueue({ untilEmpty: true, maxConcurrent: CONCURRENCY });
+      if (completed !== count) throw new Error(`expected ${count} completed runs, got ${completed}`);
+    });
+  };
+  await process('warm-up', WARM_UP_RUNS);
+  const perSecond = await process('run', runs);
+  await conductor.close();
+  await queue.close();
+  return perSecond;
+}

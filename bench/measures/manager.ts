@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { Conductor, TaskQueueManager } from '../../dist/index.js';
+import { SQLiteTaskQueue, type TaskQueue } from '../../dist/queue/index.js';
+import { type Figures, rate } from '../figures.ts';
+import type { Measure } from '../round.ts';
+import { AGENT_TYPES, batches, RESULT, workItems } from '../work.ts';
+
+const CONCURRENCIES = [1, 10, 100];
+const BULK = 1_000;
+const TASKS = 20_000;
+const QUICK_TASKS = 4_000;
+const WARM_UP_TASKS = 500;
+
+/** Processing through `Conductor` and `TaskQueueManager`, with an agent that does nothing. */
+export const manager: Measure = async ({ folder, quick }) => {
+  const figures: Figures = {};
+  await processed(join(folder, 'warm-up.db'), 10, WARM_UP_TASKS);
+  for (const concurrency of CONCURRENCIES) {
+    const path = join(folder, `${concurrency}.db`);
+    figures[`process${concurrency}`] = await processed(path, concurrency, quick ? QUICK_TASKS : TASKS);
+  }
+  return figures;
+};
+
+/** An agent that does nothing, for all types of the work. */
+export const noOpAgent = {
+  graph: { invoke: async () => ({ ...RESULT }) },
+  capabilities: [...AGENT_TYPES],
+};
+
+async function processed(path: string, concurrency: number, tasks: number): Promise<number> {
+  const queue = new SQLiteTaskQueue({ path });
+  const conductor = new Conductor({ agents: { worker: noOpAgent }, queue });
+  for (const batch of batches(workItems(tasks), BULK)) {
+    await conductor.enqueueGoals(
+      batch.map(({ payload, agentType, priority }) => ({
+        goal: payload.goal,
+        input: { ...payload.input },
+        agentType,
+        priority: priority as 5,
+      })),
+    );
+  }
+  const workers = new TaskQueueManager(conductor, queue, { maxConcurrent: concurrency });
+  const perSecond = await rate(tasks, async () => {
+    const done = completions(queue, tasks);
+    await workers.start();
+    await done;
+  });
+  await workers.stop();
+  await conductor.close();
+  await queue.close();
+  return perSecond;
+}
+
+/** Resolves when this many tasks have been recorded as completed. */
+export function completions(queue: TaskQueue, tasks: number): Promise<void> {
+  let left = tasks;
+  return new Promise((resolve, reject) => {
+    queue.on('failed', (task) => reject(new Error(`a no-op task failed: ${task.error?.message}`)));
+    queue.on('completed', () => {
+      left -= 1;
+      if (left === 0) resolve();
+    });
+  });
+}

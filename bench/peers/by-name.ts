@@ -1,0 +1,18 @@
+import type { QueueSide } from '../side.ts';
+
+/** Each side is loaded only in the process that measures it, so that none disturbs another. */
+const LOADERS: Readonly<Record<string, () => Promise<QueueSide>>> = {
+  jotty: async () => (await import('./jotty.ts')).jotty,
+  'jotty-memory': async () => (await import('./jotty.ts')).jottyMemory,
+  plainjob: async () => (await import('./plainjob.ts')).plainjob,
+  liteque: async () => (await import('./liteque.ts')).liteque,
+  sidequest: async () => (await import('./sidequest.ts')).sidequest,
+  'p-queue': async () => (await import('./p-queue.ts')).pQueue,
+};
+
+export async function sideByName(name: string): Promise<QueueSide> {
+  const load = LOADERS[name];
+  if (load === undefined)
+    throw new Error(`expected a side (${Object.keys(LOADERS).join(', ')}), got ${name}`);
+  return load();
+}

@@ -1,0 +1,33 @@
+import type { Figures } from './figures.ts';
+
+/** What one round is told: which measure, which side, how much work, and where its files go. */
+export interface Round {
+  readonly measure: string;
+  readonly side: string;
+  readonly quick: boolean;
+  /** A folder of its own on the real disk, removed after the round. */
+  readonly folder: string;
+}
+
+export type Measure = (round: Round) => Promise<Figures>;
+
+const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
+  queue: async () => (await import('./measures/queue.ts')).queue,
+  manager: async () => (await import('./measures/manager.ts')).manager,
+  latency: async () => (await import('./measures/latency.ts')).latency,
+  depth: async () => (await import('./measures/depth.ts')).depth,
+  graphs: async () => (await import('./measures/graphs.ts')).graphs,
+  resident: async () => (await import('./measures/resident.ts')).resident,
+  assignment: async () => (await import('./measures/assignment.ts')).assignment,
+};
+
+async function main(): Promise<void> {
+  const round = JSON.parse(process.argv[2] ?? '{}') as Round;
+  const load = MEASURES[round.measure];
+  if (load === undefined) throw new Error(`expected a measure, got ${round.measure}`);
+  const measure = await load();
+  const figures = await measure(round);
+  process.send?.(figures, () => process.exit(0));
+}
+
+await main();

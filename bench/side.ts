@@ -1,0 +1,39 @@
+import type { WorkItem } from './work.ts';
+
+/** What the benchmark asks of Jotty's queue and of every other one. */
+export interface QueueSide {
+  /** Opens a queue on a fresh database file; sides in memory ignore the path. */
+  open(path: string): Promise<OpenQueue>;
+  /** Tasks at this concurrency: sides too slow for the full work get less of it, which is in their favour. */
+  tasksMax(concurrency: number): number;
+  /** Quick enough that the first thousands of tasks are spent on compiling: warms up on all of the work. @default false */
+  readonly inMemory?: boolean;
+  /** Takes only tasks of one type in one bulk call. @default false */
+  readonly bulkByType?: boolean;
+}
+
+export interface OpenQueue {
+  /** Resolves when the side says that the task is stored. */
+  enqueue(item: WorkItem): Promise<unknown>;
+  /** Stores many in one call; absent where the side cannot. */
+  enqueueMany?(items: readonly WorkItem[]): Promise<unknown>;
+  /** Takes one waiting task. */
+  claim?(): Promise<unknown>;
+  /**
+   * Runs `tasks` waiting tasks with `concurrency` no-op handlers at a time.
+   * Resolves when the last completion is stored.
+   */
+  process(concurrency: number, tasks: number): Promise<void>;
+  /** Starts a consumer that tells when a handler starts. */
+  consume(onStart: () => void): Promise<Consumer>;
+  close(): Promise<void>;
+}
+
+export interface Consumer {
+  stop(): Promise<void>;
+}
+
+/** Spreads a number of handlers over the lanes of a side that has one queue per agent type. */
+export function share(total: number, lanes: number, lane: number): number {
+  return Math.floor(total / lanes) + (lane < total % lanes ? 1 : 0);
+}
