@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { ExampleProcess } from './example-process.ts';
+
+test('quick-start runs two agents, the second after the first', async () => {
+  const { code, output, errors } = await new ExampleProcess('quick-start.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain('three sources on: Survey task queues');
+  expect(output).toContain('Write it up: done, and it is on disk');
+});
+
+test('approval asks, survives the end of its process, and goes on after the answer', async () => {
+  const { code, output, errors } = await new ExampleProcess('approval.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output.match(/writing the draft/g)).toHaveLength(1);
+  expect(output).toMatch(/the task is waiting\nasked: .*Send this\?/);
+  expect(output).toContain('sent: Dear customers, we moved to a new address.');
+});
+
+test('retry-and-resume runs the finished node once and the failing one until it succeeds', async () => {
+  const { code, output, errors } = await new ExampleProcess('retry-and-resume.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output.match(/download:/g)).toHaveLength(1);
+  expect(output.match(/summarise: call \d (fails|succeeds)/g)).toEqual([
+    'summarise: call 1 fails',
+    'summarise: call 2 fails',
+    'summarise: call 3 succeeds',
+  ]);
+  expect(output).toContain('40 pages in one sentence');
+  expect(output).toMatch(/retrying → .*retrying → .*completed$/m);
+});
+
+test('several-agents routes by type, orders by priority and respects dependencies', async () => {
+  const { code, output, errors } = await new ExampleProcess('several-agents.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain(
+    [
+      'coder    write the schema',
+      'coder    write the api',
+      'reviewer review both',
+      'helper   tidy the changelog',
+      'helper   collect the logs',
+    ].join('\n'),
+  );
+  expect(output).toContain('schema: best first, coder before helper');
+});
