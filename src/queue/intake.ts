@@ -11,7 +11,13 @@ import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './bounds.ts';
 import { findCycle } from './dependencies.ts';
 import { isSameContent, type SubmissionRules, toRecord } from './submission.ts';
 import type { NewTask } from './task.ts';
-import type { InsertOutcome, NewRecord, TaskStore } from './task-store.ts';
+import {
+  type Effects,
+  type InsertOutcome,
+  type NewRecord,
+  NO_EFFECTS,
+  type TaskStore,
+} from './task-store.ts';
 
 /** So many tasks are validated in one turn of the event loop: about 5 ms. */
 const VALIDATE_SLICE_TASKS = 1_000;
@@ -22,7 +28,7 @@ const INSERT_ROUNDS_MAX = 20;
 export interface Intake {
   /** What was stored now; the others were there already. */
   readonly inserted: readonly NewRecord[];
-  readonly effects: InsertOutcome['effects'] | null;
+  readonly effects: Effects;
 }
 
 /** Validates a batch in slices, so that a large one never blocks the loop. Throws for the first bad task. */
@@ -64,7 +70,7 @@ export async function takeIn(store: TaskStore, records: readonly NewRecord[], no
   }
   if (batch.length > 0)
     throw new StoreUnavailableError('the ids of this batch keep coming and going; submit it again');
-  return { inserted: [], effects: null };
+  return { inserted: [], effects: NO_EFFECTS };
 }
 
 function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {

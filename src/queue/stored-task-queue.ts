@@ -72,7 +72,13 @@ export class StoredTaskQueue implements TaskQueue {
     this.#store = store;
     this.#options = resolveOptions(options);
     const { clock, conditions, sweepMs, agingMs, payloadBytesMax, newId } = this.#options;
-    this.#rules = { agingMs, payloadBytesMax, newId, hasCondition: (name) => this.#conditions.has(name) };
+    this.#rules = {
+      agingMs,
+      payloadBytesMax,
+      newId,
+      hasCondition: (name) => this.#conditions.has(name),
+      isHashed: !store.isInProcess,
+    };
     const onError = (error: unknown) => this.#report(error);
     this.#waiters = new Waiters(clock);
     this.#watch = new StoreWatch(store, clock, {
@@ -108,9 +114,9 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     const now = this.clock.now();
     const record = toRecord(task, 'task', now, this.#rules);
-    const { effects } = await takeIn(this.#store, [record], now);
-    if (effects) this.#welcome(record, now);
-    if (effects && !isQuiet(effects)) await this.#follow(effects);
+    const { inserted, effects } = await takeIn(this.#store, [record], now);
+    if (inserted.length > 0) this.#welcome(record, now);
+    if (!isQuiet(effects)) await this.#follow(effects);
     return record.id;
   }
 
@@ -120,7 +126,7 @@ export class StoredTaskQueue implements TaskQueue {
     const records = await validateBatch(tasks, now, this.#rules);
     const { inserted, effects } = await takeIn(this.#store, records, now);
     for (const record of inserted) this.#welcome(record, now);
-    if (effects && !isQuiet(effects)) await this.#follow(effects);
+    if (!isQuiet(effects)) await this.#follow(effects);
     return records.map((record) => record.id);
   }
 
@@ -152,7 +158,7 @@ export class StoredTaskQueue implements TaskQueue {
         now,
       });
       for (const record of records) {
-        const submission = intactSubmission(record);
+        const submission = this.#rules.isHashed ? intactSubmission(record) : readSubmission(record);
         if (submission) tasks.push(this.#take(record, submission));
         else await this.#act(record.id, { type: 'quarantine' }, record);
       }

@@ -25,7 +25,11 @@ export interface SubmissionRules {
   readonly agingMs: number;
   readonly newId: () => string;
   readonly hasCondition: (name: string) => boolean;
+  /** Whether the store can be trusted to return what it was given. */
+  readonly isHashed: boolean;
 }
+
+const NO_EDGES: readonly Edge[] = [];
 
 const FIELDS: Readonly<Record<string, (value: unknown, path: string) => void>> = {
   payload: () => {},
@@ -51,7 +55,7 @@ export function toRecord(task: NewTask, path: string, now: number, rules: Submis
   checkFields(task, path);
   const submission = JSON.stringify(task);
   checkSizes(task, path, submission, rules.payloadBytesMax);
-  const dependsOn = (task.dependsOn ?? []).map(toEdge);
+  const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(dependsOn, path, rules);
   const priority = priorityOf(task);
   const runAt = Math.max(task.runAt ?? now, now + (task.delayMs ?? 0));
@@ -59,7 +63,7 @@ export function toRecord(task: NewTask, path: string, now: number, rules: Submis
   return {
     id,
     submission,
-    hash: hashOf(id, submission),
+    hash: rules.isHashed ? hashOf(id, submission) : '',
     priority,
     agentType: task.agentType ?? null,
     agent: task.agent ?? null,
@@ -105,7 +109,8 @@ function checkFields(task: unknown, path: string): void {
   if (typeof task !== 'object' || task === null || Array.isArray(task)) {
     throw new InvalidTaskError(path, `expected a task with a payload, got ${describe(task)}`);
   }
-  for (const [key, value] of Object.entries(task)) {
+  for (const key in task) {
+    const value = (task as Record<string, unknown>)[key];
     if (!Object.hasOwn(FIELDS, key)) {
       throw new InvalidTaskError(
         `${path}.${key.slice(0, 64)}`,

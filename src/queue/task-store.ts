@@ -25,7 +25,7 @@ export interface TaskIdentity {
   readonly id: string;
   /** JSON text of the submission, opaque to the store. */
   readonly submission: string;
-  /** SHA-256 of id and `submission`, base64; opaque to the store. */
+  /** SHA-256 of id and `submission`, base64; opaque to the store, and empty in a store in this process. */
   readonly hash: string;
   readonly priority: number;
   readonly agentType: string | null;
@@ -138,7 +138,7 @@ export interface StoreCounts {
   /** Waiting for runAt / for dependencies; both are among pending and retrying. */
   readonly delayed: number;
   readonly blocked: number;
-  /** When the oldest claimable task was created, null without one. */
+  /** When the oldest claimable task was created, null without one; the first of each lane by rank counts as its oldest. */
   readonly oldestReadyAt: number | null;
   /** Endings in the last full minutes, newest last: at most `THROUGHPUT_MINUTES_MAX` entries. */
   readonly endedPerMinute: readonly {
@@ -168,11 +168,17 @@ export const HISTORY_EVENTS_MAX = 500;
  *    the queue is not paused. Claims go by ascending `rank`, then sequence; no task is claimed twice, and
  *    each claim raises the fence.
  * 4. When a task ends, its dependents are released or skipped in the same step, and so on downwards.
- * 5. Each transition is appended to the history in the same step: the insert, claims, changes, skips.
+ * 5. Each transition is appended to the history in the same step: the insert (at createdAt), claims, changes,
+ *    skips.
  *
  * Time is always an argument: a store never looks at a clock.
  */
 export interface TaskStore {
+  /**
+   * True where stored bytes cannot be damaged, since they never leave this process: submissions are then not
+   * hashed, which is a sixth of the cost of a task in memory. @default false
+   */
+  readonly isInProcess?: boolean;
   /**
    * Stores all records, or none: when an id exists (`conflicts`) or a dependency does not (`unknown`).
    * Edges to tasks that have ended are decided at once; such a record may start its life as `skipped`.

@@ -18,7 +18,13 @@ const context: DecisionContext = {
 };
 
 function aRecord(status: TaskStatus, changes: Partial<TaskRecord> = {}): TaskRecord {
-  const rules = { payloadBytesMax: 1_000, agingMs: 60_000, newId: () => 'a', hasCondition: () => false };
+  const rules = {
+    payloadBytesMax: 1_000,
+    agingMs: 60_000,
+    newId: () => 'a',
+    hasCondition: () => false,
+    isHashed: true,
+  };
   const leased = isLeased(status);
   const { dependsOn: _, ...identity } = toRecord({ payload: {} }, 'task', NOW, rules);
   return {

@@ -49,6 +49,8 @@ interface MutableEffects {
   readonly released: string[];
   readonly skipped: string[];
   unjudged: boolean;
+  /** Endings whose dependents are being decided. */
+  readonly endings: { readonly entry: MemoryEntry; readonly status: EndStatus }[];
 }
 
 const END_STATUSES: readonly EndStatus[] = ['completed', 'failed', 'cancelled', 'skipped'];
@@ -60,6 +62,7 @@ const byTime = (a: Timed, b: Timed) => a.at < b.at;
  * Every method works in one synchronous piece, which is what makes it atomic.
  */
 export class MemoryTaskStore implements TaskStore {
+  readonly isInProcess = true;
   readonly #byId = new Map<string, MemoryEntry>();
   /** In order of sequence. Purged entries leave holes until they are half of it. */
   #bySeq: MemoryEntry[] = [];
@@ -82,15 +85,16 @@ export class MemoryTaskStore implements TaskStore {
 
   async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
     this.#use();
-    const effects = newEffects();
     const conflicts = this.#conflicts(records);
-    const unknown = conflicts.length > 0 ? [] : this.#unknownDependencies(records);
-    if (conflicts.length > 0 || unknown.length > 0) return { conflicts, unknown, effects };
+    const isLinked = records.some((record) => record.dependsOn.length > 0);
+    const unknown = isLinked && conflicts.length === 0 ? this.#unknownDependencies(records) : [];
+    if (conflicts.length > 0 || unknown.length > 0) return { conflicts, unknown, effects: NO_EFFECTS };
+    const effects = isLinked ? newEffects() : null;
     const entries = records.map((record) => this.#add(record));
-    for (const entry of entries) this.#linkEdges(entry, now, effects);
+    if (effects) for (const entry of entries) this.#linkEdges(entry, now, effects);
     for (const entry of entries) if (!isEnded(entry.record.status)) this.#place(entry, now);
     this.#notify();
-    return { conflicts, unknown, effects };
+    return { conflicts, unknown, effects: effects ? effectsOf(effects) : NO_EFFECTS };
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
@@ -182,7 +186,7 @@ export class MemoryTaskStore implements TaskStore {
       this.#reconsider(entry, edge, reason, now, effects);
     }
     this.#notify();
-    return effects;
+    return effectsOf(effects);
   }
 
   async counts(now: number): Promise<StoreCounts> {
@@ -193,7 +197,7 @@ export class MemoryTaskStore implements TaskStore {
       delayed: this.#stageCounts.delayed,
       blocked: this.#stageCounts.blocked,
       oldestReadyAt: this.#ready.oldestAt(),
-      endedPerMinute: [...this.#endedPerMinute.values()].map((entry) => ({ ...entry })),
+      endedPerMinute: this.#endedSince(Math.floor(now / 60_000) - THROUGHPUT_MINUTES_MAX),
       paused: this.#paused,
     };
   }
@@ -255,7 +259,6 @@ export class MemoryTaskStore implements TaskStore {
   }
 
   #unknownDependencies(records: readonly NewRecord[]): { index: number; dependencyId: string }[] {
-    if (records.every((record) => record.dependsOn.length === 0)) return [];
     const inBatch = new Set(records.map((record) => record.id));
     return records.flatMap((record, index) =>
       record.dependsOn
@@ -330,7 +333,7 @@ export class MemoryTaskStore implements TaskStore {
     if (!entry || entry.record.version !== version) return null;
     const effects = entry.dependents.length === 0 ? null : newEffects();
     this.#write(entry, next, event, now, effects);
-    return { record: copyOf(entry), effects: effects ?? NO_EFFECTS };
+    return { record: copyOf(entry), effects: effects ? effectsOf(effects) : NO_EFFECTS };
   }
 
   /** The one place where a task changes: state, history, counters, where it waits, and who waits for it. */
@@ -363,11 +366,22 @@ export class MemoryTaskStore implements TaskStore {
       this.#unjudged.delete(edge);
     }
     // Without dependents there are no effects to gather.
-    if (effects === null) return;
-    for (const edge of entry.dependents.splice(0)) {
-      const dependent = this.#byId.get(edge.taskId);
-      if (dependent && edge.verdict === 'undecided') this.#decide(dependent, edge, status, now, effects);
+    if (effects && entry.dependents.length > 0) this.#cascade(entry, status, now, effects);
+  }
+
+  /** Decides the edges to a task that has ended, and to those this ends. A list, not recursion: chains are long. */
+  #cascade(entry: MemoryEntry, status: EndStatus, now: number, effects: MutableEffects): void {
+    effects.endings.push({ entry, status });
+    if (effects.endings.length > 1) return;
+    for (let i = 0; i < effects.endings.length; i++) {
+      const ending = effects.endings[i]!;
+      for (const edge of ending.entry.dependents.splice(0)) {
+        const dependent = this.#byId.get(edge.taskId);
+        if (dependent && edge.verdict === 'undecided')
+          this.#decide(dependent, edge, ending.status, now, effects);
+      }
     }
+    effects.endings.length = 0;
   }
 
   #countEnd(status: EndStatus, now: number): void {
@@ -382,6 +396,13 @@ export class MemoryTaskStore implements TaskStore {
     for (const [old, entry] of this.#endedPerMinute) {
       if (entry.minute <= minute - THROUGHPUT_MINUTES_MAX) this.#endedPerMinute.delete(old);
     }
+  }
+
+  #endedSince(minute: number): { minute: number; status: EndStatus; count: number }[] {
+    return [...this.#endedPerMinute.values()]
+      .filter((entry) => entry.minute > minute)
+      .sort((a, b) => a.minute - b.minute || END_STATUSES.indexOf(a.status) - END_STATUSES.indexOf(b.status))
+      .map((entry) => ({ ...entry }));
   }
 
   /** Puts a task where it waits, by what it waits for. */
@@ -470,11 +491,15 @@ export class MemoryTaskStore implements TaskStore {
 }
 
 function newEffects(): MutableEffects {
-  return { released: [], skipped: [], unjudged: false };
+  return { released: [], skipped: [], unjudged: false, endings: [] };
 }
 
-function copyOf(entry: MemoryEntry): TaskRecord {
-  return { ...entry.record };
+function effectsOf({ released, skipped, unjudged }: MutableEffects): Effects {
+  return { released, skipped, unjudged };
+}
+
+function copyOf({ record }: MemoryEntry): TaskRecord {
+  return { ...record, blockedBy: [...record.blockedBy] };
 }
 
 /** Field by field: a change must never carry identity fields into a record. */

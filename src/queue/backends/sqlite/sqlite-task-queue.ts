@@ -18,7 +18,8 @@ export class SQLiteTaskQueue extends StoredTaskQueue {
   readonly #open: () => SqliteDatabase;
 
   constructor({ path, ...options }: SQLiteTaskQueueOptions) {
-    if (typeof path !== 'string' || path === '') throw new InvalidOptionError('path', 'the path of a file', path);
+    if (typeof path !== 'string' || path === '')
+      throw new InvalidOptionError('path', 'the path of a file', path);
     let database: SqliteDatabase | undefined;
     const { clock, random } = options;
     const open = () => {
