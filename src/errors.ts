@@ -212,3 +212,15 @@ export class StateNotSerializableError extends JottyError {
     this.path = path;
   }
 }
+
+/** A task ended without a result: it failed, was cancelled, or was skipped. `cause` is the error recorded with it. */
+export class TaskFailedError extends JottyError {
+  readonly taskId: string;
+  readonly status: string;
+
+  constructor(taskId: string, status: string, cause?: { readonly name: string; readonly message: string }) {
+    super('TASK_FAILED', `task ${taskId} ${cause ? `${status}: ${cause.message}` : `was ${status}`}`, { cause });
+    this.taskId = taskId;
+    this.status = status;
+  }
+}

@@ -26,6 +26,7 @@ export interface MemoryEntry {
 }
 
 const NO_EDGES: readonly MemoryEdge[] = [];
+const NO_HISTORY: HistoryEvent[] = [];
 const NO_IDS: readonly string[] = [];
 
 export function newEntry(record: NewRecord, seq: number): MemoryEntry {
@@ -60,7 +61,7 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
       events: 1,
       blockedBy: NO_IDS,
     },
-    history: [],
+    history: NO_HISTORY,
     edges,
     dependents: [],
     stage: 'none',
@@ -81,10 +82,17 @@ export function decideEdge(edge: MemoryEdge, ended: EndStatus): void {
   if (edge.verdict === 'undecided') edge.verdict = edgeVerdict(edge.on, ended);
 }
 
-export function appendEvent({ record, history }: MemoryEntry, event: HistoryEvent): void {
-  record.events++;
-  history.push(event);
-  if (history.length > HISTORY_EVENTS_MAX) history.shift();
+/** Most tasks have two events after the first; an array that is pushed to would hold room for seventeen. */
+const EXACT_EVENTS_MAX = 4;
+
+export function appendEvent(entry: MemoryEntry, event: HistoryEvent): void {
+  entry.record.events++;
+  if (entry.history.length < EXACT_EVENTS_MAX) {
+    entry.history = entry.history.concat(event);
+    return;
+  }
+  entry.history.push(event);
+  if (entry.history.length > HISTORY_EVENTS_MAX) entry.history.shift();
 }
 
 export function eventsOf({ record, history }: MemoryEntry): TaskEvent[] {

@@ -1,0 +1,78 @@
+// The conductor: runs goals on agents, at once or through a durable queue.
+
+export type { Clock } from './clock.ts';
+export { systemClock } from './clock.ts';
+// Errors: every refusal has a stable `code`.
+export {
+  AlreadyAnsweredError,
+  ClosedError,
+  DependencyCycleError,
+  DuplicateTaskError,
+  InvalidOptionError,
+  InvalidTaskError,
+  InvalidTransitionError,
+  JottyError,
+  LeaseLostError,
+  MissingPackageError,
+  QueuePausedError,
+  SchemaTooNewError,
+  StateNotSerializableError,
+  StoreCorruptError,
+  StoreUnavailableError,
+  TaskFailedError,
+  TaskNotFoundError,
+  TimeoutError,
+  TooLargeError,
+  UnknownDependencyError,
+  UnknownInterruptError,
+} from './errors.ts';
+export type { JsonObject, JsonValue } from './json.ts';
+// Agents: what may be given to a conductor, and what nodes get from it.
+export type {
+  AgentCallOptions,
+  AgentDefinition,
+  AgentInput,
+  AgentSource,
+  AgentTask,
+  AttemptInfo,
+  InvokableAgent,
+  WrappedGraph,
+} from './orchestration/agent.ts';
+// The coordinator: picks the agent for a task, explains the choice, learns from the outcome.
+export {
+  AgentCoordinator,
+  type AgentCoordinatorOptions,
+  type Strategy,
+  type StrategyFunction,
+} from './orchestration/agent-coordinator.ts';
+export {
+  Conductor,
+  type ConductorOptions,
+  type Goal,
+  type GoalOptions,
+  type ProcessQueueOptions,
+} from './orchestration/conductor.ts';
+export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
+// The manager: the background loop with its knobs, for those who want more than processQueue().
+export type {
+  ManagerEvents,
+  ManagerStatus,
+  ProcessedCounts,
+  StopOptions,
+  TaskQueueManagerOptions,
+} from './orchestration/manager-options.ts';
+export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
+export type { ScorableTask } from './orchestration/scoring.ts';
+export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
+// Tasks, as results and events show them.
+export type {
+  AgentScore,
+  Task,
+  TaskAnswer,
+  TaskError,
+  TaskEvent,
+  TaskInterrupt,
+  TaskStatus,
+} from './queue/task.ts';
+export type { TaskQueue } from './queue/task-queue.ts';

@@ -1,0 +1,157 @@
+import { InvalidOptionError } from '../errors.ts';
+import type { AgentScore } from '../queue/task.ts';
+import type { Assignment } from '../queue/task-queue.ts';
+import { GENERAL_CAPABILITY } from './agent.ts';
+import { Experience } from './experience.ts';
+import { type ScorableTask, scoreAll } from './scoring.ts';
+
+/** Picks one of the agents in the score table, which holds those that may run the task, best first. */
+export type StrategyFunction = (task: ScorableTask, scores: readonly AgentScore[]) => string | null;
+
+export type Strategy = 'scored' | 'leastLoaded' | 'roundRobin' | StrategyFunction;
+
+export interface AgentCoordinatorOptions {
+  /** How one of several agents is picked. @default 'scored' */
+  readonly strategy?: Strategy;
+}
+
+interface RegisteredAgent {
+  readonly agent: string;
+  readonly capabilities: readonly string[];
+  readonly maxConcurrent: number;
+  running: number;
+}
+
+/** Assignments that `explain` remembers; the oldest is forgotten first. The queue keeps them with the tasks. */
+const EXPLAINED_TASKS_MAX = 1_000;
+
+/**
+ * Picks the agent for a task. Hard filters come first: the pinned agent, the capability, free capacity. Then
+ * the strategy decides, by default by the scores of `scoring.ts`. It learns from each outcome.
+ */
+export class AgentCoordinator {
+  readonly #agents = new Map<string, RegisteredAgent>();
+  readonly #experience = new Experience();
+  readonly #assignments = new Map<string, Assignment>();
+  readonly #strategy: StrategyFunction;
+
+  constructor(options: AgentCoordinatorOptions = {}) {
+    this.#strategy = strategyFrom(options.strategy ?? 'scored', (agent) => this.load(agent));
+  }
+
+  /** An agent's name is one of its capabilities; `general` takes every type. Registering again replaces. */
+  registerAgent(
+    id: string,
+    capabilities: readonly string[] = [],
+    options: { readonly maxConcurrent?: number } = {},
+  ): void {
+    this.#agents.set(id, {
+      agent: id,
+      capabilities: [...new Set([id, ...capabilities])],
+      maxConcurrent: options.maxConcurrent ?? Infinity,
+      running: this.#agents.get(id)?.running ?? 0,
+    });
+  }
+
+  /** Counts the task as running on the agent returned, until `recordOutcome` or `release`. null where no agent may run it now. */
+  assign(task: ScorableTask): string | null {
+    return this.choose(task)?.agent ?? null;
+  }
+
+  /** As `assign`, with the score table. */
+  choose(task: ScorableTask): Assignment | null {
+    const candidates = this.#candidates(task);
+    if (candidates.length === 0) return null;
+    const scores = scoreAll(task, candidates, this.#experience);
+    const agent = scores.length === 1 ? scores[0]!.agent : this.#strategy(task, scores);
+    const chosen = agent === null ? undefined : candidates.find((candidate) => candidate.agent === agent);
+    if (chosen === undefined) return null;
+    chosen.running += 1;
+    const assignment = { agent: chosen.agent, scores };
+    this.#remember(task.id, assignment);
+    return assignment;
+  }
+
+  /** `ms` is how long the run took. */
+  recordOutcome(agentId: string, task: ScorableTask, success: boolean, ms: number): void {
+    this.release(agentId);
+    this.#experience.record(agentId, task.agentType, success, ms);
+  }
+
+  /** Ends a run that says nothing about the agent: handed back, cancelled, waiting for a person. */
+  release(agentId: string): void {
+    const agent = this.#agents.get(agentId);
+    if (agent !== undefined && agent.running > 0) agent.running -= 1;
+  }
+
+  /** The score table of the task's last assignment in this process, best first; empty where there was none. */
+  explain(taskId: string): readonly AgentScore[] {
+    return this.#assignments.get(taskId)?.scores ?? [];
+  }
+
+  /** Tasks the agent runs now. */
+  load(agentId: string): number {
+    return this.#agents.get(agentId)?.running ?? 0;
+  }
+
+  #candidates(task: ScorableTask): RegisteredAgent[] {
+    const candidates: RegisteredAgent[] = [];
+    for (const agent of this.#agents.values()) {
+      if (agent.running < agent.maxConcurrent && mayRun(agent, task)) candidates.push(agent);
+    }
+    return candidates;
+  }
+
+  #remember(taskId: string, assignment: Assignment): void {
+    this.#assignments.set(taskId, assignment);
+    if (this.#assignments.size <= EXPLAINED_TASKS_MAX) return;
+    const oldest = this.#assignments.keys().next();
+    if (!oldest.done) this.#assignments.delete(oldest.value);
+  }
+}
+
+function mayRun(agent: RegisteredAgent, task: ScorableTask): boolean {
+  if (task.agent !== undefined) return task.agent === agent.agent;
+  const { agentType } = task;
+  return (
+    agentType === undefined ||
+    agent.capabilities.includes(agentType) ||
+    agent.capabilities.includes(GENERAL_CAPABILITY)
+  );
+}
+
+function strategyFrom(strategy: Strategy, load: (agent: string) => number): StrategyFunction {
+  if (typeof strategy === 'function') return strategy;
+  switch (strategy) {
+    case 'scored':
+      return (_task, scores) => scores[0]?.agent ?? null;
+    case 'leastLoaded':
+      return (_task, scores) => leastLoaded(scores, load);
+    case 'roundRobin':
+      return roundRobin();
+    default:
+      throw new InvalidOptionError('strategy', 'scored, leastLoaded, roundRobin or a function', strategy);
+  }
+}
+
+/** Ties go to the better score. */
+function leastLoaded(scores: readonly AgentScore[], load: (agent: string) => number): string | null {
+  let best: AgentScore | undefined;
+  for (const score of scores) if (best === undefined || load(score.agent) < load(best.agent)) best = score;
+  return best?.agent ?? null;
+}
+
+/** Whoever of the candidates was picked longest ago. */
+function roundRobin(): StrategyFunction {
+  const pickedAt = new Map<string, number>();
+  let turn = 0;
+  return (_task, scores) => {
+    const names = scores.map((score) => score.agent).sort();
+    const next = names.reduce<string | null>(
+      (best, name) => (best === null || (pickedAt.get(name) ?? 0) < (pickedAt.get(best) ?? 0) ? name : best),
+      null,
+    );
+    if (next !== null) pickedAt.set(next, ++turn);
+    return next;
+  };
+}

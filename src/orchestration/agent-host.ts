@@ -1,0 +1,113 @@
+import type { Clock } from '../clock.ts';
+import { InvalidOptionError, InvalidTaskError } from '../errors.ts';
+import type { Task } from '../queue/task.ts';
+import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
+import type { AgentCoordinator } from './agent-coordinator.ts';
+import { type AttemptEnd, runAttempt } from './attempt.ts';
+import type { Checkpointer } from './graph.ts';
+import type { HeldTask } from './held-task.ts';
+import { KeepAlive } from './keep-alive.ts';
+import { eventsOf, RunEventHub } from './run-events.ts';
+
+export interface AgentHostOptions {
+  readonly agents: Readonly<Record<string, AgentSource>>;
+  readonly coordinator: AgentCoordinator;
+  readonly clock: Clock;
+  readonly checkpointer: () => Promise<Checkpointer>;
+}
+
+const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
+
+/** The agents of one conductor and what they share: the coordinator, the saver, those who read along. */
+export class AgentHost {
+  readonly agents: ReadonlyMap<string, Agent>;
+  readonly coordinator: AgentCoordinator;
+  readonly events = new RunEventHub();
+  readonly keepAlive = new KeepAlive();
+  readonly clock: Clock;
+  readonly #makeCheckpointer: () => Promise<Checkpointer>;
+  #checkpointer: Promise<Checkpointer> | undefined;
+
+  constructor({ agents, coordinator, clock, checkpointer }: AgentHostOptions) {
+    const named = Object.entries(agents);
+    for (const [name] of named) {
+      if (!AGENT_NAME.test(name))
+        throw new InvalidOptionError('agents', `names like ${AGENT_NAME.source}`, name);
+    }
+    this.agents = new Map(named.map(([name, source]) => [name, agentFrom(name, source)]));
+    this.coordinator = coordinator;
+    this.clock = clock;
+    this.#makeCheckpointer = checkpointer;
+    for (const { name, capabilities, maxConcurrent } of this.agents.values()) {
+      coordinator.registerAgent(name, capabilities, { maxConcurrent });
+    }
+  }
+
+  /** Made when first asked for, once; a failure is not kept. */
+  readonly checkpointer = (): Promise<Checkpointer> => {
+    this.#checkpointer ??= this.#makeCheckpointer().catch((error: unknown) => {
+      this.#checkpointer = undefined;
+      throw error;
+    });
+    return this.#checkpointer;
+  };
+
+  /** Whether an agent here could ever run the task. */
+  readonly mayRun = (task: Pick<Task, 'agent' | 'agentType'>): boolean => {
+    if (task.agent !== undefined) return this.agents.has(task.agent);
+    for (const agent of this.agents.values()) if (matchesType(agent, task.agentType)) return true;
+    return false;
+  };
+
+  /** The agents that could run a goal. */
+  matching(goal: { readonly agent?: string | undefined; readonly agentType?: string | undefined }): Agent[] {
+    const all = [...this.agents.values()];
+    if (goal.agent !== undefined) return all.filter((agent) => agent.name === goal.agent);
+    return all.filter((agent) => matchesType(agent, goal.agentType));
+  }
+
+  get(name: string): Agent {
+    const agent = this.agents.get(name);
+    if (agent === undefined) {
+      throw new InvalidTaskError(
+        'agent',
+        `there is no agent ${name} here; there are ${[...this.agents.keys()].join(', ')}`,
+      );
+    }
+    return agent;
+  }
+
+  /** Runs a held task. The graph streams only where somebody reads along. */
+  runHeld(held: HeldTask): Promise<AttemptEnd> {
+    const { task, agent, control, fence } = held;
+    const { events, clock } = this;
+    const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
+      events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
+    const info = {
+      taskId: task.id,
+      threadId: task.id,
+      agent: agent.name,
+      attempt: task.attempt,
+      fence,
+      get signal() {
+        return held.signal;
+      },
+    };
+    return runAttempt(
+      {
+        agent,
+        task,
+        answers: task.answers ?? [],
+        control,
+        fenced: true,
+        startsAgain: false,
+        info,
+        onChunk: events.hasReaders(task.id) ? publish : undefined,
+        onCustom: (chunk) => {
+          if (events.hasReaders(task.id)) publish([], 'custom', chunk);
+        },
+      },
+      this.checkpointer,
+    );
+  }
+}

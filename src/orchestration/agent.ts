@@ -1,0 +1,167 @@
+import { InvalidOptionError } from '../errors.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import type { Task } from '../queue/task.ts';
+import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
+
+/** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
+export interface AgentInput {
+  readonly goal?: string;
+  readonly [key: string]: JsonValue | undefined;
+}
+
+/** What nodes find in `config.configurable.jotty`, and agents without a graph in their second argument. */
+export interface AttemptInfo {
+  /** Absent in a run without a queue. */
+  readonly taskId?: string;
+  readonly threadId: string;
+  readonly agent: string;
+  /** From 1. LangGraph's own `nodeAttempt` restarts at 1 with each run. */
+  readonly attempt: number;
+  /** Rises with every claim of the task: give it to whatever must refuse a worker that lost its lease. 0 without a queue. */
+  readonly fence: number;
+  /** Aborted when the run is cancelled, times out or loses its lease. Pass it to whatever takes long. */
+  readonly signal: AbortSignal;
+}
+
+export interface AgentCallOptions {
+  readonly signal: AbortSignal;
+  readonly configurable: Readonly<Record<string, unknown>> & {
+    readonly thread_id: string;
+    readonly jotty: AttemptInfo;
+  };
+}
+
+/** Anything that does the work in one call: a function in an object, a chain, a RemoteGraph. It has no checkpoints. */
+export interface InvokableAgent {
+  invoke(input: AgentInput, options: AgentCallOptions): Promise<unknown>;
+}
+
+/** What `createAgent()` returns: a wrapper around a graph. */
+export interface WrappedGraph {
+  readonly graph: CompiledGraph;
+}
+
+/** What the queue knows when a graph's input is made. */
+export type AgentTask = Pick<Task, 'id' | 'payload' | 'metadata' | 'priority' | 'attempt'> & {
+  readonly agentType?: string;
+};
+
+export interface AgentDefinition {
+  readonly graph: CompiledGraph | WrappedGraph | InvokableAgent;
+  /** The agentTypes it takes, besides its own name. `general` takes every type. @default [] */
+  readonly capabilities?: readonly string[];
+  /** How many tasks it runs at a time in this process. @default unbounded */
+  readonly maxConcurrent?: number;
+  readonly description?: string;
+  /** Bounds one attempt, in ms; a task's own timeoutMs wins. @default none */
+  readonly timeoutMs?: number;
+  /** Supersteps of one run. @default LangGraph's */
+  readonly recursionLimit?: number;
+  /** Makes the graph's input. @default `{ goal, ...input }` on the channels of the same names */
+  readonly toInput?: (task: AgentTask) => unknown;
+  /** Makes the recorded result of the final state. @default the state's values as JSON */
+  readonly toResult?: (state: never) => unknown;
+}
+
+export type AgentSource = CompiledGraph | WrappedGraph | InvokableAgent | AgentDefinition;
+
+/** `general` among the capabilities takes tasks of every type. */
+export const GENERAL_CAPABILITY = 'general';
+
+/** An agent in one form, whatever it was given as. */
+export interface Agent {
+  readonly name: string;
+  /** undefined where the work is one call without checkpoints. */
+  readonly graph: CompiledGraph | undefined;
+  readonly invokable: InvokableAgent;
+  /** The name is the first one. */
+  readonly capabilities: readonly string[];
+  readonly maxConcurrent: number;
+  readonly description: string;
+  readonly timeoutMs: number | undefined;
+  readonly recursionLimit: number | undefined;
+  readonly toInput: ((task: AgentTask) => unknown) | undefined;
+  readonly toResult: ((state: unknown) => unknown) | undefined;
+  /** undefined without a graph. */
+  readonly channels: ReadonlySet<string> | undefined;
+}
+
+/** @throws InvalidOptionError where it is neither a graph nor anything with `invoke`. */
+export function agentFrom(name: string, source: AgentSource): Agent {
+  const definition = definitionOf(name, source);
+  const worker = unwrap(definition.graph);
+  if (!isInvokable(worker)) {
+    throw new InvalidOptionError(
+      `agents.${name}`,
+      'a compiled graph, or an object with invoke()',
+      typeof worker,
+    );
+  }
+  const graph =
+    isGraph(worker) && (worker as { checkpointer?: unknown }).checkpointer !== false ? worker : undefined;
+  return {
+    name,
+    graph,
+    invokable: worker,
+    capabilities: [...new Set([name, ...(definition.capabilities ?? [])])],
+    maxConcurrent: positive(
+      `agents.${name}.maxConcurrent`,
+      definition.maxConcurrent ?? Number.POSITIVE_INFINITY,
+    ),
+    description: definition.description ?? '',
+    timeoutMs:
+      definition.timeoutMs === undefined
+        ? undefined
+        : positive(`agents.${name}.timeoutMs`, definition.timeoutMs),
+    recursionLimit: definition.recursionLimit,
+    toInput: definition.toInput,
+    toResult: definition.toResult as ((state: unknown) => unknown) | undefined,
+    channels: isGraph(worker) ? inputChannels(worker) : undefined,
+  };
+}
+
+export function matchesType(agent: Agent, agentType: string | undefined): boolean {
+  return (
+    agentType === undefined ||
+    agent.capabilities.includes(agentType) ||
+    agent.capabilities.includes(GENERAL_CAPABILITY)
+  );
+}
+
+function definitionOf(name: string, source: AgentSource): AgentDefinition {
+  if (typeof source !== 'object' || source === null) {
+    throw new InvalidOptionError(`agents.${name}`, 'a compiled graph, or { graph, … }', source);
+  }
+  return isInvokable(source) ? { graph: source as InvokableAgent } : (source as AgentDefinition);
+}
+
+function unwrap(source: unknown): unknown {
+  const inner: unknown =
+    typeof source === 'object' && source !== null ? (source as { graph?: unknown }).graph : undefined;
+  return !isGraph(source) && isGraph(inner) ? inner : source;
+}
+
+function isInvokable(value: unknown): value is InvokableAgent {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { invoke?: unknown }).invoke === 'function'
+  );
+}
+
+function positive(option: string, value: number): number {
+  if (!(value > 0)) throw new InvalidOptionError(option, 'a number above 0', value);
+  return value;
+}
+
+/** The goal and the input of a task. A payload without `goal` is the input itself. */
+export function goalAndInput(payload: JsonObject): {
+  readonly goal: string | undefined;
+  readonly input: JsonObject;
+} {
+  if (typeof payload.goal !== 'string') return { goal: undefined, input: payload };
+  const { goal, input, ...rest } = payload;
+  if (input === undefined || input === null) return { goal, input: rest };
+  if (typeof input !== 'object' || Array.isArray(input)) return { goal, input: { ...rest, input } };
+  return { goal, input: { ...rest, ...(input as JsonObject) } };
+}

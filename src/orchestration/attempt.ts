@@ -1,0 +1,67 @@
+import type { JsonValue } from '../json.ts';
+import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
+import type { Agent, AgentTask, AttemptInfo } from './agent.ts';
+import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
+import { inputFor } from './graph-input.ts';
+import { type GraphRun, runGraph } from './graph-run.ts';
+import { toPlainJson } from './plain-result.ts';
+
+/** One run of an agent, with a queue or without. */
+export interface Attempt
+  extends Pick<GraphRun, 'info' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'> {
+  readonly agent: Agent;
+  readonly task: AgentTask;
+  readonly answers: readonly TaskAnswer[];
+  readonly info: AttemptInfo;
+  readonly control: RunControl;
+}
+
+export type AttemptEnd =
+  | { readonly status: 'completed'; readonly result: JsonValue }
+  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] };
+
+/** Runs the agent on the task. Rejects with what the agent throws. */
+export async function runAttempt(
+  attempt: Attempt,
+  checkpointer: () => Promise<Checkpointer>,
+): Promise<AttemptEnd> {
+  const { agent, task } = attempt;
+  if (agent.graph === undefined)
+    return { status: 'completed', result: resultOf(agent, await callOnce(attempt)) };
+  const saver = await checkpointer();
+  const end = await runGraph({
+    ...attempt,
+    graph: withCheckpointer(agent.graph, saver),
+    checkpointer: saver,
+    recursionLimit: agent.recursionLimit,
+    input: () => inputFor(agent, task),
+  });
+  return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values) };
+}
+
+async function callOnce({ agent, task, info }: Attempt): Promise<unknown> {
+  const input = (await inputFor(agent, task)) as Parameters<Agent['invokable']['invoke']>[0];
+  return agent.invokable.invoke(input, {
+    get signal() {
+      return info.signal;
+    },
+    configurable: { thread_id: info.threadId, jotty: info },
+  });
+}
+
+function resultOf(agent: Agent, state: unknown): JsonValue {
+  return toPlainJson(agent.toResult === undefined ? state : agent.toResult(state));
+}
+
+/**
+ * The outcome of `work`, or the reason of the abort as soon as the signal is aborted: code that ignores its
+ * signal runs on as a zombie, but holds nothing up, and its late end is nobody's unhandled rejection.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject);
+  });
+}

@@ -1,0 +1,234 @@
+import { type Clock, systemClock } from '../clock.ts';
+import { ClosedError, InvalidTaskError, TaskFailedError } from '../errors.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
+import type { NewTask, Task } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
+import type { AgentSource } from './agent.ts';
+import { AgentCoordinator } from './agent-coordinator.ts';
+import { AgentHost } from './agent-host.ts';
+import { DirectRun, type RunOptions, type RunResult } from './direct-run.ts';
+import type { Checkpointer } from './graph.ts';
+import { checkInput } from './graph-input.ts';
+import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
+import { EventBuffer, type RunEvent } from './run-events.ts';
+import { taskEvents } from './task-events.ts';
+import { TaskQueueManager } from './task-queue-manager.ts';
+
+export interface ConductorOptions {
+  /** Compiled graphs, `createAgent` results, anything with `invoke`, or definitions, by name. */
+  readonly agents: Readonly<Record<string, AgentSource>>;
+  /** @default a MemoryTaskQueue, made when a goal is enqueued */
+  readonly queue?: TaskQueue;
+  /** A LangGraph saver; it replaces the one a graph was compiled with. @default the queue's, made when first needed */
+  readonly checkpointer?: Checkpointer;
+  readonly coordinator?: AgentCoordinator;
+  /** @default the queue's */
+  readonly clock?: Clock;
+}
+
+/** Everything a task may say, with the goal's input in place of a payload. */
+export interface GoalOptions extends Omit<NewTask, 'payload'> {
+  /** Goes to the graph's channels of the same names. */
+  readonly input?: JsonObject | undefined;
+}
+
+export type Goal = GoalOptions & { readonly goal: string };
+
+export interface ProcessQueueOptions
+  extends Pick<TaskQueueManagerOptions, 'maxTasks' | 'untilEmpty' | 'maxConcurrent' | 'prefetch'> {
+  /** Stops the loop as `TaskQueueManager.stop` does. */
+  readonly signal?: AbortSignal;
+  /** How long runs may go on after the signal, ms. @default 10_000 */
+  readonly drainMs?: number;
+}
+
+/**
+ * Runs goals on agents: at once with `run` and `stream`, or through a durable queue with `enqueueGoal` and
+ * `processQueue`. Nothing is opened and no timer runs before the first call that needs it.
+ */
+export class Conductor {
+  /** What a TaskQueueManager runs tasks with. */
+  readonly host: AgentHost;
+  readonly #givenQueue: TaskQueue | undefined;
+  readonly #managers = new Set<TaskQueueManager>();
+  readonly #closing = new AbortController();
+  #ownQueue: TaskQueue | undefined;
+
+  /** @throws InvalidOptionError for an agent that is none. */
+  constructor({
+    agents,
+    queue,
+    checkpointer,
+    coordinator = new AgentCoordinator(),
+    clock,
+  }: ConductorOptions) {
+    this.#givenQueue = queue;
+    this.host = new AgentHost({
+      agents,
+      coordinator,
+      clock: clock ?? queue?.clock ?? systemClock,
+      checkpointer: () => saverFor(checkpointer, queue),
+    });
+  }
+
+  get queue(): TaskQueue {
+    if (this.#givenQueue !== undefined) return this.#givenQueue;
+    this.#refuseClosed();
+    this.#ownQueue ??= new MemoryTaskQueue({ clock: this.host.clock });
+    return this.#ownQueue;
+  }
+
+  get coordinator(): AgentCoordinator {
+    return this.host.coordinator;
+  }
+
+  /** The saver of all graphs run here; it is made when first asked for. */
+  get checkpointer(): Promise<Checkpointer> {
+    return this.host.checkpointer();
+  }
+
+  /**
+   * Runs a goal now, in this process, without the queue. A `threadId` whose last run did not finish is
+   * resumed, with `answers` to its open questions; one that finished takes the goal on top of its state.
+   * Rejects with what the graph throws.
+   */
+  run(goal: string, options: RunOptions = {}): Promise<RunResult> {
+    this.#refuseClosed();
+    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
+    return this.host.keepAlive.during(run.run(undefined));
+  }
+
+  /** As `run`, with what the nodes do on the way; the last event is `completed` or `waiting`. Leaving early aborts the run. */
+  async *stream(goal: string, options: RunOptions = {}): AsyncGenerator<RunEvent> {
+    this.#refuseClosed();
+    const buffer = new EventBuffer();
+    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
+    const end = this.host.keepAlive.during(run.run((event) => buffer.push(event))).then(
+      (result) => {
+        buffer.push(endEvent(result));
+        buffer.end();
+      },
+      (error: unknown) => buffer.end(error),
+    );
+    try {
+      for (let event = await buffer.next(); event !== null; event = await buffer.next()) yield event;
+    } finally {
+      run.abort();
+      await end;
+    }
+  }
+
+  /**
+   * Puts a goal into the queue; resolves with the task's id when that is durable.
+   *
+   * @throws InvalidTaskError, also for an input key no channel takes, where the agent is known here.
+   */
+  async enqueueGoal(goal: string, options: GoalOptions = {}): Promise<string> {
+    return this.queue.enqueue(this.#toTask(goal, options));
+  }
+
+  /** All or none; the goals may depend on one another by their ids. */
+  async enqueueGoals(goals: readonly (string | Goal)[]): Promise<string[]> {
+    return this.queue.enqueueMany(
+      goals.map((item) => {
+        if (typeof item === 'string') return this.#toTask(item, {});
+        const { goal, ...options } = item;
+        return this.#toTask(goal, options);
+      }),
+    );
+  }
+
+  /**
+   * The background loop: runs what the agents here can run until the signal, `maxTasks` or `untilEmpty` ends
+   * it, or `close`. It goes on while the store is away.
+   */
+  async processQueue({ signal, drainMs, ...options }: ProcessQueueOptions = {}): Promise<ProcessedCounts> {
+    this.#refuseClosed();
+    const manager = new TaskQueueManager(this, this.queue, options);
+    const stop = () => void manager.stop(drainMs === undefined ? {} : { drainMs });
+    if (signal?.aborted) return { completed: 0, failed: 0, waiting: 0 };
+    signal?.addEventListener('abort', stop, { once: true });
+    this.#managers.add(manager);
+    try {
+      manager.start();
+      return await manager.done();
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      this.#managers.delete(manager);
+    }
+  }
+
+  /**
+   * Waits for the task's end and returns its result: the graph's final state as JSON, or `toResult` of it.
+   *
+   * @throws TaskFailedError for a task that failed, was cancelled or skipped; TaskNotFoundError.
+   */
+  async result(
+    id: string,
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+  ): Promise<JsonValue> {
+    const task = await this.host.keepAlive.during(this.queue.waitFor(id, options));
+    if (task.status !== 'completed') throw new TaskFailedError(id, task.status, task.error);
+    return task.result ?? null;
+  }
+
+  /** Answers one of `task.interrupts` and lets the task go on. A second, different answer is refused. */
+  answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
+    return this.queue.answer(id, interruptId, value);
+  }
+
+  /** Ends a task as cancelled, and aborts its run in whichever process it is. */
+  cancel(id: string, reason?: string): Promise<Task> {
+    return this.queue.cancel(id, reason);
+  }
+
+  /** What happens to a task, from its submission to its end; what its nodes do, while it runs in this process. */
+  async *events(id: string): AsyncGenerator<RunEvent> {
+    const release = this.host.keepAlive.hold();
+    try {
+      yield* taskEvents(this.queue, this.host.events, id);
+    } finally {
+      release();
+    }
+  }
+
+  /** Stops what runs here, handing tasks back, and closes the queue if it is the conductor's own. */
+  async close(): Promise<void> {
+    this.#closing.abort(new ClosedError('the conductor'));
+    await Promise.all([...this.#managers].map((manager) => manager.stop()));
+    await this.#ownQueue?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #toTask(goal: string, { input, ...options }: GoalOptions): NewTask {
+    if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
+    const payload: JsonObject = input === undefined ? { goal } : { goal, input };
+    const matching = this.host.matching(options);
+    if (matching.length === 1) checkInput(matching[0]!, payload);
+    return { ...options, payload };
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing.signal.aborted) throw new ClosedError('the conductor');
+  }
+}
+
+async function saverFor(
+  given: Checkpointer | undefined,
+  queue: TaskQueue | undefined,
+): Promise<Checkpointer> {
+  if (given !== undefined) return given;
+  if (queue !== undefined) return (await queue.checkpointer()) as Checkpointer;
+  const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');
+  return new FencedMemorySaver();
+}
+
+function endEvent({ threadId, ...end }: RunResult): RunEvent {
+  return end.status === 'completed'
+    ? { type: 'completed', result: end.result, threadId }
+    : { type: 'waiting', interrupts: end.interrupts, threadId };
+}

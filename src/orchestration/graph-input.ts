@@ -1,0 +1,49 @@
+import { InvalidTaskError } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
+import { type Agent, type AgentTask, goalAndInput } from './agent.ts';
+
+/**
+ * Refuses an input key that no channel of the agent's graph takes. LangGraph would run on empty state
+ * without an error: a typo would become an empty run.
+ *
+ * @throws InvalidTaskError naming the key.
+ */
+export function checkInput(agent: Agent, payload: JsonObject): void {
+  if (agent.toInput !== undefined || agent.channels === undefined) return;
+  const { goal, input } = goalAndInput(payload);
+  for (const key of Object.keys(input)) {
+    if (input[key] !== undefined && !agent.channels.has(key)) refuse(agent, key);
+  }
+  const takesGoal = agent.channels.has('goal') || agent.channels.has('messages');
+  if (goal !== undefined && !takesGoal && Object.keys(input).length === 0) {
+    throw new InvalidTaskError(
+      'payload.goal',
+      `agent ${agent.name} has neither a channel goal nor messages; add one, or give the agent toInput`,
+    );
+  }
+}
+
+function refuse(agent: Agent, key: string): never {
+  const channels = [...(agent.channels ?? [])].join(', ');
+  throw new InvalidTaskError(
+    `payload.input.${key}`,
+    `agent ${agent.name} has no channel ${key}; it has ${channels}`,
+  );
+}
+
+/**
+ * The graph's input: the goal on channel `goal`, the keys of `input` on the channels of the same name. A
+ * graph with `messages` and no `goal` gets the goal as a HumanMessage.
+ *
+ * @throws InvalidTaskError for a key without a channel.
+ */
+export async function inputFor(agent: Agent, task: AgentTask): Promise<unknown> {
+  if (agent.toInput !== undefined) return agent.toInput(task);
+  checkInput(agent, task.payload);
+  const { goal, input } = goalAndInput(task.payload);
+  if (goal === undefined) return { ...input };
+  if (agent.channels === undefined || agent.channels.has('goal')) return { goal, ...input };
+  if (!agent.channels.has('messages') || input.messages !== undefined) return { ...input };
+  const { HumanMessage } = await import('@langchain/core/messages');
+  return { ...input, messages: [new HumanMessage(goal)] };
+}

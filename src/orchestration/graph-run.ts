@@ -1,0 +1,232 @@
+import { FENCE_KEY, isFenced } from '../checkpoint/fence.ts';
+import { InvalidTaskError, JottyError } from '../errors.ts';
+import type { JsonValue } from '../json.ts';
+import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
+import type { AttemptInfo } from './agent.ts';
+import { breakpointQuestion, standsAtBreakpoint } from './breakpoints.ts';
+import {
+  type Checkpointer,
+  type CheckpointRecord,
+  type GraphInterruption,
+  type GraphOptions,
+  type GraphState,
+  outputOf,
+  type RunControl,
+  type RunnableGraph,
+  resumeCommand,
+} from './graph.ts';
+import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
+
+/** One run of a graph on one thread. */
+export interface GraphRun {
+  /** Its checkpointer is `checkpointer`. */
+  readonly graph: RunnableGraph;
+  readonly checkpointer: Checkpointer;
+  readonly info: AttemptInfo;
+  readonly control: RunControl;
+  readonly answers: readonly TaskAnswer[];
+  readonly recursionLimit: number | undefined;
+  /** Whether the fence is the lease's: false without a queue. */
+  readonly fenced: boolean;
+  /** A thread that has finished gets the input anew, on top of its state. Never for queued tasks. */
+  readonly startsAgain: boolean;
+  /** With `startsAgain`: an unfinished run of another goal is not taken for this one. */
+  readonly goal?: string | undefined;
+  input(): Promise<unknown>;
+  /** undefined where nobody listens: then the graph does not stream. */
+  readonly onChunk: ((namespace: readonly string[], mode: string, chunk: unknown) => void) | undefined;
+  /** Takes what nodes write by `config.writer`. */
+  readonly onCustom: ((chunk: unknown) => void) | undefined;
+}
+
+export type GraphEnd =
+  | { readonly status: 'completed'; readonly values: unknown }
+  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] };
+
+/** Before the first claim nobody held the task: there is no earlier holder to keep from writing. */
+const FIRST_FENCE = 1;
+
+/**
+ * The rules by which a queue may run a graph, each of them tried with SIGKILL in every node:
+ *
+ * - no checkpoint: the input; a checkpoint: `null`, never the input again;
+ * - a checkpoint with nothing left to do: it had finished before that could be recorded;
+ * - an answer is sent by the id of its question, and only after this very run has reported that question;
+ * - a breakpoint is passed only with an answer.
+ *
+ * Rejects with whatever the graph throws; see `outcomeOf`.
+ */
+export async function runGraph(run: GraphRun): Promise<GraphEnd> {
+  const { checkpointer, info } = run;
+  if (run.fenced && info.fence > FIRST_FENCE && isFenced(checkpointer)) {
+    await checkpointer.advanceFence(info.threadId, info.fence);
+  }
+  const saved = await checkpointer.getTuple(threadOf(run));
+  if (saved === undefined) return converse(run, await run.input());
+  const state = await run.graph.getState(threadOf(run));
+  if (state.tasks.length > 0) return resume(run, state);
+  refuseLostWork(run, saved);
+  if (run.startsAgain) return converse(run, await run.input());
+  return { status: 'completed', values: outputOf(run.graph, state.values) };
+}
+
+async function resume(run: GraphRun, state: GraphState): Promise<GraphEnd> {
+  refuseOtherGoal(run, state.values);
+  if (await standsAtBreakpoint(run.graph, state)) {
+    const question = breakpointQuestion(state);
+    if (answerTo(question, run.answers) === undefined) return { status: 'waiting', interrupts: [question] };
+  }
+  return converse(run, null);
+}
+
+/** What this run has told the graph so far. */
+interface Conversation {
+  readonly sent: Set<TaskAnswer>;
+  readonly passed: Map<string, number>;
+  /** Why the graph did not take the answers just sent. */
+  refusal: string | undefined;
+}
+
+/** Runs until the graph ends or asks something that has no answer yet. */
+async function converse(run: GraphRun, first: unknown): Promise<GraphEnd> {
+  let input = first;
+  const said: Conversation = { sent: new Set(), passed: new Map(), refusal: undefined };
+  for (;;) {
+    const result = await invokeOnce(run, input).catch((error: unknown) => {
+      if (said.sent.size === 0 || said.refusal !== undefined || !isRefusedAnswer(error)) throw error;
+      said.refusal = error.message;
+      return REFUSED;
+    });
+    input = null;
+    if (result === REFUSED) continue;
+    const reported = interruptsOf(result);
+    if (reported === undefined) return { status: 'completed', values: result };
+    const next =
+      reported.length === 0 ? await passBreakpoint(run, said) : await answerOpen(run, reported, said);
+    if ('status' in next) return next;
+    input = next.input;
+    said.refusal = undefined;
+  }
+}
+
+const REFUSED = Symbol('refused');
+type NextInput = { readonly input: unknown };
+
+/** After a stop without a question: on, where somebody said so. */
+async function passBreakpoint(run: GraphRun, said: Conversation): Promise<GraphEnd | NextInput> {
+  const state = await run.graph.getState(threadOf(run), { subgraphs: true });
+  if (state.tasks.length === 0) return { status: 'completed', values: outputOf(run.graph, state.values) };
+  const stop = breakpointQuestion(state);
+  const passed = said.passed.get(stop.id) ?? 0;
+  const question = { ...stop, id: askingId(stop.id, passed) };
+  if (!run.answers.some((answer) => answer.id === question.id))
+    return { status: 'waiting', interrupts: [question] };
+  said.passed.set(stop.id, passed + 1);
+  return { input: null };
+}
+
+/** Sends the answers known for the questions just reported; without any, the task waits. */
+async function answerOpen(
+  run: GraphRun,
+  reported: readonly GraphInterruption[],
+  said: Conversation,
+): Promise<GraphEnd | NextInput> {
+  const open: TaskInterrupt[] = [];
+  const resume: [string, JsonValue][] = [];
+  for (const question of await identified(run.graph, run.checkpointer, run.info.threadId, reported)) {
+    const known = answerTo(question, run.answers);
+    if (known === undefined) open.push({ id: question.id, value: question.value });
+    else if (said.sent.has(known.answer)) {
+      open.push(askedAgain(question, known.askings, said.refusal ?? 'the answer was not taken'));
+    } else {
+      said.sent.add(known.answer);
+      resume.push([question.graphId, known.answer.value]);
+    }
+  }
+  if (resume.length === 0) return { status: 'waiting', interrupts: open };
+  return { input: await resumeCommand(Object.fromEntries(resume)) };
+}
+
+/** The interrupts of a result, undefined where the run was not interrupted. */
+function interruptsOf(result: unknown): readonly GraphInterruption[] | undefined {
+  if (typeof result !== 'object' || result === null || !Object.hasOwn(result, '__interrupt__'))
+    return undefined;
+  const interrupts = (result as Record<string, unknown>).__interrupt__;
+  return Array.isArray(interrupts) ? (interrupts as GraphInterruption[]) : undefined;
+}
+
+async function invokeOnce(run: GraphRun, input: unknown): Promise<unknown> {
+  if (run.onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
+  const options = {
+    ...optionsOf(run),
+    streamMode: ['values', 'updates', 'custom', 'tasks'],
+    subgraphs: true,
+  };
+  let values: unknown;
+  let interrupts: unknown[] | undefined;
+  for await (const item of await run.graph.stream(input, options)) {
+    const [namespace, mode, chunk] = item as [readonly string[], string, unknown];
+    if (mode !== 'values') run.onChunk(namespace, mode, chunk);
+    else if (namespace.length === 0) {
+      const found = interruptsOf(chunk);
+      if (found === undefined) values = chunk;
+      else interrupts = [...(interrupts ?? []), ...found];
+    }
+  }
+  const output = outputOf(run.graph, values);
+  return interrupts === undefined ? output : { ...(output as object | undefined), __interrupt__: interrupts };
+}
+
+function optionsOf(run: GraphRun): GraphOptions {
+  const { info } = run;
+  return {
+    configurable: {
+      thread_id: info.threadId,
+      __pregel_strict_resume: true,
+      ...(run.fenced ? { [FENCE_KEY]: info.fence } : {}),
+      jotty: info,
+    },
+    durability: 'sync',
+    signal: info.signal,
+    control: run.control,
+    ...(run.recursionLimit === undefined ? {} : { recursionLimit: run.recursionLimit }),
+    ...(run.onCustom === undefined || run.onChunk !== undefined ? {} : { writer: run.onCustom }),
+  };
+}
+
+function threadOf(run: GraphRun): { readonly configurable: Readonly<Record<string, unknown>> } {
+  return { configurable: { thread_id: run.info.threadId } };
+}
+
+function refuseOtherGoal(run: GraphRun, values: unknown): void {
+  const begun: unknown = (values as { goal?: unknown } | null)?.goal;
+  if (run.goal === undefined || typeof begun !== 'string' || begun === run.goal) return;
+  throw new InvalidTaskError(
+    'threadId',
+    `thread ${run.info.threadId} has an unfinished run of another goal; finish it first, or use another thread`,
+  );
+}
+
+const BRANCH = 'branch:to:';
+
+/**
+ * A deploy that renames or removes a node leaves a thread that waits for it looking finished, with a partial
+ * result. That is not recorded as success.
+ */
+function refuseLostWork(run: GraphRun, saved: CheckpointRecord): void {
+  const asking = saved.pendingWrites?.some(([, channel]) => channel === '__interrupt__') ?? false;
+  const { channel_values: values = {}, channel_versions: versions, versions_seen: seen } = saved.checkpoint;
+  const lost = Object.keys(values)
+    .filter((channel) => channel.startsWith(BRANCH))
+    .map((channel) => channel.slice(BRANCH.length))
+    .find(
+      (node) =>
+        !Object.hasOwn(run.graph.nodes, node) && seen[node]?.[BRANCH + node] !== versions[BRANCH + node],
+    );
+  if (lost === undefined && !asking) return;
+  throw new JottyError(
+    'GRAPH_CHANGED',
+    `thread ${run.info.threadId} waits for node ${lost ?? 'of an open question'}, which agent ${run.info.agent} no longer has; ` +
+      'bring the node back and retry the task, or enqueue the goal anew',
+  );
+}

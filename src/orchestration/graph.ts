@@ -1,0 +1,128 @@
+import type { JsonValue } from '../json.ts';
+
+/**
+ * How a compiled LangGraph graph is known. It is a shape and not a class, since an app may have its own copy
+ * of LangGraph, and `instanceof` would fail there. That it has `invoke`, `stream` and `getState` goes without
+ * saying; named here, they would spoil the types of an agent written as `{ invoke: async (input) => … }`.
+ */
+export interface CompiledGraph {
+  readonly lg_is_pregel: boolean;
+  readonly channels: object;
+}
+
+/** The same graph with the methods callable: `CompiledGraph` accepts every graph, this one is used. */
+export interface RunnableGraph {
+  readonly channels: Readonly<Record<string, unknown>>;
+  readonly nodes: Readonly<Record<string, unknown>>;
+  readonly outputChannels: string | readonly string[];
+  readonly interruptBefore?: readonly string[] | '*';
+  readonly interruptAfter?: readonly string[] | '*';
+  readonly checkpointer?: unknown;
+  invoke(input: unknown, options: GraphOptions): Promise<unknown>;
+  stream(input: unknown, options: GraphOptions): Promise<AsyncIterable<unknown>>;
+  getState(config: GraphConfig, options?: { readonly subgraphs?: boolean }): Promise<GraphState>;
+}
+
+export interface GraphConfig {
+  readonly configurable: Readonly<Record<string, unknown>>;
+}
+
+export interface GraphOptions extends GraphConfig {
+  readonly signal: AbortSignal;
+  readonly durability?: 'sync' | 'async' | 'exit';
+  readonly control?: RunControl;
+  readonly recursionLimit?: number;
+  readonly streamMode?: readonly string[];
+  readonly subgraphs?: boolean;
+  readonly writer?: (chunk: unknown) => void;
+}
+
+/** The part of a StateSnapshot that is read. */
+export interface GraphState {
+  readonly values: unknown;
+  readonly next: readonly string[];
+  readonly tasks: readonly GraphTask[];
+  /** undefined where the thread has no checkpoint. */
+  readonly createdAt?: string | undefined;
+  readonly config: GraphConfig;
+  readonly parentConfig?: GraphConfig | undefined;
+}
+
+export interface GraphTask {
+  readonly id: string;
+  readonly name: string;
+  readonly interrupts: readonly GraphInterruption[];
+  readonly state?: GraphState | GraphConfig | undefined;
+}
+
+/** An interrupt as LangGraph reports it. */
+export interface GraphInterruption {
+  readonly id?: string;
+  readonly value?: unknown;
+}
+
+/** What Jotty needs of a checkpoint saver. */
+export interface Checkpointer {
+  getTuple(config: GraphConfig): Promise<CheckpointRecord | undefined>;
+}
+
+export interface CheckpointRecord {
+  readonly checkpoint: {
+    readonly channel_values?: Readonly<Record<string, unknown>>;
+    readonly channel_versions: Readonly<Record<string, number | string>>;
+    readonly versions_seen: Readonly<Record<string, Readonly<Record<string, number | string>>>>;
+  };
+  readonly pendingWrites?: readonly (readonly [taskId: string, channel: string, value: unknown])[];
+}
+
+/**
+ * Asks a graph to stop at its next superstep, with its checkpoint saved. LangGraph reads these two
+ * properties of its own RunControl and nothing else, so a run needs no import of LangGraph for it.
+ */
+export class RunControl {
+  #reason: string | undefined;
+
+  requestDrain(reason: string): void {
+    this.#reason = reason;
+  }
+
+  get drainRequested(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get drainReason(): string | undefined {
+    return this.#reason;
+  }
+}
+
+/** A local graph, whose channels can be seen. A RemoteGraph keeps its own checkpoints and is run like a function. */
+export function isGraph(value: unknown): value is CompiledGraph {
+  if (typeof value !== 'object' || value === null) return false;
+  const graph = value as Partial<CompiledGraph & RunnableGraph>;
+  return (
+    graph.lg_is_pregel === true && typeof graph.channels === 'object' && typeof graph.invoke === 'function'
+  );
+}
+
+/** A shallow clone that writes to `checkpointer`; the app's own graph stays as it is. */
+export function withCheckpointer(graph: CompiledGraph, checkpointer: unknown): RunnableGraph {
+  return Object.assign(Object.create(Object.getPrototypeOf(graph)), graph, { checkpointer });
+}
+
+/** The channels a submitter can write, without LangGraph's internal ones. */
+export function inputChannels(graph: CompiledGraph): ReadonlySet<string> {
+  return new Set(Object.keys(graph.channels).filter((name) => !name.startsWith('__') && !name.includes(':')));
+}
+
+/** The values that `invoke` would have returned for this state. */
+export function outputOf(graph: RunnableGraph, values: unknown): unknown {
+  const names = graph.outputChannels;
+  if (typeof values !== 'object' || values === null || typeof names === 'string') return values;
+  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
+}
+
+/** `{ [id]: answer }` as the command that answers exactly those interrupts. */
+export async function resumeCommand(answers: Readonly<Record<string, JsonValue>>): Promise<unknown> {
+  const { Command } = await import('@langchain/langgraph');
+  return new Command({ resume: answers });
+}

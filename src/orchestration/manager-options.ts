@@ -1,0 +1,77 @@
+import { InvalidOptionError } from '../errors.ts';
+import type { Task } from '../queue/task.ts';
+import type { LoopStatus } from './loop-health.ts';
+
+export interface TaskQueueManagerOptions {
+  /** Tasks that run at a time. @default 3 */
+  readonly maxConcurrent?: number;
+  /**
+   * Tasks claimed and recorded as started ahead of the free slots: for many tasks of less than a few ms. A
+   * crash is charged to them too, and they wait here while other processes may be free. @default 0
+   */
+  readonly prefetch?: number;
+  /** Stops by itself after it has taken this many tasks. @default Infinity */
+  readonly maxTasks?: number;
+  /** Stops by itself when nothing is left that its agents could run. @default false */
+  readonly untilEmpty?: boolean;
+  /** How often the queue is asked where no hint came, ms. @default 1_000 */
+  readonly pollMs?: number;
+  /** In [0, 1), for the jitter of back-offs. @default Math.random */
+  readonly random?: () => number;
+}
+
+export interface ProcessedCounts {
+  readonly completed: number;
+  /** Ended as failed; attempts that will be retried are not counted. */
+  readonly failed: number;
+  /** Stopped at a question. */
+  readonly waiting: number;
+}
+
+export interface ManagerStatus {
+  readonly state: 'new' | 'running' | 'paused' | 'stopping' | 'stopped';
+  readonly running: readonly {
+    readonly taskId: string;
+    readonly agent: string;
+    readonly startedAt: number;
+  }[];
+  /** Claimed, its slot still busy. */
+  readonly waiting: number;
+  /** Ended, not yet recorded. */
+  readonly settling: number;
+  readonly processed: ProcessedCounts;
+  readonly loops: { readonly claim: LoopStatus; readonly heartbeat: LoopStatus; readonly settle: LoopStatus };
+}
+
+export interface ManagerEvents {
+  started: { readonly task: Task; readonly agent: string };
+  /** The attempt is recorded; the task as it is now. */
+  settled: Task;
+  /** The task was cancelled or taken over; whatever its run still returns is dropped. */
+  leaseLost: { readonly taskId: string; readonly fence: number };
+  error: Error;
+}
+
+export interface StopOptions {
+  /** How long runs may go on to their next superstep, ms. What runs after that is handed back. @default 10_000 */
+  readonly drainMs?: number;
+}
+
+/** @throws InvalidOptionError */
+export function resolveManagerOptions({
+  maxConcurrent = 3,
+  prefetch = 0,
+  maxTasks = Infinity,
+  untilEmpty = false,
+  pollMs = 1_000,
+  random = Math.random,
+}: TaskQueueManagerOptions): Required<TaskQueueManagerOptions> {
+  if (!Number.isInteger(maxConcurrent) || maxConcurrent < 1) {
+    throw new InvalidOptionError('maxConcurrent', 'a whole number from 1', maxConcurrent);
+  }
+  if (!Number.isInteger(prefetch) || prefetch < 0)
+    throw new InvalidOptionError('prefetch', 'a whole number from 0', prefetch);
+  if (!(maxTasks >= 0)) throw new InvalidOptionError('maxTasks', 'a number from 0', maxTasks);
+  if (!(pollMs > 0)) throw new InvalidOptionError('pollMs', 'a number above 0, ms', pollMs);
+  return { maxConcurrent, prefetch, maxTasks, untilEmpty, pollMs, random };
+}

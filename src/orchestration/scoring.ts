@@ -1,0 +1,79 @@
+import type { AgentScore, Task } from '../queue/task.ts';
+import type { Experience } from './experience.ts';
+
+/** An agent as the coordinator sees it when a task is to be assigned. */
+export interface Candidate {
+  readonly agent: string;
+  readonly capabilities: readonly string[];
+  /** Tasks it runs now. */
+  readonly running: number;
+}
+
+/** The part of a task that scores look at. */
+export type ScorableTask = Pick<Task, 'id' | 'priority'> & {
+  readonly agentType?: string;
+  readonly agent?: string;
+};
+
+const CAPABILITY_POINTS = 50;
+const LOAD_POINTS = -5;
+const SUCCESS_POINTS = 20;
+const SPEED_POINTS = 10;
+/** What an agent without experience counts as: neither good nor bad. */
+const NEUTRAL_SHARE = 0.5;
+
+/**
+ * Jotty's seed formula: 50 where the type is among the agent's capabilities by name (`general` passes the
+ * filter and scores nothing) · 40/25/10/5 for critical/high/medium/low · −5 per running task ·
+ * +20 × success rate · +10 × (fastest mean / own mean). Without experience of the type both shares are ½.
+ */
+export function scoreAll(
+  task: ScorableTask,
+  candidates: readonly Candidate[],
+  experience: Experience,
+): AgentScore[] {
+  const fastestMs = fastestMean(task, candidates, experience);
+  const scores = candidates.map((candidate) => scoreOne(task, candidate, experience, fastestMs));
+  return scores.length > 1 ? scores.sort((a, b) => b.score - a.score) : scores;
+}
+
+/** Critical is 9–10, high 7–8, medium 4–6, low 1–3. */
+function priorityPoints(priority: number): number {
+  if (priority >= 9) return 40;
+  if (priority >= 7) return 25;
+  return priority >= 4 ? 10 : 5;
+}
+
+function scoreOne(
+  task: ScorableTask,
+  candidate: Candidate,
+  experience: Experience,
+  fastestMs: number,
+): AgentScore {
+  const known = experience.of(candidate.agent, task.agentType);
+  const matches = task.agentType !== undefined && candidate.capabilities.includes(task.agentType);
+  const parts = {
+    capability: matches ? CAPABILITY_POINTS : 0,
+    priority: priorityPoints(task.priority),
+    load: candidate.running === 0 ? 0 : LOAD_POINTS * candidate.running,
+    success: SUCCESS_POINTS * (known === undefined ? NEUTRAL_SHARE : known.successes / known.runs),
+    speed:
+      SPEED_POINTS *
+      (known === undefined ? NEUTRAL_SHARE : speedShare(known.totalMs / known.runs, fastestMs)),
+  };
+  const score = parts.capability + parts.priority + parts.load + parts.success + parts.speed;
+  return { agent: candidate.agent, score, parts };
+}
+
+function speedShare(ownMs: number, fastestMs: number): number {
+  return ownMs <= fastestMs ? 1 : fastestMs / ownMs;
+}
+
+function fastestMean(task: ScorableTask, candidates: readonly Candidate[], experience: Experience): number {
+  let fastest = Infinity;
+  for (const { agent } of candidates) {
+    const known = experience.of(agent, task.agentType);
+    if (known !== undefined) fastest = Math.min(fastest, known.totalMs / known.runs);
+  }
+  return fastest;
+}

@@ -1,0 +1,68 @@
+import { LeaseLostError } from '../errors.ts';
+import type { Outcome, Task } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
+import type { HeldTask } from './held-task.ts';
+import type { LoopHealth } from './loop-health.ts';
+
+/** The store will never take this outcome; a failure that says so is recorded instead. */
+const REFUSED_CODES: ReadonlySet<unknown> = new Set(['INVALID_TASK', 'TOO_LARGE']);
+/** The task is settled or somebody else's: there is nothing left to record. */
+const OVER_CODES: ReadonlySet<unknown> = new Set([
+  'LEASE_LOST',
+  'TASK_NOT_FOUND',
+  'INVALID_TRANSITION',
+  'CLOSED',
+]);
+
+/**
+ * Records how attempts ended. A finished result is written as soon as the store takes it, and the work is
+ * not done twice for that: the task stays held, with heartbeats, until it is recorded or lost.
+ */
+export class Settler {
+  readonly #queue: TaskQueue;
+  readonly #health: LoopHealth;
+  readonly #onError: (error: unknown) => void;
+  #isAbandoned = false;
+
+  constructor(queue: TaskQueue, health: LoopHealth, onError: (error: unknown) => void) {
+    this.#queue = queue;
+    this.#health = health;
+    this.#onError = onError;
+  }
+
+  /** No further tries: what is not recorded by now is left to the end of its lease. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  /** The task as recorded; null where it was no longer ours. */
+  async settle(held: HeldTask, outcome: Outcome): Promise<Task | null> {
+    for (;;) {
+      try {
+        const task = await this.#queue.settle(held.task, outcome, held.assignment);
+        this.#health.succeeded();
+        return task;
+      } catch (error) {
+        const code: unknown = (error as { code?: unknown } | null)?.code;
+        if (REFUSED_CODES.has(code)) return this.#settleRefused(held, error);
+        const waitMs = this.#isOver(error, code) ? undefined : this.#health.failed(error);
+        if (waitMs === undefined) return null;
+        this.#onError(error);
+        await new Promise<void>((resolve) => this.#queue.clock.setTimeout(resolve, waitMs));
+        if (this.#isAbandoned) return null;
+      }
+    }
+  }
+
+  #settleRefused(held: HeldTask, error: unknown): Promise<Task | null> {
+    const failed: Outcome = { status: 'failed', error, retry: false };
+    return this.#queue.settle(held.task, failed, held.assignment).catch((second: unknown) => {
+      this.#onError(second);
+      return null;
+    });
+  }
+
+  #isOver(error: unknown, code: unknown): boolean {
+    return this.#isAbandoned || error instanceof LeaseLostError || OVER_CODES.has(code);
+  }
+}

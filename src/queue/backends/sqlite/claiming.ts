@@ -1,0 +1,126 @@
+import type { SqliteConnection } from '../../../sqlite/connection.ts';
+import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../claim-filter.ts';
+import type { Claim } from '../../task-store.ts';
+import type { QueueTransaction } from './queue-transaction.ts';
+import { STAGE } from './stage.ts';
+import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+
+/** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
+const PROMOTIONS_MAX = 2_000;
+
+export const SELECT_READY = `${SELECT_ROWS} WHERE s.stage = 1 ORDER BY s.due, s.seq LIMIT ?`;
+export const SELECT_READY_LANES_AHEAD = 'SELECT lane FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?';
+/** One seek per lane, however many tasks each holds. */
+export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
+    SELECT (SELECT lane FROM states INDEXED BY ready_by_lane WHERE stage = 1 ORDER BY lane LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.lane FROM states s INDEXED BY ready_by_lane
+            WHERE s.stage = 1 AND s.lane > lanes.lane ORDER BY s.lane LIMIT 1)
+    FROM lanes WHERE lanes.lane IS NOT NULL
+  ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
+export const SELECT_LANE_HEADS = `SELECT due, seq FROM states WHERE stage = 1 AND lane = ? AND (due, seq) > (?, ?)
+  ORDER BY due, seq LIMIT ?`;
+const SELECT_PLACE = `${SELECT_ROWS} WHERE s.stage = 1 AND s.due = ? AND s.seq = ?`;
+export const SELECT_DUE =
+  'SELECT due, seq, rank FROM states WHERE stage = 2 AND due <= ? ORDER BY due, seq LIMIT ?';
+const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
+
+interface Head {
+  readonly due: number;
+  readonly seq: number;
+}
+
+/** Takes the first claimable tasks that pass the filter, in order of rank, then sequence. */
+export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] {
+  if (tx.isPaused || claim.limit <= 0) return [];
+  promoteDue(tx, claim.now);
+  return chooseRows(tx.connection, claim).flatMap((row) => lease(tx, row, claim) ?? []);
+}
+
+function promoteDue(tx: QueueTransaction, now: number): void {
+  const due = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as (Head & { rank: number })[];
+  for (const head of due) tx.connection.prepare(PROMOTE).run(head.rank, head.due, head.seq);
+  tx.count('delayed', -due.length);
+}
+
+function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | undefined {
+  const { to, owner, leaseExpiresAt, now } = claim;
+  const { record } = row;
+  const startedAt = to === 'in_progress' ? now : null;
+  const next = { ...record, status: to, fence: record.fence + 1, owner, leaseExpiresAt, startedAt };
+  return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now);
+}
+
+function chooseRows(connection: SqliteConnection, { filter, limit }: Claim): TaskRow[] {
+  if (filter === null) return selectRows(connection, SELECT_READY, limit);
+  if (filter.ids !== null) return chooseByIds(connection, filter, filter.ids, limit);
+  if (doAllAheadMatch(connection, filter, limit)) return selectRows(connection, SELECT_READY, limit);
+  const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
+  return heads.flatMap(({ due, seq }) => selectRow(connection, SELECT_PLACE, due, seq) ?? []);
+}
+
+/** Most filters let everything pass that is there; then the lanes need not be looked for. */
+function doAllAheadMatch(connection: SqliteConnection, filter: ClaimFilter, limit: number): boolean {
+  const ahead = connection.prepareValue(SELECT_READY_LANES_AHEAD).all(limit);
+  return ahead.every((key) => laneMatches(laneOf(key), filter));
+}
+
+function matchingLanes(connection: SqliteConnection, filter: ClaimFilter): string[] {
+  const keys = connection.prepareValue(SELECT_LANES).all();
+  return keys.filter((key): key is string => typeof key === 'string' && laneMatches(laneOf(key), filter));
+}
+
+function laneOf(key: unknown): Lane {
+  return laneFromKey(String(key));
+}
+
+/** One lane's tasks in order, fetched in small portions. */
+interface LaneCursor {
+  readonly lane: string;
+  heads: Head[];
+  next: number;
+}
+
+/** The first tasks of several lanes together. Reads about twice the limit, whatever the depth. */
+function mergeLanes(connection: SqliteConnection, lanes: readonly string[], limit: number): Head[] {
+  const portion = Math.ceil(limit / Math.max(1, lanes.length)) + 1;
+  const fetch = (lane: string, after: Head): LaneCursor => ({
+    lane,
+    heads: connection.prepare(SELECT_LANE_HEADS).all(lane, after.due, after.seq, portion) as Head[],
+    next: 0,
+  });
+  const start: Head = { due: -Number.MAX_SAFE_INTEGER - 1, seq: 0 };
+  let cursors = lanes.map((lane) => fetch(lane, start)).filter((cursor) => cursor.heads.length > 0);
+  const merged: Head[] = [];
+  while (merged.length < limit && cursors.length > 0) {
+    const first = cursors.reduce((a, b) => (isBefore(headOf(b), headOf(a)) ? b : a));
+    const head = headOf(first);
+    merged.push(head);
+    first.next++;
+    if (first.next < first.heads.length) continue;
+    Object.assign(first, fetch(first.lane, head));
+    if (first.heads.length === 0) cursors = cursors.filter((cursor) => cursor !== first);
+  }
+  return merged;
+}
+
+function headOf(cursor: LaneCursor): Head {
+  return cursor.heads[cursor.next]!;
+}
+
+function isBefore(a: Head, b: Head): boolean {
+  return a.due < b.due || (a.due === b.due && a.seq < b.seq);
+}
+
+function chooseByIds(
+  connection: SqliteConnection,
+  filter: ClaimFilter,
+  ids: readonly string[],
+  limit: number,
+): TaskRow[] {
+  return [...new Set(ids)]
+    .flatMap((id) => selectRow(connection, SELECT_BY_ID, id) ?? [])
+    .filter((row) => row.stage === STAGE.ready && laneMatches(row.record, filter))
+    .sort((a, b) => a.due - b.due || a.record.seq - b.record.seq)
+    .slice(0, limit);
+}

@@ -1,0 +1,144 @@
+import { laneKey } from '../../claim-filter.ts';
+import { edgeVerdict, skipReason } from '../../dependencies.ts';
+import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
+import type { InsertOutcome, NewRecord } from '../../task-store.ts';
+import { Dependents, noEffects } from './dependents.ts';
+import type { InsertMark, QueueTransaction } from './queue-transaction.ts';
+import { STAGE } from './stage.ts';
+import { SELECT_BY_ID, selectRow } from './task-row.ts';
+
+/** A large batch may pause after so many rows: about 1 ms. */
+const INSERT_STEP_ROWS = 100;
+
+/** Statuses of the dependencies that are stored already. */
+type Known = ReadonlyMap<string, TaskStatus>;
+
+interface Skip {
+  readonly seq: number;
+  readonly reason: string;
+}
+
+const INSERT_TASK =
+  'INSERT INTO tasks (seq, id, hash, submission) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING';
+const INSERT_STATE = `INSERT INTO states (stage, due, seq, lane, rank, created_at, run_at, blocked)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
+  VALUES (?, ?, ?, ?, ?, ?)`;
+
+/** Stores all records or none. Yields every hundred rows. */
+export function* insertRecords(
+  tx: QueueTransaction,
+  records: readonly NewRecord[],
+  now: number,
+): Generator<undefined, InsertOutcome, undefined> {
+  const known = knownDependencies(tx, records);
+  const unknown = unknownDependencies(records, known);
+  if (unknown.length > 0) {
+    const conflicts = findConflicts(tx, records);
+    return { conflicts, unknown: conflicts.length > 0 ? [] : unknown, effects: noEffects() };
+  }
+  const skips: Skip[] = [];
+  const dependents = new Dependents(tx, now);
+  const before = tx.mark();
+  try {
+    for (let i = 0; i < records.length; i++) {
+      if (i > 0 && i % INSERT_STEP_ROWS === 0) yield;
+      if (insertOne(tx, records[i]!, known, now, skips, dependents)) continue;
+      takeBack(tx, before);
+      return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
+    }
+  } catch (error) {
+    takeBack(tx, before);
+    throw error;
+  }
+  for (const { seq, reason } of skips) dependents.skip(seq, reason);
+  return { conflicts: [], unknown: [], effects: dependents.effects };
+}
+
+/** Removes what was inserted since the mark. Rare, so that the usual insert needs no look at what exists. */
+function takeBack(tx: QueueTransaction, before: InsertMark): void {
+  tx.connection.prepare('DELETE FROM tasks WHERE seq > ?').run(before.seq);
+  tx.connection.prepare('DELETE FROM states WHERE seq > ?').run(before.seq);
+  tx.connection.prepare('DELETE FROM edges WHERE task > ?').run(before.seq);
+  tx.backTo(before);
+}
+
+/** False when the id exists; nothing of this record was written then. */
+function insertOne(
+  tx: QueueTransaction,
+  record: NewRecord,
+  known: Known,
+  now: number,
+  skips: Skip[],
+  dependents: Dependents,
+): boolean {
+  const { connection } = tx;
+  const { id, hash, submission, rank, createdAt, runAt } = record;
+  const seq = tx.nextSeq();
+  if (connection.prepare(INSERT_TASK).run(seq, id, hash, submission).changes === 0) return false;
+  const blocked = record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
+  const stage = blocked > 0 ? STAGE.blocked : runAt > now ? STAGE.delayed : STAGE.ready;
+  const due = stage === STAGE.ready ? rank : stage === STAGE.delayed ? runAt : 0;
+  connection.prepare(INSERT_STATE).run(stage, due, seq, laneKey(record), rank, createdAt, runAt, blocked);
+  tx.count('pending', 1);
+  if (stage === STAGE.delayed) tx.count('delayed', 1);
+  if (blocked > 0) tx.count('blocked', 1);
+  return true;
+}
+
+/** Stores the edges that are undecided and returns how many they are. */
+function insertEdges(
+  tx: QueueTransaction,
+  { dependsOn }: NewRecord,
+  seq: number,
+  known: Known,
+  skips: Skip[],
+  dependents: Dependents,
+): number {
+  let blocked = 0;
+  dependsOn.forEach(({ dependencyId, on, condition }, position) => {
+    const status = known.get(dependencyId);
+    const verdict = status !== undefined && isEnded(status) ? edgeVerdict(on, status) : undefined;
+    if (verdict === 'holds') return;
+    if (verdict === 'fails') {
+      skips.push({ seq, reason: skipReason(dependencyId, on, status as EndStatus) });
+      return;
+    }
+    if (verdict === 'unjudged') dependents.effects.unjudged = true;
+    tx.connection
+      .prepare(INSERT_EDGE)
+      .run(seq, position, dependencyId, on, condition, verdict === 'unjudged' ? 1 : 0);
+    tx.edgesWereAdded();
+    blocked++;
+  });
+  return blocked;
+}
+
+function knownDependencies(tx: QueueTransaction, records: readonly NewRecord[]): Known {
+  const known = new Map<string, TaskStatus>();
+  for (const { dependsOn } of records) {
+    for (const { dependencyId } of dependsOn) {
+      if (known.has(dependencyId)) continue;
+      const row = selectRow(tx.connection, SELECT_BY_ID, dependencyId);
+      if (row) known.set(dependencyId, row.record.status);
+    }
+  }
+  return known;
+}
+
+function unknownDependencies(
+  records: readonly NewRecord[],
+  known: Known,
+): InsertOutcome['unknown'][number][] {
+  if (records.every((record) => record.dependsOn.length === 0)) return [];
+  const inBatch = new Set(records.map((record) => record.id));
+  return records.flatMap(({ dependsOn }, index) =>
+    dependsOn
+      .filter(({ dependencyId }) => !known.has(dependencyId) && !inBatch.has(dependencyId))
+      .map(({ dependencyId }) => ({ index, dependencyId })),
+  );
+}
+
+function findConflicts(tx: QueueTransaction, records: readonly NewRecord[]): InsertOutcome['conflicts'] {
+  return records.flatMap(({ id }) => selectRow(tx.connection, SELECT_BY_ID, id)?.record ?? []);
+}

@@ -1,0 +1,84 @@
+-- What never changes after insert. A heartbeat must not rewrite a submission of 1 MiB,
+-- and scattered updates of wide rows cost three times the pages in the log.
+CREATE TABLE tasks (
+  seq        INTEGER PRIMARY KEY,
+  id         TEXT NOT NULL,
+  hash       TEXT NOT NULL,
+  submission TEXT NOT NULL
+);
+CREATE UNIQUE INDEX tasks_by_id ON tasks (id);
+
+-- What changes. The key is the agenda: rows lie together by what they wait for and when it comes, so a
+-- claim of a hundred tasks reads and writes neighbouring rows, whatever the depth. By stage, `due` is:
+--   1 ready: the rank · 2 delayed: run_at · 3 blocked: 0 · 4 leased: lease_expires_at · 5 waiting: 0
+--   6 ended: completed_at
+-- `history` holds one line per event (see history-text.ts); the first event is derived where it can be.
+CREATE TABLE states (
+  stage            INTEGER NOT NULL,
+  due              INTEGER NOT NULL,
+  seq              INTEGER NOT NULL,
+  lane             TEXT NOT NULL,
+  rank             INTEGER NOT NULL,
+  created_at       INTEGER NOT NULL,
+  run_at           INTEGER NOT NULL,
+  status           TEXT NOT NULL DEFAULT 'pending',
+  version          INTEGER NOT NULL DEFAULT 1,
+  events           INTEGER NOT NULL DEFAULT 1,
+  blocked          INTEGER NOT NULL DEFAULT 0,
+  retry_count      INTEGER NOT NULL DEFAULT 0,
+  crashes          INTEGER NOT NULL DEFAULT 0,
+  fence            INTEGER NOT NULL DEFAULT 0,
+  owner            TEXT,
+  lease_expires_at INTEGER,
+  started_at       INTEGER,
+  completed_at     INTEGER,
+  result           TEXT,
+  details          TEXT,
+  history          TEXT NOT NULL DEFAULT '',
+  -- lane is 'priority|agentType|agent'
+  agent_type       TEXT GENERATED ALWAYS AS (
+    substr(lane, instr(lane, '|') + 1, instr(substr(lane, instr(lane, '|') + 1), '|') - 1)
+  ) VIRTUAL,
+  PRIMARY KEY (stage, due, seq)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX states_by_seq ON states (seq);
+CREATE INDEX ready_by_lane ON states (lane, due, seq) WHERE stage = 1;
+
+-- Edges that are still undecided. `unjudged`: completed, but a custom condition has to be evaluated.
+CREATE TABLE edges (
+  task          INTEGER NOT NULL,
+  position      INTEGER NOT NULL,
+  dependency_id TEXT NOT NULL,
+  wanted        TEXT NOT NULL,
+  condition     TEXT,
+  unjudged      INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (task, position)
+) WITHOUT ROWID;
+CREATE INDEX edges_by_dependency ON edges (dependency_id);
+CREATE INDEX edges_unjudged ON edges (task) WHERE unjudged = 1;
+
+-- Counters, changed once per transaction; nothing is ever counted by scanning.
+CREATE TABLE totals (
+  id          INTEGER PRIMARY KEY CHECK (id = 1),
+  seq         INTEGER NOT NULL DEFAULT 0,
+  paused      INTEGER NOT NULL DEFAULT 0,
+  pending     INTEGER NOT NULL DEFAULT 0,
+  assigned    INTEGER NOT NULL DEFAULT 0,
+  in_progress INTEGER NOT NULL DEFAULT 0,
+  waiting     INTEGER NOT NULL DEFAULT 0,
+  retrying    INTEGER NOT NULL DEFAULT 0,
+  completed   INTEGER NOT NULL DEFAULT 0,
+  failed      INTEGER NOT NULL DEFAULT 0,
+  cancelled   INTEGER NOT NULL DEFAULT 0,
+  skipped     INTEGER NOT NULL DEFAULT 0,
+  delayed     INTEGER NOT NULL DEFAULT 0,
+  blocked     INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO totals (id) VALUES (1);
+
+CREATE TABLE endings (
+  minute INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  count  INTEGER NOT NULL,
+  PRIMARY KEY (minute, status)
+) WITHOUT ROWID;

@@ -1,0 +1,229 @@
+import { purgeCheckpoints } from '../../../checkpoint/purge.ts';
+import { ClosedError } from '../../../errors.ts';
+import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
+import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import type {
+  Applied,
+  Change,
+  Claim,
+  Effects,
+  InsertOutcome,
+  ListPage,
+  ListQuery,
+  NewRecord,
+  StoreCounts,
+  TaskRecord,
+  TaskStore,
+  UnjudgedEdge,
+  Verdict,
+} from '../../task-store.ts';
+import { claimRows } from './claiming.ts';
+import { readCounts } from './counting.ts';
+import { Dependents } from './dependents.ts';
+import { parseHistory } from './history-text.ts';
+import { insertRecords } from './insertion.ts';
+import { listTasks } from './listing.ts';
+import type { QueueTransaction } from './queue-transaction.ts';
+import { RowCache } from './row-cache.ts';
+import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { TaskWriter } from './task-writer.ts';
+
+export { TASK_COMPONENT } from './component.ts';
+
+/** Larger batches are inserted in slices, so that they do not hold up the event loop. */
+const INSERT_AT_ONCE_MAX = 1_000;
+
+export const SELECT_EXPIRED = `${SELECT_ROWS} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT ?`;
+export const SELECT_NEXT_DUE = 'SELECT due FROM states WHERE stage = 2 AND due > ? ORDER BY due LIMIT 1';
+/** A task somebody still has to judge by its result stays. */
+export const SELECT_PURGEABLE = `${SELECT_ROWS} WHERE s.stage = 6 AND s.due < ?
+  AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.dependency_id = t.id) ORDER BY s.due, s.seq LIMIT ?`;
+
+/**
+ * Tasks in a SQLite file that several processes may share. An acknowledged write is on disk. The file is
+ * opened by the first call and closed with the store.
+ */
+export class SQLiteTaskStore implements TaskStore {
+  readonly #open: () => SqliteDatabase;
+  readonly #writer = new TaskWriter(() => this.#use());
+  readonly #cache = new RowCache();
+  #database: SqliteDatabase | undefined;
+  #closed: Promise<void> | undefined;
+
+  /** @param open gives the database with `TASK_COMPONENT` installed; what it gives is closed by `close`. */
+  constructor(open: () => SqliteDatabase) {
+    this.#open = open;
+  }
+
+  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+    this.#use();
+    if (records.length > INSERT_AT_ONCE_MAX) {
+      return this.#writer.writeSliced((tx) => insertRecords(tx, records, now));
+    }
+    return this.#writer.write(records.length, (tx) => {
+      const steps = insertRecords(tx, records, now);
+      for (;;) {
+        const step = steps.next();
+        if (step.done === true) return step.value;
+      }
+    });
+  }
+
+  async claim(claim: Claim): Promise<TaskRecord[]> {
+    this.#use();
+    const rows = await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
+    return rows.map((row) => {
+      this.#cache.put(row);
+      return row.record;
+    });
+  }
+
+  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+    this.#use();
+    const written = await this.#writer.write(changes.length, (tx) =>
+      changes.map((change) => this.#applyOne(tx, change, now)),
+    );
+    return written.map((one) => {
+      if (one === null) return null;
+      if (isLeased(one.row.record.status)) this.#cache.put(one.row);
+      else this.#cache.delete(one.row.record.id);
+      return { record: one.row.record, effects: one.effects };
+    });
+  }
+
+  async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
+    return this.#use().read((connection) =>
+      ids.map((id) => selectRow(connection, SELECT_BY_ID, id)?.record ?? null),
+    );
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    return listTasks(this.#use(), query);
+  }
+
+  async history(id: string): Promise<TaskEvent[]> {
+    const row = this.#use().read((connection) =>
+      connection
+        .prepare(
+          `SELECT s.history, s.events, s.created_at FROM tasks t CROSS JOIN states s ON s.seq = t.seq
+           WHERE t.id = ?`,
+        )
+        .raw()
+        .get(id),
+    ) as unknown[] | undefined;
+    if (row === undefined) return [];
+    const [history, events, createdAt] = row;
+    return parseHistory(id, String(history ?? ''), Number(events), Number(createdAt));
+  }
+
+  async expired(now: number, limit: number): Promise<TaskRecord[]> {
+    const rows = this.#use().read((connection) => selectRows(connection, SELECT_EXPIRED, now, limit));
+    return rows.map((row) => row.record);
+  }
+
+  async nextDueAt(now: number): Promise<number | null> {
+    const due = this.#use().read((connection) => connection.prepareValue(SELECT_NEXT_DUE).get(now));
+    return typeof due === 'number' ? due : null;
+  }
+
+  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
+    return this.#use().read((connection) =>
+      connection
+        .prepare(
+          `SELECT t.id AS taskId, e.dependency_id AS dependencyId, coalesce(e.condition, '') AS condition
+           FROM edges e INDEXED BY edges_unjudged CROSS JOIN tasks t ON t.seq = e.task
+           WHERE e.unjudged = 1 ORDER BY e.task, e.position LIMIT ?`,
+        )
+        .all(limit),
+    ) as UnjudgedEdge[];
+  }
+
+  async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
+    this.#use();
+    return this.#writer.write(verdicts.length, (tx) => {
+      const dependents = new Dependents(tx, now);
+      for (const verdict of verdicts) dependents.judge(verdict);
+      return dependents.effects;
+    });
+  }
+
+  async counts(now: number): Promise<StoreCounts> {
+    return this.#use().read((connection) => readCounts(connection, now));
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    this.#use();
+    await this.#writer.write(1, (tx) => {
+      tx.setPaused(paused);
+    });
+  }
+
+  async isPaused(): Promise<boolean> {
+    return this.#use().read((connection) =>
+      Boolean(connection.prepareValue('SELECT paused FROM totals').get()),
+    );
+  }
+
+  async purge(endedBefore: number, limit: number): Promise<string[]> {
+    this.#use();
+    return this.#writer.write(limit, (tx) => {
+      const { connection } = tx;
+      const rows = selectRows(connection, SELECT_PURGEABLE, endedBefore, limit);
+      for (const row of rows) remove(tx, row);
+      const ids = rows.map((row) => row.record.id);
+      purgeCheckpoints(connection, ids);
+      return ids;
+    });
+  }
+
+  watch(listener: () => void): () => void {
+    return this.#use().watch(listener);
+  }
+
+  /** Resolves after the writes in flight. */
+  close(): Promise<void> {
+    this.#closed ??= this.#database?.close() ?? Promise.resolve();
+    return this.#closed;
+  }
+
+  #use(): SqliteDatabase {
+    if (this.#closed !== undefined) throw new ClosedError('the task store');
+    this.#database ??= this.#open();
+    return this.#database;
+  }
+
+  #applyOne(tx: QueueTransaction, change: Change, now: number): Written | null {
+    const cached = this.#cache.get(change.id, change.version);
+    const written = cached && write(tx, cached, change, now);
+    if (written) return written;
+    // Not cached, or no longer as cached: the row itself decides.
+    const row = selectRow(tx.connection, SELECT_BY_ID, change.id);
+    return row?.record.version === change.version ? write(tx, row, change, now) : null;
+  }
+}
+
+interface Written {
+  readonly row: TaskRow;
+  readonly effects: Effects;
+}
+
+/** Writes a change and what follows from it for other tasks; null when the row is not as it was read. */
+function write(tx: QueueTransaction, row: TaskRow, { next, event }: Change, now: number): Written | null {
+  const hasEnded = isEnded(next.status);
+  const written = tx.update(row, next, event, now, hasEnded ? 0 : row.blocked);
+  if (written === undefined) return null;
+  const dependents = new Dependents(tx, now);
+  if (hasEnded && !isEnded(row.record.status)) dependents.hasEnded(written);
+  return { row: written, effects: dependents.effects };
+}
+
+function remove(tx: QueueTransaction, row: TaskRow): void {
+  const { connection } = tx;
+  const { seq } = row.record;
+  connection
+    .prepare('DELETE FROM states WHERE stage = ? AND due = ? AND seq = ?')
+    .run(row.stage, row.due, seq);
+  connection.prepare('DELETE FROM tasks WHERE seq = ?').run(seq);
+  connection.prepare('DELETE FROM edges WHERE task = ?').run(seq);
+  tx.countRow(row, -1);
+}

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { EVENTS_BUFFER_MAX, type RunEvent } from '../../src/index.ts';
+import { toPlainJson } from '../../src/orchestration/plain-result.ts';
+import { EventBuffer } from '../../src/orchestration/run-events.ts';
+
+const custom = (data: number): RunEvent => ({ type: 'custom', data, namespace: [], at: 0 });
+
+test('a slow reader gets a gap with the number of events it missed, and then goes on', async () => {
+  const buffer = new EventBuffer();
+  for (let i = 0; i < EVENTS_BUFFER_MAX + 5; i++) buffer.push(custom(i));
+  for (let i = 0; i < EVENTS_BUFFER_MAX; i++) expect(await buffer.next()).toEqual(custom(i));
+  expect(await buffer.next()).toEqual({ type: 'gap', missed: 5 });
+  buffer.push(custom(7));
+  buffer.end();
+  expect(await buffer.next()).toEqual(custom(7));
+  expect(await buffer.next()).toBeNull();
+});
+
+test('a state becomes plain JSON', () => {
+  const odd = JSON.parse('{"__proto__": {"lc": 1}}') as object;
+  const state = {
+    date: new Date(0),
+    set: new Set([1]),
+    map: new Map([['a', 1]]),
+    pairs: new Map([[1, 2]]),
+    nothing: undefined,
+    fn: () => 1,
+    nan: Number.NaN,
+    odd,
+  };
+  expect(JSON.stringify(toPlainJson(state))).toBe(
+    '{"date":"1970-01-01T00:00:00.000Z","set":[1],"map":{"a":1},"pairs":[[1,2]],"nan":null,"odd":{"__proto__":{"lc":1}}}',
+  );
+  expect(() => toPlainJson({ list: [1n] })).toThrow('result.list[0]: expected JSON, got a BigInt');
+  const cycle: { self?: unknown } = {};
+  cycle.self = cycle;
+  expect(() => toPlainJson(cycle)).toThrow('cycle');
+});

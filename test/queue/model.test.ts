@@ -1,0 +1,354 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
+import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
+import type { Outcome, Task } from '../../src/queue/task.ts';
+import type { TaskQueue, TaskQueueOptions } from '../../src/queue/task-queue.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
+import {
+  type NewReference,
+  ReferenceQueue,
+  Refusal,
+  SETTINGS,
+  type Word,
+} from '../testing/reference-queue.ts';
+
+/** `MODEL_RUNS=2000` runs it long, `MODEL_SEED=…` runs the printed seed again. */
+const RUNS = process.env.MODEL_RUNS === undefined ? undefined : Number(process.env.MODEL_RUNS);
+const SEED = process.env.MODEL_SEED === undefined ? Date.now() % 2 ** 31 : Number(process.env.MODEL_SEED);
+const COMMANDS_MAX = 40;
+const SECONDS_PER_RUN = 0.25;
+
+const small = fc.nat({ max: 1_000 });
+const WORDS: readonly Word[] = ['success', 'failure', 'completion'];
+const OUTCOMES = ['completed', 'failed', 'released', 'waiting', 'cancelled'] as const;
+const TARGETS = ['in_progress', 'completed', 'retrying', 'failed', 'cancelled', 'pending'] as const;
+
+const enqueue = fc.record({
+  do: fc.constant('enqueue' as const),
+  priority: fc.integer({ min: 1, max: 10 }),
+  agentType: fc.constantFrom(undefined, 'x', 'y'),
+  delayMs: fc.constantFrom(0, 0, 0, 60, 900),
+  timeoutMs: fc.constantFrom(undefined, undefined, 800, 1_500),
+  dependsOn: fc.array(fc.record({ pick: small, on: fc.constantFrom(...WORDS) }), { maxLength: 2 }),
+});
+const dequeue = fc.record({
+  do: fc.constant('dequeue' as const),
+  limit: fc.integer({ min: 1, max: 3 }),
+  agentType: fc.constantFrom(undefined, undefined, 'x', 'y'),
+  priorityMin: fc.constantFrom(undefined, undefined, 4, 8),
+  start: fc.boolean(),
+});
+const settle = fc.record({
+  do: fc.constant('settle' as const),
+  pick: small,
+  outcome: fc.constantFrom(...OUTCOMES),
+  value: fc.nat({ max: 2 }),
+});
+const onHandle = fc.record({ do: fc.constantFrom('start' as const, 'heartbeat' as const), pick: small });
+const onTask = fc.record({
+  do: fc.constantFrom('cancel' as const, 'retry' as const, 'answer' as const),
+  pick: small,
+});
+const update = fc.record({
+  do: fc.constant('update' as const),
+  pick: small,
+  status: fc.constantFrom(...TARGETS),
+});
+const plain = fc.record({
+  do: fc.constantFrom('pause' as const, 'resume' as const, 'resume' as const, 'crash' as const),
+});
+const advance = fc.record({
+  do: fc.constant('advance' as const),
+  ms: fc.constantFrom(1, 75, 250, 600, 1_300),
+});
+
+const command = fc.oneof(
+  { arbitrary: enqueue, weight: 5 },
+  { arbitrary: dequeue, weight: 6 },
+  { arbitrary: settle, weight: 6 },
+  { arbitrary: onHandle, weight: 3 },
+  { arbitrary: onTask, weight: 2 },
+  { arbitrary: update, weight: 2 },
+  { arbitrary: plain, weight: 1 },
+  { arbitrary: advance, weight: 4 },
+);
+type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
+
+interface Backend {
+  readonly open: (options: TaskQueueOptions) => TaskQueue;
+  readonly isDurable: boolean;
+}
+
+/** One queue and the reference beside it, told to do the same. */
+class Pair {
+  readonly #clock = new FakeClock();
+  readonly #reference = new ReferenceQueue(this.#clock.now());
+  readonly #backend: Backend;
+  readonly #handles: Task[] = [];
+  #queue: TaskQueue;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+    this.#queue = this.#open();
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+    expect(this.#clock.timers).toBe(0);
+  }
+
+  async run(step: Command): Promise<void> {
+    const [real, expected] = [await outcomeOf(() => this.#real(step)), this.#expected(step)];
+    expect({ step, answer: real }).toEqual({ step, answer: expected });
+    await this.#compare();
+  }
+
+  async compareHistories(): Promise<void> {
+    for (const { id, events } of this.#reference.tasks) {
+      const history = await this.#queue.history(id);
+      expect({ id, events: history.map((event) => `${event.from}>${event.to}`) }).toEqual({ id, events });
+      expect(history.map((event) => event.seq)).toEqual(events.map((_, i) => i + 1));
+    }
+  }
+
+  async #compare(): Promise<void> {
+    const { tasks } = await this.#queue.listTasks({ limit: 1_000 });
+    const ended = ['completed', 'failed', 'cancelled', 'skipped'];
+    const shown = tasks.map((task) => ({
+      id: task.id,
+      status: task.status,
+      retryCount: task.retryCount,
+      crashes: task.crashes,
+      runAt: task.runAt,
+      blockedBy: ended.includes(task.status) ? [] : task.blockedBy,
+      result: task.result ?? null,
+      leaseEnd: task.lease?.expiresAt ?? null,
+    }));
+    const expected = this.#reference.tasks.map((task) => ({
+      id: task.id,
+      status: task.status,
+      retryCount: task.retryCount,
+      crashes: task.crashes,
+      runAt: task.runAt,
+      blockedBy: ended.includes(task.status) ? [] : task.blockedBy.map((edge) => edge.id),
+      result: task.result,
+      leaseEnd: task.status === 'assigned' || task.status === 'in_progress' ? task.leaseEnd : null,
+    }));
+    expect(shown).toEqual(expected);
+  }
+
+  #open(): TaskQueue {
+    const { interval, ...settings } = SETTINGS;
+    const retry = { initialInterval: interval, backoffFactor: 2, jitter: true };
+    return this.#backend.open({ ...settings, retry, clock: this.#clock, random: () => 0.5 });
+  }
+
+  /** What the queue says: a list of ids, nothing, or the code of its refusal. */
+  async #real(step: Command): Promise<unknown> {
+    const queue = this.#queue;
+    switch (step.do) {
+      case 'enqueue':
+        await queue.enqueue({ payload: {}, ...this.#newTask(step) });
+        return undefined;
+      case 'dequeue': {
+        const { limit, start, agentType, priorityMin } = step;
+        const filter = { ...(agentType && { agentType }), ...(priorityMin && { priorityMin }) };
+        const held = await queue.dequeueMany(limit, filter, { start });
+        return held.map((task) => `${task.id}#${task.lease!.fence}`);
+      }
+      case 'settle': {
+        const handle = this.#handle(step.pick);
+        return handle && void (await queue.settle(handle, outcome(step.outcome, step.value)));
+      }
+      case 'start':
+      case 'heartbeat': {
+        const handle = this.#handle(step.pick);
+        return handle && void (await queue[step.do](handle));
+      }
+      case 'cancel':
+      case 'retry': {
+        const id = this.#id(step.pick);
+        return id && void (await queue[step.do](id));
+      }
+      case 'answer': {
+        const task = this.#waiting(step.pick);
+        return task && void (await queue.answer(task.id, task.question!, 1));
+      }
+      case 'update': {
+        const id = this.#id(step.pick);
+        const change = { result: 0, error: { name: 'Error', message: 'boom' } };
+        return id && void (await queue.updateStatus(id, step.status, change));
+      }
+      case 'advance':
+        return this.#clock.advance(step.ms);
+      case 'pause':
+      case 'resume':
+        return queue[step.do]();
+      case 'crash':
+        return this.#backend.isDurable ? this.#crash() : undefined;
+    }
+  }
+
+  async #crash(): Promise<void> {
+    await this.#queue.close();
+    this.#queue = this.#open();
+    await this.#queue.stats();
+  }
+
+  #expected(step: Command): unknown {
+    const model = this.#reference;
+    try {
+      switch (step.do) {
+        case 'enqueue':
+          return model.enqueue(this.#newTask(step));
+        case 'dequeue': {
+          const { agentType, priorityMin } = step;
+          const filter = { ...(agentType && { agentType }), ...(priorityMin && { priorityMin }) };
+          const handles = model.dequeue(step.limit, filter, step.start);
+          this.#handles.push(...handles.map(({ id, fence }) => aHandle(id, fence)));
+          return handles.map(({ id, fence }) => `${id}#${fence}`);
+        }
+        case 'settle': {
+          const handle = this.#handle(step.pick);
+          return (
+            handle && model.settle({ id: handle.id, fence: handle.lease!.fence }, step.outcome, step.value)
+          );
+        }
+        case 'start':
+        case 'heartbeat': {
+          const handle = this.#handle(step.pick);
+          return handle && model[step.do]({ id: handle.id, fence: handle.lease!.fence });
+        }
+        case 'cancel':
+        case 'retry': {
+          const id = this.#id(step.pick);
+          return id && model[step.do](id);
+        }
+        case 'answer': {
+          const task = this.#waiting(step.pick);
+          return task && model.answer(task.id);
+        }
+        case 'update': {
+          const id = this.#id(step.pick);
+          return id && model.update(id, step.status, 0);
+        }
+        case 'advance':
+          return model.advance(step.ms);
+        case 'pause':
+        case 'resume':
+          model.paused = step.do === 'pause';
+          return undefined;
+        case 'crash':
+          return this.#backend.isDurable ? model.reopen() : undefined;
+      }
+    } catch (error) {
+      if (error instanceof Refusal) return error.message;
+      throw error;
+    }
+  }
+
+  #newTask(step: Extract<Command, { do: 'enqueue' }>): NewReference {
+    const known = this.#reference.tasks;
+    const wanted = known.length === 0 ? [] : step.dependsOn;
+    const edges = wanted.map(({ pick, on }) => ({ id: known[pick % known.length]!.id, on }));
+    const { priority, agentType, delayMs, timeoutMs } = step;
+    return {
+      id: `t${known.length}`,
+      priority,
+      delayMs,
+      dependsOn: edges.filter((edge, i) => edges.findIndex((other) => other.id === edge.id) === i),
+      ...(agentType && { agentType }),
+      ...(timeoutMs && { timeoutMs }),
+    };
+  }
+
+  #handle(pick: number): Task | undefined {
+    return this.#handles.length === 0 ? undefined : this.#handles[pick % this.#handles.length];
+  }
+
+  #id(pick: number): string | undefined {
+    const { tasks } = this.#reference;
+    return tasks.length === 0 ? undefined : tasks[pick % tasks.length]!.id;
+  }
+
+  #waiting(pick: number) {
+    const waiting = this.#reference.tasks.filter(
+      (task) => task.status === 'waiting' && task.question !== null,
+    );
+    return waiting.length === 0 ? undefined : waiting[pick % waiting.length];
+  }
+}
+
+/** Only id and fence count; a worker's task in hand may be stale in everything else. */
+function aHandle(id: string, fence: number): Task {
+  return { id, lease: { owner: 'w', fence, expiresAt: 0 } } as Task;
+}
+
+function outcome(status: (typeof OUTCOMES)[number], value: number): Outcome {
+  if (status === 'completed') return { status, result: value };
+  if (status === 'failed') return { status, error: { name: 'Error', message: 'boom' } };
+  if (status === 'waiting') return { status, interrupts: [{ id: `q${value}`, value: 1 }] };
+  return { status };
+}
+
+async function outcomeOf(act: () => Promise<unknown>): Promise<unknown> {
+  try {
+    return await act();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === undefined) throw error;
+    return code;
+  }
+}
+
+function property(open: () => Promise<Backend & { dispose(): Promise<void> }>) {
+  return fc.asyncProperty(fc.array(command, { maxLength: COMMANDS_MAX, size: 'max' }), async (commands) => {
+    const backend = await open();
+    const pair = new Pair(backend);
+    try {
+      await pair.run({ do: 'resume' });
+      for (const step of commands) await pair.run(step);
+      await pair.compareHistories();
+    } finally {
+      await pair.close();
+      await backend.dispose();
+    }
+  });
+}
+
+describe(`a queue does what the reference does (MODEL_SEED=${SEED})`, () => {
+  const memoryRuns = RUNS ?? 100;
+  test('memory', { timeout: 20_000 + memoryRuns * SECONDS_PER_RUN * 1_000 }, async () => {
+    const open = async () => ({
+      open: (options: TaskQueueOptions) => new MemoryTaskQueue(options),
+      isDurable: false,
+      dispose: async () => {},
+    });
+    await fc.assert(property(open), { seed: SEED, numRuns: memoryRuns });
+  });
+
+  const sqliteRuns = RUNS ?? 40;
+  test('sqlite', { timeout: 20_000 + sqliteRuns * SECONDS_PER_RUN * 1_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'jotty-model-'));
+    let files = 0;
+    const open = async () => {
+      const path = join(folder, `${files++}.db`);
+      return {
+        open: (options: TaskQueueOptions) => new SQLiteTaskQueue({ ...options, path }),
+        isDurable: true,
+        dispose: async () => {
+          for (const end of ['', '-wal', '-shm']) await rm(path + end, { force: true });
+        },
+      };
+    };
+    try {
+      await fc.assert(property(open), { seed: SEED, numRuns: sqliteRuns });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
