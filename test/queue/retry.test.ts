@@ -13,3 +13,10 @@ test('jitter keeps the wait in the upper half', () => {
   expect(backoffMs(2, DEFAULT_RETRY, () => 0.5)).toBe(750);
   expect(backoffMs(2, DEFAULT_RETRY, () => 0.999_999)).toBe(1_000);
 });
+
+test('the wait is a number whatever the policy', () => {
+  expect(backoffMs(1_001, { ...steady, initialInterval: 0, backoffFactor: 1_000 }, Math.random)).toBe(0);
+  expect(backoffMs(1_001, { ...steady, initialInterval: 0.5, backoffFactor: 1_000 }, Math.random)).toBe(
+    30_000,
+  );
+});

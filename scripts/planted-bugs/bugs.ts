@@ -1,0 +1,238 @@
+/** One mistake somebody could make: `find` occurs exactly once in `file` (below src) and becomes `replace`. */
+export interface PlantedBug {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  readonly why: string;
+}
+
+const MEMORY = 'queue/backends/memory/memory-task-store.ts';
+const LANES = 'queue/backends/memory/ready-lanes.ts';
+const CLAIMING = 'queue/backends/sqlite/claiming.ts';
+const INSERTION = 'queue/backends/sqlite/insertion.ts';
+const DEPENDENTS = 'queue/backends/sqlite/dependents.ts';
+const COUNTING = 'queue/backends/sqlite/counting.ts';
+const LISTING = 'queue/backends/sqlite/listing.ts';
+const TRANSITIONS = 'queue/transitions.ts';
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  // The memory store.
+  {
+    file: MEMORY,
+    find: 'if (!entry || entry.record.version !== version) return null;',
+    replace: 'if (!entry) return null;',
+    why: 'a stale change is taken',
+  },
+  {
+    file: MEMORY,
+    find: 'if (this.#paused) return [];',
+    replace: '',
+    why: 'claims go on while paused',
+  },
+  {
+    file: MEMORY,
+    find: '(entry.record.leaseExpiresAt ?? 0) <= now',
+    replace: '(entry.record.leaseExpiresAt ?? 0) < now',
+    why: 'a lease lives a millisecond too long',
+  },
+  {
+    file: MEMORY,
+    find: 'if (!head || head.at >= endedBefore) break;',
+    replace: 'if (!head || head.at > endedBefore) break;',
+    why: 'purge takes what ended at the very time',
+  },
+  {
+    file: MEMORY,
+    find: '} else if (runAt > now) {',
+    replace: '} else if (runAt > now + 1) {',
+    why: 'a delayed task is claimed a millisecond early',
+  },
+  {
+    file: MEMORY,
+    find: '(createdAfter === null || record.createdAt >= createdAfter)',
+    replace: '(createdAfter === null || record.createdAt > createdAfter)',
+    why: 'createdAfter leaves out its own millisecond',
+  },
+  {
+    file: MEMORY,
+    find: 'return { records, next: records[limit - 1]!.seq };',
+    replace: 'return { records, next: record.seq };',
+    why: 'paging loses a task at each border',
+  },
+  {
+    file: MEMORY,
+    find: 'if (conflicts.length > 0 || unknown.length > 0) return',
+    replace: 'if (conflicts.length === records.length && conflicts.length > 0) return',
+    why: 'a batch with a conflict is stored in part',
+  },
+  {
+    file: MEMORY,
+    find: "if (record.status !== 'pending') return;",
+    replace: '',
+    why: 'a cancelled task is released by its dependency',
+  },
+  {
+    file: MEMORY,
+    find: 'return entry ? copyOf(entry) : null;',
+    replace: 'return entry ? entry.record : null;',
+    why: 'records leave the store without being copied',
+  },
+  {
+    file: LANES,
+    find: '(a.record.rank === b.record.rank && a.record.seq < b.record.seq)',
+    replace: '(a.record.rank === b.record.rank && a.record.id < b.record.id)',
+    why: 'ties go by id',
+  },
+  {
+    file: 'queue/claim-filter.ts',
+    find: 'if (lane.agent !== null) return by.agents.includes(lane.agent);',
+    replace: '',
+    why: 'pinned tasks go to any agent',
+  },
+  {
+    file: 'queue/claim-filter.ts',
+    find: 'lane.priority < filter.priorityMin',
+    replace: 'lane.priority <= filter.priorityMin',
+    why: 'priorityMin leaves out its own level',
+  },
+  // The SQLite store.
+  {
+    file: CLAIMING,
+    find: 'fence: record.fence + 1',
+    replace: 'fence: record.fence',
+    why: 'the fence does not rise',
+  },
+  {
+    file: CLAIMING,
+    find: 'if (tx.isPaused || claim.limit <= 0) return [];',
+    replace: 'if (claim.limit <= 0) return [];',
+    why: 'claims go on while paused',
+  },
+  {
+    file: CLAIMING,
+    find: "const startedAt = to === 'in_progress' ? now : null;",
+    replace: 'const startedAt = null;',
+    why: 'a start is not stored',
+  },
+  {
+    file: CLAIMING,
+    find: 'for (const head of due) tx.connection.prepare(PROMOTE).run(head.rank, head.due, head.seq);',
+    replace: 'for (const head of due) tx.connection.prepare(PROMOTE).run(head.due, head.due, head.seq);',
+    why: 'tasks that fell due forget their rank',
+  },
+  {
+    file: CLAIMING,
+    find: 'return a.due < b.due || (a.due === b.due && a.seq < b.seq);',
+    replace: 'return a.due < b.due || (a.due === b.due && a.seq > b.seq);',
+    why: 'lanes are merged last in, first out',
+  },
+  {
+    file: CLAIMING,
+    find: '.filter((row) => row.stage === STAGE.ready && laneMatches(row.record, filter))',
+    replace: '.filter((row) => row.stage === STAGE.ready)',
+    why: 'a filter by ids forgets its other parts',
+  },
+  {
+    file: CLAIMING,
+    find: "tx.count('delayed', -due.length);",
+    replace: '',
+    why: 'delayed tasks are counted for ever',
+  },
+  {
+    file: INSERTION,
+    find: 'takeBack(tx, before);\n      return',
+    replace: 'return',
+    why: 'a batch with a conflict is stored in part',
+  },
+  {
+    file: INSERTION,
+    find: "if (verdict === 'unjudged') dependents.effects.unjudged = true;",
+    replace: '',
+    why: 'nobody is told of a custom edge to judge',
+  },
+  {
+    file: DEPENDENTS,
+    find: "if (blocked === 0 && row.record.status === 'pending') this.effects.released.push(row.record.id);",
+    replace: 'this.effects.released.push(row.record.id);',
+    why: 'a task counts as released by its first edge',
+  },
+  {
+    file: DEPENDENTS,
+    find: "this.#endings.push({ id: record.id, status: 'skipped' });",
+    replace: '',
+    why: 'skips do not go on downwards',
+  },
+  {
+    file: DEPENDENTS,
+    find: ' AND condition = ? AND unjudged = 1',
+    replace: ' AND condition = ?',
+    why: 'a verdict counts before the dependency has completed',
+  },
+  {
+    file: COUNTING,
+    find: 'Math.max(0, count(totals.delayed) - due)',
+    replace: 'count(totals.delayed)',
+    why: 'due tasks are counted as delayed',
+  },
+  {
+    file: LISTING,
+    find: 'rows: selectRows(connection, SELECT_PAGE, after, limit), end: null',
+    replace: 'rows: selectRows(connection, SELECT_PAGE, after, limit - 1), end: null',
+    why: 'the list ends after one page',
+  },
+  // Policy and transitions.
+  {
+    file: 'queue/dependencies.ts',
+    find: "return ended === 'failed' ? 'holds' : 'fails';",
+    replace: "return ended !== 'completed' ? 'holds' : 'fails';",
+    why: 'failure holds for cancelled tasks',
+  },
+  {
+    file: TRANSITIONS,
+    find: 'const retriesLeft = record.retryCount < context.maxRetries;',
+    replace: 'const retriesLeft = record.retryCount <= context.maxRetries;',
+    why: 'one run too many fails',
+  },
+  {
+    file: TRANSITIONS,
+    find: 'if (crashes >= context.maxCrashes) {',
+    replace: 'if (crashes > context.maxCrashes) {',
+    why: 'one start too many crashes',
+  },
+  {
+    file: TRANSITIONS,
+    find: "if (record.status === 'assigned')",
+    replace: "if (record.status === 'waiting')",
+    why: 'a claim that never started is charged as a crash',
+  },
+  {
+    file: TRANSITIONS,
+    find: 'retryCount: 0, crashes: 0',
+    replace: 'retryCount: 0',
+    why: 'a new life begins with the old crashes',
+  },
+  {
+    file: TRANSITIONS,
+    find: '} else if (record.fence !== fence) {',
+    replace: '} else if (record.fence < fence) {',
+    why: 'a worker with an old fence settles',
+  },
+  {
+    file: TRANSITIONS,
+    find: "return record.status === 'completed' && record.result === ending.result;",
+    replace: "return record.status === 'completed';",
+    why: 'another result is accepted as the same settlement',
+  },
+  {
+    file: 'queue/retry.ts',
+    find: 'full / 2 + random() * (full / 2)',
+    replace: 'random() * full',
+    why: 'jitter may retry at once',
+  },
+  {
+    file: 'queue/conditions.ts',
+    find: 'condition(dependency.result, dependency) === true',
+    replace: 'Boolean(condition(dependency.result, dependency))',
+    why: 'a condition may answer anything truthy',
+  },
+];

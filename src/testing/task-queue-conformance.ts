@@ -1,0 +1,83 @@
+import type { TaskQueue, TaskQueueOptions } from '../queue/task-queue.ts';
+import type { TaskStore } from '../queue/task-store.ts';
+import { type ConformanceCase, registerCases, type TestRunner } from './conformance.ts';
+import { FakeClock } from './fake-clock.ts';
+import { seededRandom } from './seeded-random.ts';
+import { boundsCases } from './task-queue-cases/bounds.ts';
+import { dependencyCases } from './task-queue-cases/dependencies.ts';
+import { leaseCases } from './task-queue-cases/leases.ts';
+import { lifeCases } from './task-queue-cases/life.ts';
+import { listingCases } from './task-queue-cases/listing.ts';
+import { operatorCases } from './task-queue-cases/operator.ts';
+import { orderCases } from './task-queue-cases/order.ts';
+import { retryCases } from './task-queue-cases/retries.ts';
+import { submissionCases } from './task-queue-cases/submissions.ts';
+
+/** A fresh, empty storage for one case. */
+export interface QueueStorage {
+  /** A queue on this storage. Shared backends may be asked for several, durable ones after a close too. */
+  queue(options: TaskQueueOptions): TaskQueue;
+  /** A queue whose store answers through `wrap`, to damage what it reads. */
+  wrapped(options: TaskQueueOptions, wrap: (store: TaskStore) => TaskStore): TaskQueue;
+  /** Removes the storage; its queues are closed by then. */
+  dispose(): Promise<void>;
+}
+
+export interface QueueBackend {
+  readonly name: string;
+  readonly durable: boolean;
+  readonly shared: boolean;
+  open(): Promise<QueueStorage>;
+}
+
+export interface QueueHarness {
+  readonly clock: FakeClock;
+  /** Opens a queue with the harness's clock and a seeded `random`; it is closed with the case. */
+  open(options?: TaskQueueOptions): TaskQueue;
+  wrapped(wrap: (store: TaskStore) => TaskStore, options?: TaskQueueOptions): TaskQueue;
+  dispose(): Promise<void>;
+}
+
+/** The public contract of `TaskQueue`, for any runner. */
+export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
+  ...lifeCases,
+  ...submissionCases,
+  ...boundsCases,
+  ...orderCases,
+  ...retryCases,
+  ...leaseCases,
+  ...dependencyCases,
+  ...operatorCases,
+  ...listingCases,
+];
+
+/** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */
+export function describeTaskQueue(runner: TestRunner, backend: QueueBackend): void {
+  registerCases(
+    runner,
+    `${backend.name} keeps the contract of a TaskQueue`,
+    taskQueueCases,
+    backend,
+    async () => harness(await backend.open()),
+  );
+}
+
+function harness(storage: QueueStorage): QueueHarness {
+  const clock = new FakeClock();
+  const opened: TaskQueue[] = [];
+  const keep = (queue: TaskQueue) => {
+    opened.push(queue);
+    return queue;
+  };
+  const withDefaults = (options: TaskQueueOptions = {}) => ({ clock, random: seededRandom(7), ...options });
+  return {
+    clock,
+    open: (options) => keep(storage.queue(withDefaults(options))),
+    wrapped: (wrap, options) => keep(storage.wrapped(withDefaults(options), wrap)),
+    async dispose() {
+      for (const queue of opened) await queue.close();
+      await storage.dispose();
+      if (clock.timers > 0) throw new Error(`${clock.timers} timers are set after close()`);
+    },
+  };
+}

@@ -1,0 +1,285 @@
+/**
+ * A queue written from the contract alone, as plainly as possible: arrays, loops, no indexes. It shares no
+ * code with src, so that both would have to be wrong in the same way.
+ */
+export const SETTINGS = {
+  leaseMs: 1_000,
+  sweepMs: 250,
+  agingMs: 700,
+  maxRetries: 2,
+  maxCrashes: 2,
+  interval: 100,
+};
+
+export type Word = 'success' | 'failure' | 'completion';
+export interface NewReference {
+  readonly id: string;
+  readonly priority: number;
+  readonly agentType?: string;
+  readonly delayMs: number;
+  readonly timeoutMs?: number;
+  readonly dependsOn: readonly { readonly id: string; readonly on: Word }[];
+}
+
+export interface ReferenceTask extends NewReference {
+  status: string;
+  readonly rank: number;
+  runAt: number;
+  retryCount: number;
+  crashes: number;
+  fence: number;
+  leaseEnd: number;
+  startedAt: number;
+  result: number | null;
+  error: string | null;
+  question: string | null;
+  blockedBy: { id: string; on: Word }[];
+  readonly events: string[];
+}
+
+export interface Handle {
+  readonly id: string;
+  readonly fence: number;
+}
+
+export class Refusal extends Error {}
+
+const ENDS = ['completed', 'failed', 'cancelled', 'skipped'];
+const LEASED = ['assigned', 'in_progress'];
+
+export class ReferenceQueue {
+  readonly tasks: ReferenceTask[] = [];
+  now: number;
+  paused = false;
+  nextSweepAt: number;
+
+  constructor(now: number) {
+    this.now = now;
+    this.nextSweepAt = now + SETTINGS.sweepMs;
+  }
+
+  find(id: string): ReferenceTask {
+    const task = this.tasks.find((candidate) => candidate.id === id);
+    if (!task) throw new Refusal('TASK_NOT_FOUND');
+    return task;
+  }
+
+  enqueue(given: NewReference): void {
+    const runAt = this.now + given.delayMs;
+    const task: ReferenceTask = {
+      ...given,
+      status: 'pending',
+      rank: runAt + (10 - given.priority) * SETTINGS.agingMs,
+      runAt,
+      retryCount: 0,
+      crashes: 0,
+      fence: 0,
+      leaseEnd: 0,
+      startedAt: 0,
+      result: null,
+      error: null,
+      question: null,
+      blockedBy: given.dependsOn.map((edge) => ({ ...edge })),
+      events: ['null>pending'],
+    };
+    this.tasks.push(task);
+    for (const edge of given.dependsOn) this.#decide(task, edge.id);
+  }
+
+  dequeue(limit: number, filter: { agentType?: string; priorityMin?: number }, start: boolean): Handle[] {
+    if (this.paused) return [];
+    const ready = this.tasks.filter(
+      (task) =>
+        (task.status === 'pending' || task.status === 'retrying') &&
+        task.blockedBy.length === 0 &&
+        task.runAt <= this.now &&
+        (filter.agentType === undefined || task.agentType === filter.agentType) &&
+        (filter.priorityMin === undefined || task.priority >= filter.priorityMin),
+    );
+    // Array.prototype.sort is stable and tasks stand in order of submission.
+    const taken = ready.sort((a, b) => a.rank - b.rank).slice(0, limit);
+    for (const task of taken) {
+      task.fence++;
+      task.leaseEnd = this.now + SETTINGS.leaseMs;
+      if (start) task.startedAt = this.now;
+      this.#move(task, start ? 'in_progress' : 'assigned');
+    }
+    return taken.map(({ id, fence }) => ({ id, fence }));
+  }
+
+  start(handle: Handle): void {
+    if (this.paused) throw new Refusal('QUEUE_PAUSED');
+    this.#begin(this.#held(handle));
+  }
+
+  heartbeat(handle: Handle): void {
+    const task = this.#held(handle);
+    if (this.#isTimedOut(task)) {
+      this.#fail(task, 'TIMEOUT');
+      throw new Refusal('LEASE_LOST');
+    }
+    task.leaseEnd = this.now + SETTINGS.leaseMs;
+  }
+
+  settle(handle: Handle, outcome: string, value: number): void {
+    const task = this.find(handle.id);
+    if (task.fence === handle.fence && this.#stands(task, outcome, value)) return;
+    this.#held(handle);
+    this.#end(task, outcome, value);
+  }
+
+  update(id: string, status: string, value: number): void {
+    const task = this.find(id);
+    const leased = LEASED.includes(task.status);
+    const allowed: Record<string, boolean> = {
+      in_progress: leased,
+      completed: leased,
+      retrying: leased && task.retryCount < SETTINGS.maxRetries,
+      failed: !ENDS.includes(task.status) && task.blockedBy.length === 0,
+      cancelled: !ENDS.includes(task.status),
+      pending: leased || task.status === 'waiting' || task.status === 'failed',
+    };
+    if (status === 'in_progress' && this.paused) throw new Refusal('QUEUE_PAUSED');
+    if (!allowed[status]) throw new Refusal('INVALID_TRANSITION');
+    if (status === 'in_progress') this.#begin(task);
+    else if (status === 'pending' && task.status === 'failed') this.retry(id);
+    else if (status === 'failed') this.#bury(task, 'boom');
+    else
+      this.#end(task, status === 'retrying' ? 'failed' : status === 'pending' ? 'released' : status, value);
+  }
+
+  cancel(id: string): void {
+    const task = this.find(id);
+    if (!ENDS.includes(task.status)) this.#move(task, 'cancelled');
+  }
+
+  retry(id: string): void {
+    const task = this.find(id);
+    if (task.status !== 'failed') throw new Refusal('INVALID_TRANSITION');
+    Object.assign(task, { retryCount: 0, crashes: 0, runAt: this.now, error: null });
+    this.#move(task, 'pending');
+  }
+
+  /** Answers the open question, if there is one. */
+  answer(id: string): void {
+    const task = this.find(id);
+    task.question = null;
+    this.#release(task);
+  }
+
+  advance(ms: number): void {
+    const end = this.now + ms;
+    while (this.nextSweepAt <= end) {
+      this.now = this.nextSweepAt;
+      this.nextSweepAt += SETTINGS.sweepMs;
+      for (const task of this.tasks) {
+        if (LEASED.includes(task.status) && task.leaseEnd <= this.now) this.#expire(task);
+      }
+    }
+    this.now = end;
+  }
+
+  /** The process died and another one opened the queue: its sweeper begins anew. */
+  reopen(): void {
+    this.nextSweepAt = this.now + SETTINGS.sweepMs;
+  }
+
+  #held({ id, fence }: Handle): ReferenceTask {
+    const task = this.find(id);
+    if (task.fence !== fence || !LEASED.includes(task.status)) throw new Refusal('LEASE_LOST');
+    return task;
+  }
+
+  #begin(task: ReferenceTask): void {
+    if (task.status === 'in_progress') return;
+    task.startedAt = this.now;
+    task.leaseEnd = this.now + SETTINGS.leaseMs;
+    this.#move(task, 'in_progress');
+  }
+
+  /** Whether the task already stands as this outcome would leave it. */
+  #stands(task: ReferenceTask, outcome: string, value: number): boolean {
+    if (outcome === 'completed') return task.status === 'completed' && task.result === value;
+    if (outcome === 'failed') return ['failed', 'retrying'].includes(task.status) && task.error === 'boom';
+    if (outcome === 'released') return task.status === 'pending';
+    if (outcome === 'waiting') return task.status === 'waiting' && task.question === `q${value}`;
+    return task.status === outcome;
+  }
+
+  #end(task: ReferenceTask, outcome: string, value: number): void {
+    if (outcome === 'failed') this.#fail(task, 'boom');
+    else if (outcome === 'released') this.#release(task);
+    else {
+      if (outcome === 'completed') task.result = value;
+      if (outcome === 'waiting') task.question = `q${value}`;
+      this.#move(task, outcome);
+    }
+  }
+
+  #release(task: ReferenceTask): void {
+    task.runAt = Math.min(task.runAt, this.now);
+    this.#move(task, 'pending');
+  }
+
+  #fail(task: ReferenceTask, error: string): void {
+    if (task.retryCount >= SETTINGS.maxRetries) {
+      this.#bury(task, error);
+      return;
+    }
+    task.retryCount++;
+    this.#backOff(task, task.retryCount, error);
+  }
+
+  #bury(task: ReferenceTask, error: string): void {
+    task.error = error;
+    this.#move(task, 'failed');
+  }
+
+  /** Doubles each time; with `random` at one half the wait is three quarters of the interval. */
+  #backOff(task: ReferenceTask, times: number, error: string): void {
+    task.error = error;
+    task.runAt = this.now + SETTINGS.interval * 2 ** (times - 1) * 0.75;
+    this.#move(task, 'retrying');
+  }
+
+  #expire(task: ReferenceTask): void {
+    if (task.status === 'assigned') {
+      this.#release(task);
+      return;
+    }
+    if (this.#isTimedOut(task)) {
+      this.#fail(task, 'TIMEOUT');
+      return;
+    }
+    task.crashes++;
+    if (task.crashes >= SETTINGS.maxCrashes) {
+      this.#bury(task, 'WORKER_CRASHED');
+      return;
+    }
+    this.#backOff(task, task.crashes, 'WORKER_CRASHED');
+  }
+
+  #isTimedOut(task: ReferenceTask): boolean {
+    const { timeoutMs } = task;
+    return timeoutMs !== undefined && task.status === 'in_progress' && this.now - task.startedAt >= timeoutMs;
+  }
+
+  #move(task: ReferenceTask, to: string): void {
+    task.events.push(`${task.status}>${to}`);
+    task.status = to;
+    // With the end its own edges are void.
+    if (ENDS.includes(to)) task.blockedBy = [];
+    if (ENDS.includes(to)) for (const other of this.tasks) this.#decide(other, task.id);
+  }
+
+  /** Decides the edges of `task` to a dependency, if that has ended. */
+  #decide(task: ReferenceTask, dependencyId: string): void {
+    const { status } = this.find(dependencyId);
+    if (task.status !== 'pending' || !ENDS.includes(status)) return;
+    const edges = task.blockedBy.filter((edge) => edge.id === dependencyId);
+    if (edges.length === 0) return;
+    task.blockedBy = task.blockedBy.filter((edge) => edge.id !== dependencyId);
+    const wanted = { success: ['completed'], failure: ['failed'], completion: ENDS };
+    if (edges.some((edge) => !wanted[edge.on].includes(status))) this.#move(task, 'skipped');
+  }
+}
