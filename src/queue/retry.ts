@@ -13,7 +13,8 @@ export const DEFAULT_RETRY: RetryPolicy = {
  * ("equal jitter", Brooker 2015) do not come back together, and still wait at least half.
  */
 export function backoffMs(n: number, policy: RetryPolicy, random: () => number): number {
-  const exponential = policy.initialInterval * policy.backoffFactor ** Math.max(0, n - 1);
-  const full = Math.min(policy.maxInterval, exponential);
+  // The power may be Infinity, and 0 × Infinity is no time at all.
+  const power = Math.min(policy.backoffFactor ** Math.max(0, n - 1), Number.MAX_SAFE_INTEGER);
+  const full = Math.min(policy.maxInterval, policy.initialInterval * power);
   return Math.round(policy.jitter ? full / 2 + random() * (full / 2) : full);
 }

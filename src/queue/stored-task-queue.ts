@@ -66,6 +66,7 @@ export class StoredTaskQueue implements TaskQueue {
   readonly #watch: StoreWatch;
   readonly #sweeper: Loop;
   readonly #rules: SubmissionRules;
+  #checkpointer: Promise<unknown> | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(store: TaskStore, options: TaskQueueOptions = {}) {
@@ -282,8 +283,13 @@ export class StoredTaskQueue implements TaskQueue {
     this.#conditions.register(name, condition);
   }
 
+  checkpointer(): Promise<unknown> {
+    this.#checkpointer ??= this.makeCheckpointer();
+    return this.#checkpointer;
+  }
+
   /** Backends with a saver of their own override this. */
-  async checkpointer(): Promise<unknown> {
+  protected async makeCheckpointer(): Promise<unknown> {
     const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');
     return new FencedMemorySaver();
   }
@@ -350,6 +356,7 @@ export class StoredTaskQueue implements TaskQueue {
         const task = this.#view(applied.record, submission);
         this.#held.update(applied.record, submission, this.owner);
         if (held && task.status === 'cancelled') this.#loseLease(held.record, 'cancelled');
+        if (held && action.type === 'expire') this.#loseLease(held.record, 'taken over');
         this.#announce(change, applied.record, task);
         if (!isQuiet(applied.effects)) await this.#follow(applied.effects);
         return task;
@@ -465,11 +472,13 @@ export class StoredTaskQueue implements TaskQueue {
 
   async #sweep(): Promise<void> {
     const now = this.clock.now();
-    this.#held.forgetExpired(now - this.leaseMs);
     const { expired, purged } = await sweep(this.#store, now, this.#options.retentionMs);
     for (const record of expired) {
       await this.#act(record.id, { type: 'expire' }, record).catch((error: unknown) => this.#report(error));
     }
+    // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
+    if (this.#events.has('leaseLost')) await this.#checkHeld();
+    this.#held.forgetExpired(now - this.leaseMs);
     if (purged.length > 0) {
       this.#events.emit('purged', purged);
       await this.#tellWaiters(purged.filter((id) => this.#waiters.has(id)));

@@ -98,9 +98,8 @@ export interface TaskError {
 }
 
 /**
- * A question that a run put to a person. The id names one question for ever: LangGraph gives the second
- * `interrupt()` of a node the id of the first, so the orchestration appends `#1`, `#2`, … (the number of
- * answers the node had received), and an answer to the first can never be taken for one to the second.
+ * A question that a run put to a person. The id names one question for ever, also where a node asks several
+ * times: an answer to one can never be taken for an answer to the next.
  */
 export interface TaskInterrupt {
   readonly id: string;

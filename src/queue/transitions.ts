@@ -157,6 +157,9 @@ function settle(
 ): Change | null {
   if (fence !== null && record.fence === fence && isRecorded(record, ending)) return null;
   if (fence === null) requireMove(record, operatorTarget(ending));
+  // A redrive would start it before its dependencies have ended.
+  if (ending.status === 'failed' && record.blockedBy.length > 0)
+    refuse(record, 'failed while it waits for dependencies; cancel it');
   else requireLease(record, fence, ending.status);
   const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
   switch (ending.status) {
@@ -396,7 +399,7 @@ function isRecorded(record: TaskRecord, ending: Ending): boolean {
     case 'failed':
       return (
         (record.status === 'failed' || record.status === 'retrying') &&
-        isDeepStrictEqual(readDetails(record.details).error, ending.error)
+        isSameError(readDetails(record.details).error, ending.error)
       );
     case 'released':
       return record.status === 'pending' && record.fence > 0;
@@ -408,6 +411,11 @@ function isRecorded(record: TaskRecord, ending: Ending): boolean {
     case 'cancelled':
       return record.status === 'cancelled';
   }
+}
+
+/** A worker that settles again may have made the error anew, with another stack. */
+function isSameError(a: TaskError | undefined, b: TaskError): boolean {
+  return a?.name === b.name && a.message === b.message && a.code === b.code;
 }
 
 function withAssignment(details: string | null, { agent, scores }: Assignment): string | null {

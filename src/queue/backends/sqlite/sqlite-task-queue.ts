@@ -16,6 +16,7 @@ export interface SQLiteTaskQueueOptions extends TaskQueueOptions {
  */
 export class SQLiteTaskQueue extends StoredTaskQueue {
   readonly #open: () => SqliteDatabase;
+  #closeFile: () => Promise<void>;
 
   constructor({ path, ...options }: SQLiteTaskQueueOptions) {
     if (typeof path !== 'string' || path === '')
@@ -32,16 +33,28 @@ export class SQLiteTaskQueue extends StoredTaskQueue {
     };
     super(new SQLiteTaskStore(open), options);
     this.#open = open;
-  }
-
-  /** Checkpoints beside the tasks, in the same file: they share its commits, its backup and its purge. */
-  override async checkpointer(): Promise<unknown> {
-    const { SQLiteSaver } = await import('../../../checkpoint/sqlite-saver.ts');
-    return new SQLiteSaver({ database: this.#open });
+    this.#closeFile = async () => database?.close();
   }
 
   /** Copies the live file to `path`, consistent and synced. Throws InvalidOptionError where a file is there. */
   async backup(path: string): Promise<void> {
     await this.#open().backup(path);
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.#closeFile();
+  }
+
+  /** Checkpoints beside the tasks, in the same file: they share its commits, its backup and its purge. */
+  protected override async makeCheckpointer(): Promise<unknown> {
+    const { SQLiteSaver } = await import('../../../checkpoint/sqlite-saver.ts');
+    const saver = new SQLiteSaver({ database: this.#open });
+    const closeFile = this.#closeFile;
+    this.#closeFile = async () => {
+      await saver.close();
+      await closeFile();
+    };
+    return saver;
   }
 }
