@@ -6,10 +6,11 @@ export interface TaskQueueManagerOptions {
   /** Tasks that run at a time. @default 3 */
   readonly maxConcurrent?: number;
   /**
-   * Tasks claimed and recorded as started ahead of the free slots: for many tasks of less than a few ms. A
-   * crash is charged to them too, and they wait here while other processes may be free. @default 0
+   * Tasks claimed and recorded as started ahead of the free slots. A crash is charged to them too, and they wait
+   * here while other processes may be free. `'auto'` does so only while runs take less than PREFETCH_RUN_MS on
+   * average, when storing each start by itself would cost more than the runs. @default 'auto'
    */
-  readonly prefetch?: number;
+  readonly prefetch?: number | 'auto';
   /** Stops by itself after it has taken this many tasks. @default Infinity */
   readonly maxTasks?: number;
   /** Stops by itself when nothing is left that its agents could run. @default false */
@@ -60,7 +61,7 @@ export interface StopOptions {
 /** @throws InvalidOptionError */
 export function resolveManagerOptions({
   maxConcurrent = 3,
-  prefetch = 0,
+  prefetch = 'auto',
   maxTasks = Infinity,
   untilEmpty = false,
   pollMs = 1_000,
@@ -69,8 +70,9 @@ export function resolveManagerOptions({
   if (!Number.isInteger(maxConcurrent) || maxConcurrent < 1) {
     throw new InvalidOptionError('maxConcurrent', 'a whole number from 1', maxConcurrent);
   }
-  if (!Number.isInteger(prefetch) || prefetch < 0)
-    throw new InvalidOptionError('prefetch', 'a whole number from 0', prefetch);
+  if (prefetch !== 'auto' && !(Number.isInteger(prefetch) && prefetch >= 0)) {
+    throw new InvalidOptionError('prefetch', "a whole number from 0, or 'auto'", prefetch);
+  }
   if (!(maxTasks >= 0)) throw new InvalidOptionError('maxTasks', 'a number from 0', maxTasks);
   if (!(pollMs > 0)) throw new InvalidOptionError('pollMs', 'a number above 0, ms', pollMs);
   return { maxConcurrent, prefetch, maxTasks, untilEmpty, pollMs, random };

@@ -18,6 +18,7 @@ import {
   type TaskQueueManagerOptions,
 } from './manager-options.ts';
 import { outcomeOf, RunAborted } from './outcome-of.ts';
+import { Prefetch } from './prefetch.ts';
 import { Settler } from './settler.ts';
 import { Wakeup, within } from './wakeup.ts';
 import { hasWorkLeft } from './work-left.ts';
@@ -38,6 +39,7 @@ export class TaskQueueManager {
   readonly #queue: TaskQueue;
   readonly #options: Required<TaskQueueManagerOptions>;
   readonly #slots: PQueue;
+  readonly #prefetch: Prefetch;
   readonly #held = new Map<string, HeldTask>();
   readonly #listeners = new Listeners<ManagerEvents>();
   readonly #wakeup: Wakeup;
@@ -77,6 +79,7 @@ export class TaskQueueManager {
     const agents = [...conductor.host.agents.values()];
     const isUnlimited = agents.length > 0 && agents.every((agent) => agent.maxConcurrent === Infinity);
     this.#everyone = isUnlimited ? runnableBy(agents) : undefined;
+    this.#prefetch = new Prefetch(this.#options.prefetch);
     this.#slots = new PQueue({ concurrency: this.#options.maxConcurrent });
     this.#wakeup = new Wakeup(queue.clock);
     const health = () => new LoopHealth(queue.clock, this.#options.random);
@@ -162,7 +165,8 @@ export class TaskQueueManager {
   }
 
   #plan(): PlannedClaim[] {
-    const { maxConcurrent, prefetch, maxTasks } = this.#options;
+    const { maxConcurrent, maxTasks } = this.#options;
+    const prefetch = this.#prefetch.tasks;
     const isFull = this.#settling > SETTLING_MAX_FACTOR * (maxConcurrent + prefetch);
     if (this.#state !== 'running' || isFull) return [];
     const slots = Math.min(maxConcurrent + prefetch - this.#slotsUsed, maxTasks - this.#taken);
@@ -282,8 +286,10 @@ export class TaskQueueManager {
 
   #learn({ agent, task, startedAt }: HeldTask, outcome: Outcome | null): void {
     const { coordinator, clock } = this.#host;
+    const ms = clock.now() - startedAt;
+    this.#prefetch.ran(ms);
     if (outcome?.status === 'completed' || outcome?.status === 'failed') {
-      coordinator.recordOutcome(agent.name, task, outcome.status === 'completed', clock.now() - startedAt);
+      coordinator.recordOutcome(agent.name, task, outcome.status === 'completed', ms);
     } else coordinator.release(agent.name);
   }
 
