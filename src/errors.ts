@@ -219,7 +219,9 @@ export class TaskFailedError extends JottyError {
   readonly status: string;
 
   constructor(taskId: string, status: string, cause?: { readonly name: string; readonly message: string }) {
-    super('TASK_FAILED', `task ${taskId} ${cause ? `${status}: ${cause.message}` : `was ${status}`}`, { cause });
+    super('TASK_FAILED', `task ${taskId} ${cause ? `${status}: ${cause.message}` : `was ${status}`}`, {
+      cause,
+    });
     this.taskId = taskId;
     this.status = status;
   }

@@ -156,10 +156,11 @@ function settle(
   context: DecisionContext,
 ): Change | null {
   if (fence !== null && record.fence === fence && isRecorded(record, ending)) return null;
-  if (fence === null) requireMove(record, operatorTarget(ending));
   // A redrive would start it before its dependencies have ended.
-  if (ending.status === 'failed' && record.blockedBy.length > 0)
+  if (ending.status === 'failed' && record.blockedBy.length > 0) {
     refuse(record, 'failed while it waits for dependencies; cancel it');
+  }
+  if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
   const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
   switch (ending.status) {
