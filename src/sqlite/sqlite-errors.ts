@@ -29,11 +29,13 @@ export function isBusy(error: unknown): boolean {
 /** Whether the error concerns the whole file, not the one statement that met it: its transaction is not to be trusted. */
 export function isStorageError(error: unknown): boolean {
   const code = sqliteCode(error);
-  return code !== undefined && (code in UNAVAILABLE || isDamage(code));
+  return code !== undefined && (code in UNAVAILABLE || isDamage(code, error));
 }
 
-function isDamage(code: string): boolean {
-  return code === 'SQLITE_CORRUPT' || code === 'SQLITE_NOTADB';
+/** All our statements are constant: where one no longer compiles, the schema in the file is damaged. */
+function isDamage(code: string, error: unknown): boolean {
+  if (code === 'SQLITE_CORRUPT' || code === 'SQLITE_NOTADB') return true;
+  return code === 'SQLITE_ERROR' && !/transaction|savepoint/.test((error as Error).message);
 }
 
 export function corrupt(path: string, problem: string, options?: ErrorOptions): StoreCorruptError {
@@ -45,7 +47,7 @@ export function mapSqliteError(error: unknown, path: string): unknown {
   if (error instanceof JottyError) return error;
   const code = sqliteCode(error);
   if (code === undefined) return error;
-  if (isDamage(code)) {
+  if (isDamage(code, error)) {
     return corrupt(path, 'is damaged: restore it from a backup, or salvage it with `sqlite3 FILE .recover`', {
       cause: error,
     });
