@@ -6,10 +6,13 @@ export const BUSY_TIMEOUT_MS = 5;
 const OPEN_BUSY_TIMEOUT_MS = 2_000;
 /** Memory for pages; 8 MiB hold the hot part of a queue of 100,000 tasks. */
 const CACHE_KIB = 8_192;
-/** A WAL checkpoint runs inside the commit that reaches this size: 1.5 MiB take 1–3 ms, the default of 4 MiB up to 20 ms. */
-const WAL_AUTOCHECKPOINT_PAGES = 400;
-/** The WAL file is cut back to this after a burst. */
-const WAL_BYTES_KEPT = 8 * 1024 * 1024;
+/**
+ * A WAL checkpoint runs inside the commit that reaches this size, 16 MiB: it takes up to 30 ms, and saves 2 µs
+ * of each task against checkpoints of a tenth of that, since hot pages are copied once for many commits.
+ */
+const WAL_AUTOCHECKPOINT_PAGES = 4_000;
+/** The WAL file is cut back to this after a burst; below it is overwritten in place, which syncs faster. */
+const WAL_BYTES_KEPT = 32 * 1024 * 1024;
 const SYNCHRONOUS_FULL = 2;
 
 /** One open handle and its prepared statements, which are kept for the life of the handle. */

@@ -12,17 +12,16 @@ export const SELECT_READY = `${SELECT_ROWS} WHERE s.stage = 1 ORDER BY s.due, s.
 export const SELECT_READY_LANES_AHEAD = 'SELECT lane FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?';
 /** One seek per lane, however many tasks each holds. */
 export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
-    SELECT (SELECT lane FROM states INDEXED BY ready_by_lane WHERE stage = 1 ORDER BY lane LIMIT 1)
+    SELECT (SELECT lane FROM ready_lanes ORDER BY lane LIMIT 1)
     UNION ALL
-    SELECT (SELECT s.lane FROM states s INDEXED BY ready_by_lane
-            WHERE s.stage = 1 AND s.lane > lanes.lane ORDER BY s.lane LIMIT 1)
+    SELECT (SELECT r.lane FROM ready_lanes r WHERE r.lane > lanes.lane ORDER BY r.lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
-export const SELECT_LANE_HEADS = `SELECT due, seq FROM states WHERE stage = 1 AND lane = ? AND (due, seq) > (?, ?)
+export const SELECT_LANE_HEADS = `SELECT due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
   ORDER BY due, seq LIMIT ?`;
 const SELECT_PLACE = `${SELECT_ROWS} WHERE s.stage = 1 AND s.due = ? AND s.seq = ?`;
 export const SELECT_DUE =
-  'SELECT due, seq, rank FROM states WHERE stage = 2 AND due <= ? ORDER BY due, seq LIMIT ?';
+  'SELECT due, seq, rank, lane FROM states WHERE stage = 2 AND due <= ? ORDER BY due, seq LIMIT ?';
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
 interface Head {
@@ -30,17 +29,29 @@ interface Head {
   readonly seq: number;
 }
 
-/** Takes the first claimable tasks that pass the filter, in order of rank, then sequence. */
-export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] {
+/**
+ * Takes the first claimable tasks that pass the filter, in order of rank, then sequence; null where the lanes
+ * have to be filled first: then this did some of it, and the claim is to be made again.
+ */
+export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
   if (tx.isPaused || claim.limit <= 0) return [];
   promoteDue(tx, claim.now);
-  return chooseRows(tx.connection, claim).flatMap((row) => lease(tx, row, claim) ?? []);
+  const rows = chooseRows(tx, claim);
+  return rows?.flatMap((row) => lease(tx, row, claim) ?? []) ?? null;
+}
+
+interface DueHead extends Head {
+  readonly rank: number;
+  readonly lane: string;
 }
 
 function promoteDue(tx: QueueTransaction, now: number): void {
-  const due = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as (Head & { rank: number })[];
-  for (const head of due) tx.connection.prepare(PROMOTE).run(head.rank, head.due, head.seq);
-  tx.count('delayed', -due.length);
+  const heads = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as DueHead[];
+  for (const { rank, lane, due, seq } of heads) {
+    tx.connection.prepare(PROMOTE).run(rank, due, seq);
+    tx.enterLane(lane, rank, seq);
+  }
+  tx.count('delayed', -heads.length);
 }
 
 function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | undefined {
@@ -51,10 +62,12 @@ function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | unde
   return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now);
 }
 
-function chooseRows(connection: SqliteConnection, { filter, limit }: Claim): TaskRow[] {
+function chooseRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
+  const { connection } = tx;
   if (filter === null) return selectRows(connection, SELECT_READY, limit);
   if (filter.ids !== null) return chooseByIds(connection, filter, filter.ids, limit);
   if (doAllAheadMatch(connection, filter, limit)) return selectRows(connection, SELECT_READY, limit);
+  if (!tx.catchUpLanes()) return null;
   const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
   return heads.flatMap(({ due, seq }) => selectRow(connection, SELECT_PLACE, due, seq) ?? []);
 }

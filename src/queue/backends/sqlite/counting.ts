@@ -8,11 +8,12 @@ const DUE_COUNTED_MAX = 10_000;
 const MINUTE_MS = 60_000;
 
 export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT ?)';
-export const SELECT_LANE_OLDEST =
-  'SELECT created_at FROM states INDEXED BY ready_by_lane WHERE stage = 1 AND lane = ? ORDER BY due, seq LIMIT 1';
+export const SELECT_LANE_OLDEST = `SELECT s.created_at FROM ready_lanes r
+  CROSS JOIN states s ON s.stage = 1 AND s.due = r.due AND s.seq = r.seq WHERE r.lane = ? ORDER BY r.due, r.seq LIMIT 1`;
 const SELECT_DUE_OLDEST =
   'SELECT min(created_at) FROM (SELECT created_at FROM states WHERE stage = 2 AND due <= ? ORDER BY due LIMIT ?)';
 
+/** The lanes have to be filled, or the oldest may be missed. */
 export function readCounts(connection: SqliteConnection, now: number): StoreCounts {
   const totals = (connection.prepare('SELECT * FROM totals').get() ?? {}) as Record<string, unknown>;
   const due = Number(connection.prepareValue(COUNT_DUE).get(now, DUE_COUNTED_MAX));

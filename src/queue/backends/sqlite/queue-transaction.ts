@@ -1,4 +1,5 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
+import { laneKey } from '../../claim-filter.ts';
 import { type EndStatus, isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type TaskState, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
 import { type EventFacts, historyLine } from './history-text.ts';
@@ -9,11 +10,15 @@ const MINUTE_MS = 60_000;
 const COUNTED = [...TASK_STATUSES, 'delayed', 'blocked'] as const;
 type Counted = (typeof COUNTED)[number];
 
-const UPDATE_TOTALS = `UPDATE totals SET seq = ?, ${COUNTED.map((name) => `${name} = ${name} + ?`).join(', ')} WHERE id = 1`;
+const UPDATE_TOTALS = `UPDATE totals SET seq = ?, laned = ?, ${COUNTED.map((name) => `${name} = ${name} + ?`).join(', ')} WHERE id = 1`;
 
 const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version = ?, run_at = ?, retry_count = ?,
   crashes = ?, fence = ?, owner = ?, lease_expires_at = ?, started_at = ?, completed_at = ?, result = ?, details = ?,
   blocked = ?`;
+/** So many sequences are looked at in one step: at most about 10 ms. */
+const LANE_SLICE_SEQS = 5_000;
+export const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
+  SELECT s.lane, s.due, s.seq FROM states s INDEXED BY states_by_seq WHERE s.seq > ? AND s.seq <= ? AND s.stage = 1`;
 const WHERE_UNCHANGED = 'WHERE stage = ? AND due = ? AND seq = ? AND version = ?';
 export const UPDATE_SILENTLY = `${UPDATE_STATE} ${WHERE_UNCHANGED}`;
 /** 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. */
@@ -37,16 +42,20 @@ export class QueueTransaction {
   #isPaused: boolean;
   #seq: number;
   readonly #firstSeq: number;
+  #laned: number;
+  readonly #firstLaned: number;
   readonly #deltas: Record<Counted, number>;
   readonly #endings = new Map<string, { minute: number; status: EndStatus; count: number }>();
   #hasEdges: boolean | undefined;
 
   constructor(connection: SqliteConnection) {
     this.connection = connection;
-    const [seq, paused] = (connection.prepare('SELECT seq, paused FROM totals').raw().get() ??
+    const [seq, paused, laned] = (connection.prepare('SELECT seq, paused, laned FROM totals').raw().get() ??
       []) as unknown[];
     this.#seq = typeof seq === 'number' ? seq : highestSeq(connection);
     this.#firstSeq = this.#seq;
+    this.#laned = typeof laned === 'number' ? laned : 0;
+    this.#firstLaned = this.#laned;
     this.#isPaused = Boolean(paused);
     this.#deltas = Object.fromEntries(COUNTED.map((name) => [name, 0])) as Record<Counted, number>;
   }
@@ -74,6 +83,30 @@ export class QueueTransaction {
 
   edgesWereAdded(): void {
     this.#hasEdges = true;
+  }
+
+  /** Puts more of the ready tasks into `ready_lanes`; false while there are still some left. */
+  catchUpLanes(): boolean {
+    if (this.#laned >= this.#seq) return true;
+    const upTo = Math.min(this.#seq, this.#laned + LANE_SLICE_SEQS);
+    this.connection.prepare(FILL_LANES).run(this.#laned, upTo);
+    this.#laned = upTo;
+    return upTo === this.#seq;
+  }
+
+  /** A task has become ready. */
+  enterLane(lane: string, due: number, seq: number): void {
+    if (seq > this.#laned) return;
+    this.connection
+      .prepare('INSERT OR IGNORE INTO ready_lanes (lane, due, seq) VALUES (?, ?, ?)')
+      .run(lane, due, seq);
+  }
+
+  #leaveLane(lane: string, due: number, seq: number): void {
+    if (seq > this.#laned) return;
+    this.connection
+      .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
+      .run(lane, due, seq);
   }
 
   /** What `backTo` needs to forget what was counted after this. Only inserts are undone in the midst. */
@@ -138,6 +171,8 @@ export class QueueTransaction {
           .prepare(UPDATE_SILENTLY)
           .run(...state, row.stage, row.due, record.seq, record.version);
     if (changes === 0) return undefined;
+    if (row.stage === STAGE.ready) this.#leaveLane(laneKey(record), row.due, record.seq);
+    if (stage === STAGE.ready) this.enterLane(laneKey(record), due, record.seq);
     const written = { record: merge(row, next, version, events, blocked), stage, due, blocked };
     this.countRow(row, -1);
     this.countRow(written, 1);
@@ -148,15 +183,16 @@ export class QueueTransaction {
   /** Writes what the transaction counted. Called once, as its last step. */
   finish(): void {
     const deltas = COUNTED.map((name) => this.#deltas[name]);
-    if (this.#seq === this.#firstSeq && deltas.every((delta) => delta === 0)) return;
-    const { changes } = this.connection.prepare(UPDATE_TOTALS).run(this.#seq, ...deltas);
+    const isUnchanged = this.#seq === this.#firstSeq && this.#laned === this.#firstLaned;
+    if (isUnchanged && deltas.every((delta) => delta === 0)) return;
+    const { changes } = this.connection.prepare(UPDATE_TOTALS).run(this.#seq, this.#laned, ...deltas);
     if (changes === 0) this.#recreateTotals(deltas);
     this.#writeEndings();
   }
 
   #recreateTotals(deltas: readonly number[]): void {
     this.connection.prepare('INSERT INTO totals (id) VALUES (1)').run();
-    this.connection.prepare(UPDATE_TOTALS).run(this.#seq, ...deltas);
+    this.connection.prepare(UPDATE_TOTALS).run(this.#seq, this.#laned, ...deltas);
   }
 
   #countEnding(status: TaskStatus, at: number): void {

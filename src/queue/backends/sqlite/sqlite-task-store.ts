@@ -71,11 +71,12 @@ export class SQLiteTaskStore implements TaskStore {
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
     this.#use();
-    const rows = await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
-    return rows.map((row) => {
-      this.#cache.put(row);
-      return row.record;
-    });
+    for (;;) {
+      const rows = await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
+      if (rows === null) continue;
+      for (const row of rows) this.#cache.put(row);
+      return rows.map((row) => row.record);
+    }
   }
 
   async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
@@ -148,6 +149,7 @@ export class SQLiteTaskStore implements TaskStore {
   }
 
   async counts(now: number): Promise<StoreCounts> {
+    while (!(await this.#writer.write(1, (tx) => tx.catchUpLanes())));
     return this.#use().read((connection) => readCounts(connection, now));
   }
 

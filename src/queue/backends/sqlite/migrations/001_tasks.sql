@@ -42,7 +42,16 @@ CREATE TABLE states (
   PRIMARY KEY (stage, due, seq)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX states_by_seq ON states (seq);
-CREATE INDEX ready_by_lane ON states (lane, due, seq) WHERE stage = 1;
+
+-- The ready tasks by lane, for claims with a filter that the head of the agenda does not pass. Filled only
+-- when such a claim comes, up to the sequence in totals.laned: in a queue whose workers take everything, each
+-- insert would dirty one more page per lane for nothing, which is half the cost of its commit.
+CREATE TABLE ready_lanes (
+  lane TEXT NOT NULL,
+  due  INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,
+  PRIMARY KEY (lane, due, seq)
+) WITHOUT ROWID;
 
 -- Edges that are still undecided. `unjudged`: completed, but a custom condition has to be evaluated.
 CREATE TABLE edges (
@@ -61,6 +70,7 @@ CREATE INDEX edges_unjudged ON edges (task) WHERE unjudged = 1;
 CREATE TABLE totals (
   id          INTEGER PRIMARY KEY CHECK (id = 1),
   seq         INTEGER NOT NULL DEFAULT 0,
+  laned       INTEGER NOT NULL DEFAULT 0,
   paused      INTEGER NOT NULL DEFAULT 0,
   pending     INTEGER NOT NULL DEFAULT 0,
   assigned    INTEGER NOT NULL DEFAULT 0,
