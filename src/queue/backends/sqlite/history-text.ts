@@ -22,7 +22,7 @@ export type EventFacts = Omit<TaskEvent, 'taskId' | 'seq'>;
 export function historyLine({ from, to, at, worker, reason }: EventFacts): string {
   const head = `${from === null ? '-' : LETTERS[from]}${LETTERS[to]}${at}`;
   if (reason !== undefined) return `${head}${JSON.stringify([worker ?? null, reason])}\n`;
-  return worker === undefined ? `${head}\n` : `${head}${JSON.stringify([worker])}\n`;
+  return worker === undefined ? `${head}\n` : `${head}[${JSON.stringify(worker)}]\n`;
 }
 
 /**
