@@ -37,7 +37,7 @@ export interface Analysis {
   readonly namesakes: readonly { readonly name: string; readonly count: number }[];
 }
 
-export interface Totals {
+interface Totals {
   readonly files: number;
   readonly lines: number;
   readonly code: number;
@@ -52,7 +52,7 @@ export interface Totals {
   readonly notRead: number;
 }
 
-export interface LanguageShare {
+interface LanguageShare {
   readonly name: string;
   readonly kind: Kind;
   readonly files: number;
@@ -62,7 +62,7 @@ export interface LanguageShare {
   readonly share: number;
 }
 
-export interface FolderFigures {
+interface FolderFigures {
   readonly path: string;
   readonly files: number;
   readonly code: number;
@@ -75,7 +75,7 @@ export interface FolderFigures {
   readonly importedBy: number;
 }
 
-export interface Suspicion {
+interface Suspicion {
   readonly kind: string;
   readonly count: number;
   readonly first: readonly (Finding & At)[];

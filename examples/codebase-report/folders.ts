@@ -15,9 +15,9 @@ export interface Folder {
 }
 
 /** More folders than this are not queued one by one: what lies deeper is inspected with its ancestor. */
-export const FOLDERS_MAX = 300;
+const FOLDERS_MAX = 300;
 /** The result of an inspection has to fit into the queue: 1 MiB at some hundred bytes a file. */
-export const FILES_PER_FOLDER_MAX = 1_200;
+const FILES_PER_FOLDER_MAX = 1_200;
 
 /** The folders of a walk in the order of their importance. */
 export function foldersOf({ files }: Pick<Walk, 'files'>): Folder[] {

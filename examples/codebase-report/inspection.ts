@@ -41,7 +41,7 @@ export interface Inspection {
 }
 
 /** A larger file is generated or data; reading it would say nothing. */
-export const FILE_BYTES_MAX = 1024 * 1024;
+const FILE_BYTES_MAX = 1024 * 1024;
 const FUNCTIONS_MAX = 30;
 const IMPORTS_MAX = 1_500;
 const MARKS_MAX = 100;

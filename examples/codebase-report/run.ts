@@ -25,7 +25,7 @@ export interface Run {
 
 export const surveyId = (run: string): string => `${run}:survey`;
 export const writeId = (run: string): string => `${run}:write`;
-export const inspectId = (run: string, folder: string): string =>
+const inspectId = (run: string, folder: string): string =>
   `${run}:inspect:${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`;
 
 /** The unfinished run of this root, if there is one; `fresh` gives it up. Else a new one, durably begun. */

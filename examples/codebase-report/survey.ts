@@ -68,7 +68,7 @@ function largest(files: Walk['files'], count: number): Walk['files'] {
 const DESCRIPTION_CHARS_MAX = 400;
 
 /** Reads the first manifest there is; the README's first paragraph stands in for a missing description. */
-export async function identityOf(root: string): Promise<Identity> {
+async function identityOf(root: string): Promise<Identity> {
   const read = (name: string): Promise<string> => readFile(join(root, name), 'utf8').catch(() => '');
   const found: Partial<Identity> =
     fromPackageJson(await read('package.json')) ??

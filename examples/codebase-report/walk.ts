@@ -18,8 +18,8 @@ export interface WalkedFile {
 }
 
 /** Bounds of a walk. A tree beyond them is reported as far as it goes, and the report says so. */
-export const DEPTH_MAX = 24;
-export const FILES_MAX = 8_000;
+const DEPTH_MAX = 24;
+const FILES_MAX = 8_000;
 const BINARIES_MAX = 2_000;
 const SKIPPED_MAX = 200;
 

@@ -4,7 +4,7 @@ import { StateNotSerializableError } from '../errors.ts';
 export const TAG = '$jotty';
 
 /** Deeper state is a reference to itself, or would overflow the stack of whoever loads it. */
-export const STATE_DEPTH_MAX = 1_000;
+const STATE_DEPTH_MAX = 1_000;
 
 /** What JSON leaves out: dropped from objects, null in arrays. */
 const OMITTED = Symbol('omitted');

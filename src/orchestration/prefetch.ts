@@ -1,7 +1,7 @@
 /** Claims run this far ahead at most; about what one commit can carry without holding up the event loop. */
-export const PREFETCH_TASKS_MAX = 100;
+const PREFETCH_TASKS_MAX = 100;
 /** Runs shorter than this on average are claimed ahead, ms: a durable commit alone takes 0.2–1 ms. */
-export const PREFETCH_RUN_MS = 2;
+const PREFETCH_RUN_MS = 2;
 /** How many runs the average looks back, and how many it needs before it counts. */
 const AVERAGE_RUNS = 50;
 const RUNS_NEEDED = 10;

@@ -3,7 +3,7 @@ import type { QueueEvents } from './task-queue.ts';
 type Listener<E extends keyof QueueEvents> = (value: QueueEvents[E]) => void;
 
 /** More listeners than this on one event are a leak, and refused. */
-export const LISTENERS_MAX = 10_000;
+const LISTENERS_MAX = 10_000;
 
 /** A typed emitter in which no listener can harm another, and an unheard `error` ends nothing. */
 export class QueueEmitter {

@@ -1,8 +1,6 @@
 /** One level of strict priority: larger than any time in ms until the year 2248, and ten of them stay safe. */
 const STRICT_STEP = 2 ** 43;
 
-/** Larger values are strict priority in effect; the bound keeps every rank a safe integer. */
-export const AGING_MS_MAX = STRICT_STEP;
 
 export const PRIORITY_MAX = 10;
 

@@ -7,7 +7,6 @@ import type {
   Outcome,
   RetryPolicy,
   Task,
-  TaskError,
   TaskEvent,
   TaskInterrupt,
   TaskStatus,
@@ -192,5 +191,3 @@ export interface TaskQueueOptions {
   /** Names this queue object in leases. @default host:pid:random */
   readonly owner?: string;
 }
-
-export type { TaskError };

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { JottyError, MissingPackageError } from '../errors.ts';
 
 /** What can be bound to a statement. Text is bound as given: pass `JSON.stringify` output, never raw user text with lone surrogates. */
-export type SqliteValue = string | number | bigint | null | Uint8Array;
+type SqliteValue = string | number | bigint | null | Uint8Array;
 
 /** The part of a better-sqlite3 statement Jotty uses; structural, so that no optional package leaks into our types. */
 export interface SqliteStatement {
@@ -28,7 +28,7 @@ export interface BetterSqlite3Database {
   close(): unknown;
 }
 
-export interface OpenOptions {
+interface OpenOptions {
   readonly readonly?: boolean;
   readonly fileMustExist?: boolean;
   readonly timeout?: number;

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { SqliteConnection } from './connection.ts';
 
 /** How often another process's commits are looked for. One look costs about 3 µs. */
-export const WATCH_INTERVAL_MS = 20;
+const WATCH_INTERVAL_MS = 20;
 
 /**
  * Tells of commits by other processes. `PRAGMA data_version` changes with each

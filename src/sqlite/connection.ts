@@ -1,7 +1,7 @@
 import { type BetterSqlite3Database, loadBetterSqlite3, type SqliteStatement } from './better-sqlite3.ts';
 
 /** How long one statement may hold up the event loop while another process writes. Longer waits are asynchronous. */
-export const BUSY_TIMEOUT_MS = 5;
+const BUSY_TIMEOUT_MS = 5;
 /** Opening is synchronous and rare: it may wait this long for another process that recovers or closes the file. */
 const OPEN_BUSY_TIMEOUT_MS = 2_000;
 /** Memory for pages; 8 MiB hold the hot part of a queue of 100,000 tasks. */

@@ -3,9 +3,9 @@ import type { SqliteConnection } from './connection.ts';
 import { isBusy, isStorageError, mapSqliteError } from './sqlite-errors.ts';
 
 /** One flush runs operations for at most this long (one operation is never cut); the rest follows on the next turn of the loop. */
-export const FLUSH_BUDGET_MS = 20;
+const FLUSH_BUDGET_MS = 20;
 /** One slice of a sliced write; shorter, since the commit of a large one comes on top. */
-export const SLICE_BUDGET_MS = 10;
+const SLICE_BUDGET_MS = 10;
 /** Longest total wait for another process's write lock. */
 export const BUSY_DEADLINE_MS = 10_000;
 const BUSY_RETRY_FIRST_MS = 1;

@@ -13,7 +13,7 @@ const UNAVAILABLE: Readonly<Record<string, string>> = {
 };
 
 /** The primary result code of a SQLite error, e.g. `SQLITE_IOERR` for `SQLITE_IOERR_WRITE`; undefined for any other error. */
-export function sqliteCode(error: unknown): string | undefined {
+function sqliteCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = (error as { code?: unknown }).code;
   return typeof code === 'string' && code.startsWith('SQLITE_')

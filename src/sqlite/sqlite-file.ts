@@ -17,7 +17,7 @@ import { openWritable, type SqliteConnection } from './connection.ts';
 import { corrupt } from './sqlite-errors.ts';
 
 /** 'JOTY', kept in the file's header, tells our files from other programs' SQLite files. */
-export const APPLICATION_ID = 0x4a4f5459;
+const APPLICATION_ID = 0x4a4f5459;
 
 const HEADER_BYTES = 100;
 const MAGIC = 'SQLite format 3\0';

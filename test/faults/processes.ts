@@ -144,7 +144,7 @@ export class Child {
 }
 
 /** Rejects with `problem` when the promise takes longer. */
-export async function within<T>(promise: Promise<T>, ms: number, problem: () => string): Promise<T> {
+async function within<T>(promise: Promise<T>, ms: number, problem: () => string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${problem()}\nwithin ${ms} ms`)), ms);

@@ -100,7 +100,7 @@ export async function read(store: TaskStore, id: string): Promise<TaskRecord> {
   return record;
 }
 
-export function stateOf(record: TaskState): TaskState {
+function stateOf(record: TaskState): TaskState {
   const { status, runAt, retryCount, crashes, fence, owner } = record;
   const { leaseExpiresAt, startedAt, completedAt, result, details } = record;
   return {

@@ -74,7 +74,7 @@ export function undecidedIds(entry: MemoryEntry): readonly string[] {
   return entry.edges.filter((edge) => isOpen(edge)).map((edge) => edge.dependencyId);
 }
 
-export function isOpen(edge: MemoryEdge): boolean {
+function isOpen(edge: MemoryEdge): boolean {
   return edge.verdict === 'undecided' || edge.verdict === 'unjudged';
 }
 

@@ -17,12 +17,12 @@ const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version 
   blocked = ?`;
 /** So many sequences are looked at in one step: at most about 10 ms. */
 const LANE_SLICE_SEQS = 5_000;
-export const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
+const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
   SELECT s.lane, s.due, s.seq FROM states s INDEXED BY states_by_seq WHERE s.seq > ? AND s.seq <= ? AND s.stage = 1`;
 const WHERE_UNCHANGED = 'WHERE stage = ? AND due = ? AND seq = ? AND version = ?';
-export const UPDATE_SILENTLY = `${UPDATE_STATE} ${WHERE_UNCHANGED}`;
+const UPDATE_SILENTLY = `${UPDATE_STATE} ${WHERE_UNCHANGED}`;
 /** 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. */
-export const UPDATE_WITH_EVENT = `${UPDATE_STATE}, events = ?,
+const UPDATE_WITH_EVENT = `${UPDATE_STATE}, events = ?,
   history = CASE WHEN events <= 500 THEN history ELSE substr(history, instr(history, char(10)) + 1) END || ?
   ${WHERE_UNCHANGED}`;
 
