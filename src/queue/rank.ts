@@ -1,7 +1,6 @@
 /** One level of strict priority: larger than any time in ms until the year 2248, and ten of them stay safe. */
 const STRICT_STEP = 2 ** 43;
 
-
 export const PRIORITY_MAX = 10;
 
 /**
