@@ -7,7 +7,6 @@ export interface PlantedBug {
 }
 
 const MEMORY = 'queue/backends/memory/memory-task-store.ts';
-const LANES = 'queue/backends/memory/ready-lanes.ts';
 const CLAIMING = 'queue/backends/sqlite/claiming.ts';
 const INSERTION = 'queue/backends/sqlite/insertion.ts';
 const DEPENDENTS = 'queue/backends/sqlite/dependents.ts';
@@ -78,10 +77,34 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'records leave the store without being copied',
   },
   {
-    file: LANES,
-    find: '(a.record.rank === b.record.rank && a.record.seq < b.record.seq)',
-    replace: '(a.record.rank === b.record.rank && a.record.id < b.record.id)',
-    why: 'ties go by id',
+    file: 'queue/backends/memory/rank-heap.ts',
+    find: '(rank === other && seq < this.#seqs[index]!)',
+    replace: '(rank === other && seq > this.#seqs[index]!)',
+    why: 'ties go last in, first out',
+  },
+  {
+    file: 'queue/backends/memory/ready-lanes.ts',
+    find: "if (entry.stage !== 'ready') return false;",
+    replace: '',
+    why: 'a cancelled task is claimed all the same',
+  },
+  {
+    file: 'queue/backends/sqlite/queue-transaction.ts',
+    find: 'if (row.stage === STAGE.ready) this.#leaveLane(laneKey(record), row.due, record.seq);',
+    replace: '',
+    why: 'claimed tasks stay in their lane',
+  },
+  {
+    file: 'queue/backends/sqlite/queue-transaction.ts',
+    find: 'if (stage === STAGE.ready) this.enterLane(laneKey(record), due, record.seq);',
+    replace: '',
+    why: 'a task that is ready again is missing in its lane',
+  },
+  {
+    file: 'queue/backends/sqlite/claiming.ts',
+    find: 'tx.enterLane(lane, rank, seq);',
+    replace: '',
+    why: 'a task that fell due is missing in its lane',
   },
   {
     file: 'queue/claim-filter.ts',
@@ -116,8 +139,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: CLAIMING,
-    find: 'for (const head of due) tx.connection.prepare(PROMOTE).run(head.rank, head.due, head.seq);',
-    replace: 'for (const head of due) tx.connection.prepare(PROMOTE).run(head.due, head.due, head.seq);',
+    find: 'tx.connection.prepare(PROMOTE).run(rank, due, seq);',
+    replace: 'tx.connection.prepare(PROMOTE).run(due, due, seq);',
     why: 'tasks that fell due forget their rank',
   },
   {
@@ -134,7 +157,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: CLAIMING,
-    find: "tx.count('delayed', -due.length);",
+    find: "tx.count('delayed', -heads.length);",
     replace: '',
     why: 'delayed tasks are counted for ever',
   },

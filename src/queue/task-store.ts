@@ -138,7 +138,7 @@ export interface StoreCounts {
   /** Waiting for runAt / for dependencies; both are among pending and retrying. */
   readonly delayed: number;
   readonly blocked: number;
-  /** When the oldest claimable task was created, null without one; the first of each lane by rank counts as its oldest. */
+  /** When the longest waiting of the next claimable tasks was created, null without one; a store looks at a thousand of them or more. */
   readonly oldestReadyAt: number | null;
   /** Endings in the last full minutes, newest last: at most `THROUGHPUT_MINUTES_MAX` entries. */
   readonly endedPerMinute: readonly {

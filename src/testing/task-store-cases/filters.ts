@@ -123,6 +123,23 @@ export const filterCases: readonly ConformanceCase<StoreHarness>[] = [
     },
   },
   {
+    name: 'claims with a filter, one after another, take all that match, though others stand ahead',
+    async run({ store }) {
+      const filter = aFilter({ agentTypes: ['y'] });
+      const claim = (limit = 1) => claimIds(store, { limit, filter });
+      await insert(store, [
+        aRecord({ id: 'ahead', agentType: 'x', rank: 0 }),
+        ...Array.from({ length: 12 }, (_, i) => aRecord({ id: `y${i}`, agentType: 'y', rank: i })),
+      ]);
+      assert.deepEqual([await claim(), await claim(), await claim(2)], [['y0'], ['y1'], ['y2', 'y3']]);
+      await insert(store, [aRecord({ id: 'urgent', agentType: 'y', rank: 1 })]);
+      await end(store, 'y4', 'cancelled');
+      assert.deepEqual([await claim(), await claim(3)], [['urgent'], ['y5', 'y6', 'y7']]);
+      assert.deepEqual(await claim(99), ['y8', 'y9', 'y10', 'y11']);
+      assert.deepEqual([await claim(), await claimIds(store)], [[], ['ahead']]);
+    },
+  },
+  {
     name: 'tasks that were released and tasks that fell due pass through filters like new ones',
     async run({ store }) {
       await insert(store, [aRecord({ id: 'a', agentType: 'first' })]);

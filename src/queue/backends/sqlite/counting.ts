@@ -1,19 +1,19 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { type EndStatus, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type StoreCounts, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
-import { SELECT_LANES } from './claiming.ts';
 
 /** Delayed tasks that are due but not yet claimed are counted up to here; a claim makes them ready. */
 const DUE_COUNTED_MAX = 10_000;
 const MINUTE_MS = 60_000;
 
 export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT ?)';
-export const SELECT_LANE_OLDEST = `SELECT s.created_at FROM ready_lanes r
-  CROSS JOIN states s ON s.stage = 1 AND s.due = r.due AND s.seq = r.seq WHERE r.lane = ? ORDER BY r.due, r.seq LIMIT 1`;
+/** Looked at in order of rank for the one that waits longest: exact for queues up to this length. */
+const READY_SEEN_MAX = 1_000;
+export const SELECT_READY_OLDEST =
+  'SELECT min(created_at) FROM (SELECT created_at FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?)';
 const SELECT_DUE_OLDEST =
   'SELECT min(created_at) FROM (SELECT created_at FROM states WHERE stage = 2 AND due <= ? ORDER BY due LIMIT ?)';
 
-/** The lanes have to be filled, or the oldest may be missed. */
 export function readCounts(connection: SqliteConnection, now: number): StoreCounts {
   const totals = (connection.prepare('SELECT * FROM totals').get() ?? {}) as Record<string, unknown>;
   const due = Number(connection.prepareValue(COUNT_DUE).get(now, DUE_COUNTED_MAX));
@@ -36,10 +36,9 @@ function count(value: unknown): number {
 }
 
 function oldestReadyAt(connection: SqliteConnection, now: number): number | null {
-  const lanes = connection.prepareValue(SELECT_LANES).all() as string[];
-  const heads = lanes.map((lane) => connection.prepareValue(SELECT_LANE_OLDEST).get(lane));
-  heads.push(connection.prepareValue(SELECT_DUE_OLDEST).get(now, DUE_COUNTED_MAX));
-  const times = heads.filter((time): time is number => typeof time === 'number');
+  const ready = connection.prepareValue(SELECT_READY_OLDEST).get(READY_SEEN_MAX);
+  const due = connection.prepareValue(SELECT_DUE_OLDEST).get(now, DUE_COUNTED_MAX);
+  const times = [ready, due].filter((time): time is number => typeof time === 'number');
   return times.length === 0 ? null : Math.min(...times);
 }
 

@@ -149,7 +149,6 @@ export class SQLiteTaskStore implements TaskStore {
   }
 
   async counts(now: number): Promise<StoreCounts> {
-    while (!(await this.#writer.write(1, (tx) => tx.catchUpLanes())));
     return this.#use().read((connection) => readCounts(connection, now));
   }
 
