@@ -3,11 +3,46 @@ export interface Clock {
   now(): number;
   setTimeout(callback: () => void, ms: number): unknown;
   clearTimeout(handle: unknown): void;
+  /**
+   * Keeps the process alive until the returned function is called, for those who wait for a task: timers alone
+   * keep nothing alive. Clocks of tests need none.
+   */
+  holdProcess?(): () => void;
+}
+
+/** Node fires timers beyond this at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+interface TimerHandle {
+  timer: NodeJS.Timeout;
 }
 
 /** Wall time and unreferenced timers: a pending Jotty timer never keeps a process alive by itself. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  setTimeout: (callback, ms) => setTimeout(callback, ms).unref(),
-  clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+  setTimeout(callback, ms) {
+    return ms <= TIMER_MS_MAX ? setTimeout(callback, ms).unref() : longTimer(callback, ms);
+  },
+  clearTimeout(handle) {
+    const isLong = typeof handle === 'object' && handle !== null && 'timer' in handle;
+    clearTimeout(isLong ? (handle as TimerHandle).timer : (handle as NodeJS.Timeout));
+  },
+  holdProcess() {
+    const timer = setInterval(() => {}, TIMER_MS_MAX);
+    return () => clearInterval(timer);
+  },
 };
+
+/** A timer of many stages; its handle holds the one that is armed. */
+function longTimer(callback: () => void, ms: number): TimerHandle {
+  const dueAt = performance.now() + ms;
+  const arm = (): NodeJS.Timeout => {
+    const left = dueAt - performance.now();
+    const stage = () => {
+      handle.timer = arm();
+    };
+    return (left > TIMER_MS_MAX ? setTimeout(stage, TIMER_MS_MAX) : setTimeout(callback, left)).unref();
+  };
+  const handle: TimerHandle = { timer: arm() };
+  return handle;
+}

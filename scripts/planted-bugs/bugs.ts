@@ -242,7 +242,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: TRANSITIONS,
-    find: "return record.status === 'completed' && record.result === ending.result;",
+    find: "return record.status === 'completed' && isSameResult(record.result, ending.result);",
     replace: "return record.status === 'completed';",
     why: 'another result is accepted as the same settlement',
   },
@@ -254,8 +254,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/conditions.ts',
-    find: 'condition(dependency.result, dependency) === true',
-    replace: 'Boolean(condition(dependency.result, dependency))',
+    find: "if (typeof holds !== 'boolean') {",
+    replace: 'if (false) {',
     why: 'a condition may answer anything truthy',
   },
 ];

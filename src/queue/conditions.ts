@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import { ID_PATTERN } from './bounds.ts';
+import { describe } from './submission.ts';
 import type { Task } from './task.ts';
 import type { ConditionFunction } from './task-queue.ts';
 import type { UnjudgedEdge, Verdict } from './task-store.ts';
@@ -28,7 +29,14 @@ export class Conditions {
     if (!condition) return { ...edge, holds: false, reason: `${of} is not registered in this process` };
     if (!dependency) return { ...edge, holds: false, reason: `${of}: the dependency is gone` };
     try {
-      const holds = condition(dependency.result, dependency) === true;
+      // Widened: at run time a condition may return anything, e.g. a promise where it was written async.
+      const holds: unknown = condition(dependency.result, dependency);
+      if (typeof holds !== 'boolean') {
+        // Nobody awaits it; its rejection must not end the process.
+        if (holds instanceof Promise) holds.catch(() => {});
+        const got = describe(holds);
+        return { ...edge, holds: false, reason: `${of} returned ${got}, expected true or false` };
+      }
       return { ...edge, holds, reason: `${of} ${holds ? 'holds' : 'does not hold'}` };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

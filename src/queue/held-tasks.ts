@@ -31,6 +31,12 @@ export class HeldTasks {
     else this.#byId.delete(record.id);
   }
 
+  /** Takes in a newer state of a task that is still held. */
+  refresh(record: TaskRecord): void {
+    const held = this.#byId.get(record.id);
+    if (held) this.#byId.set(record.id, { ...held, record });
+  }
+
   forget(id: string): void {
     this.#byId.delete(id);
   }

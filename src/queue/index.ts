@@ -1,5 +1,28 @@
 // Queues: one class for each backend, all with the same contract.
 
+// Errors: every refusal has a stable `code`.
+export {
+  AlreadyAnsweredError,
+  ClosedError,
+  DependencyCycleError,
+  DuplicateTaskError,
+  InvalidOptionError,
+  InvalidTaskError,
+  InvalidTransitionError,
+  JottyError,
+  LeaseLostError,
+  MissingPackageError,
+  QueuePausedError,
+  SchemaTooNewError,
+  StoreCorruptError,
+  StoreUnavailableError,
+  TaskNotFoundError,
+  TimeoutError,
+  TooLargeError,
+  UnknownConditionError,
+  UnknownDependencyError,
+  UnknownInterruptError,
+} from '../errors.ts';
 export type { JsonObject, JsonValue } from '../json.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
@@ -27,6 +50,7 @@ export type {
   NewTask,
   Outcome,
   Priority,
+  RetryOptions,
   RetryPolicy,
   Task,
   TaskAnswer,

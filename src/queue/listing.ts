@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { InvalidOptionError } from '../errors.ts';
 import { LIST_TASKS_MAX } from './bounds.ts';
+import { checkNames, requireObject } from './requests.ts';
 import { TASK_STATUSES, type Task, type TaskStatus } from './task.ts';
 import type { ListTasksQuery, TaskPage } from './task-queue.ts';
 import type { ListPage, TaskRecord, TaskStore } from './task-store.ts';
 
 const LIMIT_DEFAULT = 100;
+const QUERY_FIELDS = ['status', 'agentType', 'metadata', 'createdAfter', 'cursor', 'limit'];
 
 /** One page of tasks in the order they came. Metadata is matched here: stores do not look into user JSON. */
 export async function listTasks(
@@ -13,10 +15,17 @@ export async function listTasks(
   query: ListTasksQuery,
   view: (record: TaskRecord) => Task,
 ): Promise<TaskPage> {
+  requireObject(query, 'query');
   const { limit = LIMIT_DEFAULT, metadata, createdAfter, cursor } = query;
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_TASKS_MAX) {
     throw new InvalidOptionError('limit', `a whole number from 1 to ${LIST_TASKS_MAX}`, limit);
   }
+  const unknown = Object.keys(query).find((key) => !QUERY_FIELDS.includes(key));
+  if (unknown !== undefined)
+    throw new InvalidOptionError(`query.${unknown}`, `one of ${QUERY_FIELDS.join(', ')}`, 'an unknown field');
+  checkNames(query.agentType, 'agentType');
+  if (createdAfter !== undefined && !Number.isFinite(createdAfter))
+    throw new InvalidOptionError('createdAfter', 'a time in ms since the epoch', createdAfter);
   const filter = {
     statuses: statusesOf(query.status),
     agentTypes: query.agentType === undefined ? null : [query.agentType].flat(),
@@ -25,11 +34,15 @@ export async function listTasks(
   const tasks: Task[] = [];
   let after: number | null = cursorToSeq(cursor);
   while (after !== null && tasks.length < limit) {
-    const page: ListPage = await store.list({ ...filter, after, limit: limit - tasks.length });
-    for (const task of page.records.map(view)) {
-      if (hasMetadata(task, metadata)) tasks.push(task);
-    }
-    after = page.next;
+    const room = limit - tasks.length;
+    // What is looked for may be rare: large pages then, of which a part is used.
+    const pageLimit = metadata === undefined ? room : LIST_TASKS_MAX;
+    const page: ListPage = await store.list({ ...filter, after, limit: pageLimit });
+    const found = page.records
+      .map((record) => ({ task: view(record), seq: record.seq }))
+      .filter(({ task }) => hasMetadata(task, metadata));
+    for (const { task } of found.slice(0, room)) tasks.push(task);
+    after = found.length > room ? found[room - 1]!.seq : page.next;
   }
   return { tasks, ...(after !== null && tasks.length > 0 && { cursor: String(after) }) };
 }

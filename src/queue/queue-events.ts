@@ -1,3 +1,4 @@
+import { JottyError } from '../errors.ts';
 import type { QueueEvents } from './task-queue.ts';
 
 type Listener<E extends keyof QueueEvents> = (value: QueueEvents[E]) => void;
@@ -12,7 +13,8 @@ export class QueueEmitter {
   on<E extends keyof QueueEvents>(event: E, listener: Listener<E>): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     if (listeners.size >= LISTENERS_MAX) {
-      throw new RangeError(
+      throw new JottyError(
+        'TOO_MANY_LISTENERS',
         `expected at most ${LISTENERS_MAX} listeners on '${event}'; remove those no longer needed`,
       );
     }

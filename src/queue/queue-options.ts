@@ -59,10 +59,15 @@ export function resolveOptions(options: TaskQueueOptions): ResolvedOptions {
     defaults: {
       maxRetries: wholeIn('maxRetries', options.maxRetries ?? 3, 0, RETRIES_MAX),
       maxCrashes: wholeIn('maxCrashes', options.maxCrashes ?? 5, 1, CRASHES_MAX),
-      retry: options.retry ?? {},
+      retry: withoutUndefined(options.retry ?? {}),
       agentTypes: checkAgentTypes(options.agentTypes ?? {}),
     },
   };
+}
+
+/** A field given as undefined is one not given; spread over the defaults it would erase one. */
+function withoutUndefined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }
 
 function ownerName(owner: string | undefined): string {

@@ -1,5 +1,5 @@
 import { InvalidOptionError, InvalidTaskError, InvalidTransitionError, TooLargeError } from '../errors.ts';
-import { findJsonProblem, type JsonValue } from '../json.ts';
+import { findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
 import {
   CLAIM_TASKS_MAX,
   PROGRESS_BYTES_MAX,
@@ -8,7 +8,7 @@ import {
   TIME_MS_MAX,
 } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
-import { describe } from './submission.ts';
+import { describe, toPriority } from './submission.ts';
 import { isEnded, type Outcome, TASK_STATUSES, type TaskInterrupt, type TaskStatus } from './task.ts';
 import { cutBytes, toTaskError } from './task-error.ts';
 import type { StatusChange, TaskFilter } from './task-queue.ts';
@@ -19,6 +19,7 @@ const FILTER_FIELDS = ['agentType', 'priorityMin', 'ids', 'runnableBy'];
 
 /** A dequeue's filter as the store takes it; null where everything matches. */
 export function toClaimFilter(filter: TaskFilter): ClaimFilter | null {
+  requireObject(filter, 'filter');
   const { agentType, priorityMin, ids, runnableBy } = filter;
   const unknown = Object.keys(filter).find((key) => !FILTER_FIELDS.includes(key));
   if (unknown !== undefined)
@@ -29,18 +30,33 @@ export function toClaimFilter(filter: TaskFilter): ClaimFilter | null {
     );
   if (agentType === undefined && priorityMin === undefined && ids === undefined && runnableBy === undefined)
     return null;
+  checkNames(agentType, 'filter.agentType');
+  checkNames(ids, 'filter.ids');
   if (ids && ids.length > CLAIM_TASKS_MAX)
     throw new InvalidOptionError('filter.ids', `at most ${CLAIM_TASKS_MAX} ids`, ids.length);
   return {
     agentTypes: agentType === undefined ? null : [agentType].flat(),
-    priorityMin: priorityMin ?? null,
+    priorityMin: priorityMin === undefined ? null : toPriority(priorityMin, 'filter.priorityMin'),
     ids: ids ?? null,
     runnableBy: runnableBy ?? null,
   };
 }
 
+export function requireObject(value: unknown, option: string): void {
+  if (typeof value !== 'object' || value === null)
+    throw new InvalidOptionError(option, 'an object', describe(value));
+}
+
+/** A name or a list of names. One of another kind would match nothing, and nobody would know why. */
+export function checkNames(names: unknown, option: string): void {
+  const isFit = [names].flat().every((name) => name === undefined || typeof name === 'string');
+  if (!isFit || (names !== undefined && typeof names !== 'string' && !Array.isArray(names)))
+    throw new InvalidOptionError(option, 'a text or a list of texts', describe(names));
+}
+
 /** A worker's outcome, checked and serialised: what cannot be stored is refused here, the task stays leased. */
 export function toEnding(outcome: Outcome): Ending {
+  requireObject(outcome, 'outcome');
   switch (outcome.status) {
     case 'completed':
       return { status: 'completed', result: toResultText(outcome.result) };
@@ -65,18 +81,10 @@ export function toEnding(outcome: Outcome): Ending {
   }
 }
 
-/** The operator's words as an action. `note` carries metadata and progress along. */
-export function toStatusAction(
-  record: TaskRecord,
-  status: TaskStatus,
-  change: StatusChange,
-): { readonly action: TaskAction; readonly note: Note | undefined } {
+/** The operator's words as an action on the task as `record` has it. */
+export function toStatusAction(record: TaskRecord, status: TaskStatus, change: StatusChange): TaskAction {
   if (!TASK_STATUSES.includes(status))
     throw new InvalidOptionError('status', TASK_STATUSES.join(', '), describe(status));
-  return { action: statusAction(record, status, change), note: toNote(change) };
-}
-
-function statusAction(record: TaskRecord, status: TaskStatus, change: StatusChange): TaskAction {
   const isNote = change.metadata !== undefined || change.progress !== undefined;
   if (status === record.status && isNote && !isEnded(status) && status !== 'retrying')
     return { type: 'note' };
@@ -113,7 +121,10 @@ export function toAnswer(interruptId: string, value: JsonValue): TaskAction {
   return { type: 'answer', interruptId, value: JSON.parse(JSON.stringify(value)) };
 }
 
-function toNote({ metadata, progress }: StatusChange): Note | undefined {
+/** Metadata and progress, which may ride on any action. */
+export function toNote(change: StatusChange): Note | undefined {
+  requireObject(change, 'change');
+  const { metadata, progress } = change;
   if (metadata === undefined && progress === undefined) return undefined;
   if (metadata !== undefined) {
     if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
@@ -125,7 +136,7 @@ function toNote({ metadata, progress }: StatusChange): Note | undefined {
     requireJson(progress, 'progress');
     requireBytes(JSON.stringify(progress), 'progress', 'PROGRESS_BYTES_MAX', PROGRESS_BYTES_MAX);
   }
-  return { metadata, progress };
+  return { metadata: metadata as JsonObject | undefined, progress };
 }
 
 function toResultText(result: unknown): string | null {
@@ -139,7 +150,8 @@ function toResultText(result: unknown): string | null {
 function toInterrupts(interrupts: readonly TaskInterrupt[]): TaskInterrupt[] {
   if (!Array.isArray(interrupts))
     throw new InvalidTaskError('interrupts', `expected a list, got ${describe(interrupts)}`);
-  return interrupts.map(({ id, value }: TaskInterrupt, i) => {
+  return interrupts.map((interrupt: TaskInterrupt | null | undefined, i) => {
+    const { id, value } = interrupt ?? {};
     if (typeof id !== 'string' || id === '')
       throw new InvalidTaskError(`interrupts[${i}].id`, `expected a text, got ${describe(id)}`);
     if (value !== undefined) requireJson(value, `interrupts[${i}].value`);

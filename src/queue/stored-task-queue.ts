@@ -9,27 +9,19 @@ import {
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import { CLAIM_TASKS_MAX } from './bounds.ts';
+import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
 import { HeldTasks } from './held-tasks.ts';
 import { takeIn, validateBatch } from './intake.ts';
 import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
-import { QueueEmitter } from './queue-events.ts';
+import { Observers } from './observers.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
-import { toAnswer, toClaimFilter, toEnding, toStatusAction } from './requests.ts';
+import { requireObject, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
 import { toStats } from './stats.ts';
-import { StoreWatch } from './store-watch.ts';
 import { intactSubmission, type SubmissionRules, toRecord } from './submission.ts';
 import { sweep } from './sweeper.ts';
-import {
-  isEnded,
-  isLeased,
-  type NewTask,
-  type Outcome,
-  type Task,
-  type TaskEvent,
-  type TaskStatus,
-} from './task.ts';
+import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
 import type {
   Assignment,
@@ -45,12 +37,17 @@ import type {
   TaskQueueOptions,
 } from './task-queue.ts';
 import type { Change, Effects, NewRecord, TaskRecord, TaskStore } from './task-store.ts';
-import { readSubmission, toTask } from './task-view.ts';
-import { decide, type Note, type TaskAction } from './transitions.ts';
-import { Waiters, type WaitOptions } from './waiters.ts';
+import { readSubmission, timeoutOf, toTask } from './task-view.ts';
+import { boundedLease, decide, type Note, type TaskAction } from './transitions.ts';
+import type { WaitOptions } from './waiters.ts';
 
 /** A compare-and-set that loses this often in a row meets a broken store, not other writers. */
 const APPLY_ROUNDS_MAX = 100;
+
+const EXPIRE: TaskAction = { type: 'expire' };
+
+/** Chooses an action by where the task stands. */
+type ActionChoice = (record: TaskRecord) => { readonly action: TaskAction; readonly note: Note | undefined };
 
 /**
  * The queue: all policy over the narrow TaskStore port. What happens to a task is decided by a pure function
@@ -59,14 +56,14 @@ const APPLY_ROUNDS_MAX = 100;
 export class StoredTaskQueue implements TaskQueue {
   readonly #store: TaskStore;
   readonly #options: ResolvedOptions;
-  readonly #events = new QueueEmitter();
   readonly #held = new HeldTasks();
   readonly #conditions = new Conditions();
-  readonly #waiters: Waiters;
-  readonly #watch: StoreWatch;
+  readonly #observers: Observers;
   readonly #sweeper: Loop;
   readonly #rules: SubmissionRules;
   #checkpointer: Promise<unknown> | null = null;
+  /** The saver made here; a backend with one of its own purges both in one step. */
+  #threads: { deleteThreads(threadIds: readonly string[]): Promise<void> } | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(store: TaskStore, options: TaskQueueOptions = {}) {
@@ -80,14 +77,18 @@ export class StoredTaskQueue implements TaskQueue {
       hasCondition: (name) => this.#conditions.has(name),
       isHashed: !store.isInProcess,
     };
-    const onError = (error: unknown) => this.#report(error);
-    this.#waiters = new Waiters(clock);
-    this.#watch = new StoreWatch(store, clock, {
-      onHint: () => this.#lookAround(),
-      onDue: () => this.#events.emit('available', undefined),
-      onError,
+    this.#observers = new Observers({
+      store,
+      clock,
+      held: this.#held,
+      view: (record) => this.#view(record),
     });
-    this.#sweeper = new Loop(clock, sweepMs, () => this.#sweep(), onError);
+    this.#sweeper = new Loop(
+      clock,
+      sweepMs,
+      () => this.#sweep(),
+      (error) => this.#observers.report(error),
+    );
     for (const [name, condition] of Object.entries(conditions)) this.#conditions.register(name, condition);
   }
 
@@ -115,9 +116,7 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     const now = this.clock.now();
     const record = toRecord(task, 'task', now, this.#rules);
-    const { inserted, effects } = await takeIn(this.#store, [record], now);
-    if (inserted.length > 0) this.#welcome(record, now);
-    if (!isQuiet(effects)) await this.#follow(effects);
+    await this.#takeIn([record], now);
     return record.id;
   }
 
@@ -125,9 +124,7 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     const now = this.clock.now();
     const records = await validateBatch(tasks, now, this.#rules);
-    const { inserted, effects } = await takeIn(this.#store, records, now);
-    for (const record of inserted) this.#welcome(record, now);
-    if (!isQuiet(effects)) await this.#follow(effects);
+    await this.#takeIn(records, now);
     return records.map((record) => record.id);
   }
 
@@ -144,33 +141,29 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     if (!Number.isInteger(limit) || limit < 1)
       throw new InvalidOptionError('limit', 'a whole number from 1', limit);
-    const wanted = Math.min(limit, CLAIM_TASKS_MAX);
     const claimFilter = toClaimFilter(filter);
     const tasks: Task[] = [];
     // A damaged task is quarantined and must not stop the rest, so the claim goes on until it is filled or dry.
     for (;;) {
-      const now = this.clock.now();
-      const records = await this.#store.claim({
-        limit: wanted - tasks.length,
-        owner: this.owner,
-        leaseExpiresAt: now + this.leaseMs,
-        filter: claimFilter,
-        to: start ? 'in_progress' : 'assigned',
-        now,
+      const asked = Math.min(limit - tasks.length, CLAIM_TASKS_MAX);
+      const records = await this.#claim(asked, claimFilter, start).catch((error: unknown) => {
+        // What was claimed before is leased to the caller, who must get to know of it.
+        if (tasks.length === 0) throw error;
+        this.#observers.report(error);
+        return [];
       });
-      for (const record of records) {
-        const submission = this.#rules.isHashed ? intactSubmission(record) : readSubmission(record);
-        if (submission) tasks.push(this.#take(record, submission));
-        else await this.#act(record.id, { type: 'quarantine' }, record);
-      }
-      if (this.#events.has('transition')) for (const { id } of records) await this.#tellLatest(id);
-      if (records.length === 0 || tasks.length === wanted) return tasks;
-      if (records.length < wanted && tasks.length > 0) return tasks;
+      for (const task of await this.#admit(records, start)) tasks.push(task);
+      await this.#observers.tellLatest(records.map((record) => record.id));
+      if (records.length === 0 || tasks.length === limit) return tasks;
+      if (records.length < asked && tasks.length > 0) return tasks;
     }
   }
 
-  start(task: Task): Promise<Task> {
-    return this.#start(task.id, fenceOf(task));
+  async start(task: Task): Promise<Task> {
+    const fence = fenceOf(task);
+    this.#use();
+    if (await this.#store.isPaused()) throw new QueuePausedError(task.id);
+    return await this.#act(task.id, { type: 'start', fence });
   }
 
   async heartbeat(task: Task): Promise<Task> {
@@ -192,20 +185,26 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   async settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
+    const fence = fenceOf(task);
     const ending = toEnding(outcome);
-    return await this.#act(task.id, { type: 'settle', fence: fenceOf(task), ending, assignment });
+    return await this.#act(task.id, { type: 'settle', fence, ending, assignment });
   }
 
   async assign(task: Task, assignment: Assignment): Promise<Task> {
-    return await this.#act(task.id, { type: 'assign', fence: fenceOf(task), assignment });
+    const fence = fenceOf(task);
+    return await this.#act(task.id, { type: 'assign', fence, assignment });
   }
 
   async updateStatus(id: string, status: TaskStatus, change: StatusChange = {}): Promise<Task> {
     this.#use();
-    const current = this.#held.get(id)?.record ?? (await this.#load(id));
-    const { action, note } = toStatusAction(current, status, change);
-    if (action.type === 'start') return this.#start(id, null, note);
-    return await this.#act(id, action, undefined, note);
+    const isPaused = status === 'in_progress' && (await this.#store.isPaused());
+    const note = toNote(change);
+    // The action depends on where the task stands, so it is chosen anew with each record that is decided on.
+    return await this.#act(id, (record) => {
+      const action = toStatusAction(record, status, change);
+      if (action.type === 'start' && isPaused) throw new QueuePausedError(id);
+      return { action, note };
+    });
   }
 
   async cancel(id: string, reason?: string): Promise<Task> {
@@ -245,38 +244,24 @@ export class StoredTaskQueue implements TaskQueue {
   async pause(): Promise<void> {
     this.#use();
     await this.#store.setPaused(true);
-    this.#events.emit('paused', undefined);
+    this.#observers.emit('paused', undefined);
   }
 
   async resume(): Promise<void> {
     this.#use();
     await this.#store.setPaused(false);
-    this.#events.emit('resumed', undefined);
-    this.#events.emit('available', undefined);
+    this.#observers.emit('resumed', undefined);
+    this.#observers.emit('available', undefined);
   }
 
   async waitFor(id: string, options: WaitOptions = {}): Promise<Task> {
     this.#use();
-    const ended = this.#waiters.wait(id, options);
-    ended.catch(() => {});
-    this.#watch.start();
-    // Looked at only now: an end between a look and the registration would go unnoticed.
-    await this.#tellWaiters([id]);
-    try {
-      return await ended;
-    } finally {
-      this.#unwatchIfIdle();
-    }
+    return this.#observers.waitFor(id, options);
   }
 
   on<E extends keyof QueueEvents>(event: E, listener: (value: QueueEvents[E]) => void): () => void {
     if (this.#closing) throw new ClosedError('the queue');
-    const off = this.#events.on(event, listener);
-    if (event === 'available' || event === 'leaseLost') this.#watch.start();
-    return () => {
-      off();
-      this.#unwatchIfIdle();
-    };
+    return this.#observers.on(event, listener);
   }
 
   registerCondition(name: string, condition: ConditionFunction): void {
@@ -291,7 +276,9 @@ export class StoredTaskQueue implements TaskQueue {
   /** Backends with a saver of their own override this. */
   protected async makeCheckpointer(): Promise<unknown> {
     const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');
-    return new FencedMemorySaver();
+    const saver = new FencedMemorySaver();
+    this.#threads = saver;
+    return saver;
   }
 
   close(): Promise<void> {
@@ -304,10 +291,9 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   async #close(): Promise<void> {
-    this.#watch.stop();
-    this.#waiters.close();
+    this.#observers.stop();
     await this.#sweeper.stop();
-    this.#events.clear();
+    this.#observers.clear();
     await this.#store.close();
   }
 
@@ -317,12 +303,62 @@ export class StoredTaskQueue implements TaskQueue {
     this.#sweeper.start();
   }
 
-  #welcome({ id, runAt }: NewRecord, now: number): void {
-    if (this.#events.has('transition')) {
-      this.#events.emit('transition', { taskId: id, seq: 1, from: null, to: 'pending', at: now });
+  #claim(limit: number, filter: ClaimFilter | null, isStart: boolean): Promise<TaskRecord[]> {
+    const now = this.clock.now();
+    return this.#store.claim({
+      limit,
+      owner: this.owner,
+      leaseExpiresAt: now + this.leaseMs,
+      filter,
+      to: isStart ? 'in_progress' : 'assigned',
+      now,
+    });
+  }
+
+  /** Takes what was claimed into our hands; damaged tasks are quarantined and left out. */
+  async #admit(records: readonly TaskRecord[], isStarted: boolean): Promise<Task[]> {
+    const tasks: Task[] = [];
+    const shortened: Change[] = [];
+    const { defaults, timeoutMs } = this.#options;
+    for (const record of records) {
+      const submission = this.#rules.isHashed ? intactSubmission(record) : readSubmission(record);
+      if (!submission) {
+        await this.#act(record.id, { type: 'quarantine' }, record);
+        continue;
+      }
+      tasks.push(this.#take(record, submission));
+      if (!isStarted || (timeoutOf(submission, defaults) ?? timeoutMs) === undefined) continue;
+      const change = boundedLease(record, new TaskContext(record, submission, this.#options));
+      if (change) shortened.push(change);
     }
-    if (runAt <= now) this.#events.emit('available', undefined);
-    else this.#watch.armDue(runAt);
+    return shortened.length === 0 ? tasks : this.#shorten(shortened, tasks);
+  }
+
+  /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
+  async #shorten(changes: readonly Change[], tasks: readonly Task[]): Promise<Task[]> {
+    const renewed = new Map<string, Task>();
+    try {
+      for (const applied of await this.#store.apply(changes, this.clock.now())) {
+        const held = applied && this.#held.get(applied.record.id);
+        if (held) renewed.set(held.record.id, this.#take(applied.record, held.submission));
+      }
+    } catch (error) {
+      // The tasks are claimed all the same; heartbeats keep to the time as well.
+      this.#observers.report(error);
+    }
+    return tasks.map((task) => renewed.get(task.id) ?? task);
+  }
+
+  /**
+   * Who waits for work is told before the insert is committed: a claim made in the same turn comes after it in
+   * the same commit, and an idle worker starts one disk sync earlier.
+   */
+  async #takeIn(records: readonly NewRecord[], now: number): Promise<void> {
+    const taken = takeIn(this.#store, records, now);
+    this.#observers.foresee(records, now);
+    const { inserted, effects } = await taken;
+    for (const record of inserted) this.#observers.welcome(record, now);
+    if (!isQuiet(effects)) await this.#follow(effects);
   }
 
   #take(record: TaskRecord, submission: NewTask): Task {
@@ -330,34 +366,28 @@ export class StoredTaskQueue implements TaskQueue {
     return this.#view(record, submission);
   }
 
-  async #start(id: string, fence: number | null, note?: Note): Promise<Task> {
-    this.#use();
-    if (await this.#store.isPaused()) throw new QueuePausedError(id);
-    return await this.#act(id, { type: 'start', fence }, undefined, note);
-  }
-
   /**
-   * Decides and writes until nobody wrote in between. A refusal by a remembered record is checked against a
-   * fresh one before it is believed.
+   * Decides and writes until nobody wrote in between. What a remembered record refuses, or says was done
+   * already, is checked against a fresh one before it is believed.
    */
-  async #act(id: string, action: TaskAction, known?: TaskRecord, note?: Note): Promise<Task> {
+  async #act(id: string, wanted: TaskAction | ActionChoice, known?: TaskRecord): Promise<Task> {
     this.#use();
     const held = this.#held.get(id);
     let remembered = known ?? held?.record;
     for (let round = 0; round < APPLY_ROUNDS_MAX; round++) {
       const record = remembered ?? (await this.#load(id));
       const submission = held?.submission ?? readSubmission(record);
-      const change = this.#decide(record, action, note, submission, remembered !== undefined);
+      const change = this.#decide(record, wanted, submission, remembered !== undefined);
+      const isFresh = remembered === undefined;
       remembered = undefined;
+      if (change === 'refused' || (change === null && !isFresh)) continue;
       if (change === null) return this.#view(record, submission);
-      if (change === 'refused') continue;
       const [applied] = await this.#store.apply([change], this.clock.now());
       if (applied) {
-        const task = this.#view(applied.record, submission);
-        this.#held.update(applied.record, submission, this.owner);
-        if (held && task.status === 'cancelled') this.#loseLease(held.record, 'cancelled');
-        if (held && action.type === 'expire') this.#loseLease(held.record, 'taken over');
-        this.#announce(change, applied.record, task);
+        const task = this.#take(applied.record, submission);
+        if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
+        if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
+        this.#observers.announce(change, applied.record, task);
         if (!isQuiet(applied.effects)) await this.#follow(applied.effects);
         return task;
       }
@@ -369,12 +399,12 @@ export class StoredTaskQueue implements TaskQueue {
 
   #decide(
     record: TaskRecord,
-    action: TaskAction,
-    note: Note | undefined,
+    wanted: TaskAction | ActionChoice,
     submission: NewTask,
     isRemembered: boolean,
   ): Change | null | 'refused' {
     try {
+      const { action, note } = typeof wanted === 'function' ? wanted(record) : { action: wanted };
       return decide(record, action, new TaskContext(record, submission, this.#options), note);
     } catch (error) {
       if (isRemembered) return 'refused';
@@ -382,35 +412,13 @@ export class StoredTaskQueue implements TaskQueue {
     }
   }
 
-  /** Tells everybody in this process what a change means for them. */
-  #announce(change: Change, record: TaskRecord, task: Task): void {
-    if (change.event) this.#tell(record, change.event, task);
-    if (record.status === 'pending' || record.status === 'retrying') this.#offer(record);
-  }
-
-  #tell(record: TaskRecord, event: NonNullable<Change['event']>, task: Task): void {
-    if (this.#events.has('transition')) {
-      this.#events.emit('transition', { taskId: record.id, seq: record.events, ...event });
-    }
-    if (!isEnded(record.status)) return;
-    if (this.#waiters.has(record.id)) this.#waiters.tell(record.id, task);
-    if ((record.status === 'completed' || record.status === 'failed') && this.#events.has(record.status)) {
-      this.#events.emit(record.status, task);
-    }
-  }
-
-  #offer(record: TaskRecord): void {
-    if (record.runAt > this.clock.now()) this.#watch.armDue(record.runAt);
-    else this.#events.emit('available', undefined);
-  }
-
   /** What an ending did to other tasks: wakes who waits for them, and judges what only this layer can judge. */
   async #follow(effects: Effects): Promise<void> {
     let { released, skipped, unjudged } = effects;
     for (;;) {
-      if (released.length > 0) this.#events.emit('available', undefined);
-      for (const id of skipped) if (this.#events.has('transition')) await this.#tellLatest(id);
-      await this.#tellWaiters(skipped.filter((id) => this.#waiters.has(id)));
+      if (released.length > 0) this.#observers.emit('available', undefined);
+      await this.#observers.tellLatest(skipped);
+      await this.#observers.tellWaiters(skipped);
       if (!unjudged) return;
       const edges = await this.#store.unjudged(100);
       if (edges.length === 0) return;
@@ -424,64 +432,19 @@ export class StoredTaskQueue implements TaskQueue {
     }
   }
 
-  /** For transitions the store made by itself: claims and skips. */
-  async #tellLatest(id: string): Promise<void> {
-    const latest = (await this.#store.history(id)).at(-1);
-    if (latest) this.#events.emit('transition', latest);
-  }
-
-  async #tellWaiters(ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
-    try {
-      const records = await this.#store.get(ids);
-      records.forEach((record, i) => {
-        this.#waiters.tell(ids[i]!, record ? this.#view(record) : null);
-      });
-    } catch (error) {
-      this.#report(error);
-    }
-  }
-
-  /** Somebody else wrote: what we wait for may have ended, what we hold may be ours no longer. */
-  async #lookAround(): Promise<void> {
-    this.#events.emit('available', undefined);
-    await this.#tellWaiters(this.#waiters.ids);
-    if (this.#events.has('leaseLost')) await this.#checkHeld();
-  }
-
-  async #checkHeld(): Promise<void> {
-    const ids = this.#held.ids;
-    if (ids.length === 0) return;
-    const records = await this.#store.get(ids);
-    ids.forEach((id, i) => {
-      const held = this.#held.get(id);
-      const record = records[i];
-      if (!held || (record && record.version < held.record.version)) return;
-      if (record && record.fence === held.record.fence && isLeased(record.status)) {
-        this.#held.update(record, held.submission, this.owner);
-      } else if (!record || record.version !== held.record.version) {
-        this.#loseLease(held.record, record?.status === 'cancelled' ? 'cancelled' : 'taken over');
-      }
-    });
-  }
-
-  #loseLease({ id, fence }: TaskRecord, reason: 'cancelled' | 'taken over'): void {
-    this.#held.forget(id);
-    this.#events.emit('leaseLost', { taskId: id, fence, reason });
-  }
-
   async #sweep(): Promise<void> {
     const now = this.clock.now();
     const { expired, purged } = await sweep(this.#store, now, this.#options.retentionMs);
     for (const record of expired) {
-      await this.#act(record.id, { type: 'expire' }, record).catch((error: unknown) => this.#report(error));
+      await this.#act(record.id, EXPIRE, record).catch((error: unknown) => this.#observers.report(error));
     }
     // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
-    if (this.#events.has('leaseLost')) await this.#checkHeld();
+    await this.#observers.checkHeld();
     this.#held.forgetExpired(now - this.leaseMs);
     if (purged.length > 0) {
-      this.#events.emit('purged', purged);
-      await this.#tellWaiters(purged.filter((id) => this.#waiters.has(id)));
+      await this.#threads?.deleteThreads(purged);
+      this.#observers.emit('purged', purged);
+      await this.#observers.tellWaiters(purged);
     }
     await this.#follow({ released: [], skipped: [], unjudged: true });
   }
@@ -495,15 +458,6 @@ export class StoredTaskQueue implements TaskQueue {
   #view(record: TaskRecord, submission = readSubmission(record)): Task {
     return toTask(record, submission, this.#options.defaults);
   }
-
-  #unwatchIfIdle(): void {
-    const heard = this.#events.has('available') || this.#events.has('leaseLost');
-    if (!heard && this.#waiters.size === 0) this.#watch.stop();
-  }
-
-  #report(error: unknown): void {
-    this.#events.emit('error', error instanceof Error ? error : new Error(String(error)));
-  }
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {
@@ -511,6 +465,7 @@ function isQuiet({ released, skipped, unjudged }: Effects): boolean {
 }
 
 function fenceOf(task: Task): number {
+  requireObject(task, 'task');
   if (!task.lease)
     throw new LeaseLostError(task.id, 0, 'this task object holds no lease; use the one dequeue() returned');
   return task.lease.fence;

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { InvalidTaskError, TooLargeError, UnknownConditionError } from '../errors.ts';
+import { InvalidOptionError, InvalidTaskError, TooLargeError, UnknownConditionError } from '../errors.ts';
 import { findJsonProblem } from '../json.ts';
 import {
   CRASHES_MAX,
@@ -13,7 +13,7 @@ import {
 } from './bounds.ts';
 import { toEdge } from './dependencies.ts';
 import { PRIORITY_MAX, rankOf } from './rank.ts';
-import type { NewTask, RetryPolicy } from './task.ts';
+import type { NewTask, RetryOptions } from './task.ts';
 import type { Edge, NewRecord, TaskIdentity } from './task-store.ts';
 
 const PRIORITY_NAMES: Readonly<Record<string, number>> = { critical: 10, high: 8, medium: 5, low: 2 };
@@ -29,6 +29,7 @@ export interface SubmissionRules {
   readonly isHashed: boolean;
 }
 
+const RETRY_FIELDS = ['initialInterval', 'backoffFactor', 'maxInterval', 'jitter'];
 const NO_EDGES: readonly Edge[] = [];
 
 const FIELDS: Readonly<Record<string, (value: unknown, path: string) => void>> = {
@@ -100,15 +101,24 @@ function hashOf(id: string, submission: string): string {
   return hash('sha256', `${id}\n${submission}`, 'base64');
 }
 
-function priorityOf(task: NewTask): number {
+export function priorityOf(task: Pick<NewTask, 'priority'>): number {
   const priority = task.priority ?? PRIORITY_DEFAULT;
   return typeof priority === 'number' ? priority : PRIORITY_NAMES[priority]!;
+}
+
+/** A priority as a number; throws InvalidOptionError naming `option`. */
+export function toPriority(priority: unknown, option: string): number {
+  const named = typeof priority === 'string' && Object.hasOwn(PRIORITY_NAMES, priority);
+  if (named) return PRIORITY_NAMES[priority]!;
+  if (isIntegerIn(priority, 1, PRIORITY_MAX)) return priority as number;
+  throw new InvalidOptionError(option, "1–10, 'critical', 'high', 'medium' or 'low'", describe(priority));
 }
 
 function checkFields(task: unknown, path: string): void {
   if (typeof task !== 'object' || task === null || Array.isArray(task)) {
     throw new InvalidTaskError(path, `expected a task with a payload, got ${describe(task)}`);
   }
+  checkOwn(task, Object.keys(FIELDS), path);
   for (const key in task) {
     const value = (task as Record<string, unknown>)[key];
     if (!Object.hasOwn(FIELDS, key)) {
@@ -120,6 +130,17 @@ function checkFields(task: unknown, path: string): void {
     if (value !== undefined) FIELDS[key]!(value, `${path}.${key}`);
   }
   checkJsonObject((task as { payload?: unknown }).payload, `${path}.payload`);
+}
+
+/** What an object only inherits, e.g. from a getter of its class, can be read but is not in its JSON. */
+function checkOwn(value: object, fields: readonly string[], path: string): void {
+  if (Object.getPrototypeOf(value) === Object.prototype) return;
+  const lost = [...fields, 'toJSON'].find((field) => field in value && !Object.hasOwn(value, field));
+  if (lost !== undefined)
+    throw new InvalidTaskError(
+      `${path}.${lost}`,
+      'expected a property of the object itself, got an inherited one',
+    );
 }
 
 function checkSizes(task: NewTask, path: string, submission: string, payloadBytesMax: number): void {
@@ -183,6 +204,7 @@ function checkDependency(value: unknown, path: string): void {
   const unknownKey = Object.keys(value).find((key) => key !== 'id' && key !== 'on');
   if (unknownKey !== undefined)
     throw new InvalidTaskError(`${path}.${unknownKey.slice(0, 64)}`, 'a dependency has only id and on');
+  checkOwn(value, ['id', 'on'], path);
   const { id, on } = value as { id?: unknown; on?: unknown };
   checkId(id, `${path}.id`);
   if (on === undefined || on === 'success' || on === 'failure' || on === 'completion') return;
@@ -199,6 +221,7 @@ function checkRetry(value: unknown, path: string): void {
   if (typeof value !== 'object' || value === null) {
     throw new InvalidTaskError(path, `expected a retry policy, got ${describe(value)}`);
   }
+  checkOwn(value, RETRY_FIELDS, path);
   for (const [key, item] of Object.entries(value)) {
     if (item !== undefined) checkRetryField(key, item, `${path}.${key.slice(0, 64)}`);
   }
@@ -221,7 +244,7 @@ function checkRetryField(key: string, value: unknown, path: string): void {
 }
 
 /** A queue's own retry policy obeys the same rules as a task's. */
-export function checkRetryPolicy(policy: Partial<RetryPolicy>, path: string): void {
+export function checkRetryPolicy(policy: RetryOptions, path: string): void {
   checkRetry(policy, path);
 }
 

@@ -34,11 +34,15 @@ export class TaskContext implements DecisionContext {
 
   /** Once an agent was assigned its manager keeps the queue-wide bound, since the agent's own is nearer. */
   get timeoutMs(): number | undefined {
-    const ofTask = timeoutOf(this.#submission, this.#options.defaults);
+    const ofTask = this.ownTimeoutMs;
     if (ofTask !== undefined || this.#options.timeoutMs === undefined) return ofTask;
     return readDetails(this.#record.details).assignedAgent === undefined
       ? this.#options.timeoutMs
       : undefined;
+  }
+
+  get ownTimeoutMs(): number | undefined {
+    return timeoutOf(this.#submission, this.#options.defaults);
   }
 
   get retry(): RetryPolicy {

@@ -1,11 +1,12 @@
 import type { Clock } from '../clock.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
+import type { JsonValue } from '../json.ts';
 import type { RunnableBy } from './claim-filter.ts';
 import type {
   AgentScore,
   NewTask,
   Outcome,
-  RetryPolicy,
+  Priority,
+  RetryOptions,
   Task,
   TaskEvent,
   TaskInterrupt,
@@ -14,28 +15,29 @@ import type {
 
 /** Which claimable tasks to take; all given parts must hold. */
 export interface TaskFilter {
-  readonly agentType?: string | readonly string[];
-  readonly priorityMin?: number;
-  readonly ids?: readonly string[];
+  readonly agentType?: string | readonly string[] | undefined;
+  /** This priority or a higher one. */
+  readonly priorityMin?: Priority | number | undefined;
+  readonly ids?: readonly string[] | undefined;
   /** What a worker with these agents free may run, pinned tasks included. */
-  readonly runnableBy?: RunnableBy;
+  readonly runnableBy?: RunnableBy | undefined;
 }
 
 export interface DequeueOptions {
   /** Claims straight into `in_progress`, so that the start is stored before the agent runs. @default false */
-  readonly start?: boolean;
+  readonly start?: boolean | undefined;
 }
 
 export interface ListTasksQuery {
-  readonly status?: TaskStatus | readonly TaskStatus[];
-  readonly agentType?: string | readonly string[];
+  readonly status?: TaskStatus | readonly TaskStatus[] | undefined;
+  readonly agentType?: string | readonly string[] | undefined;
   /** Top-level keys that must be equal. */
-  readonly metadata?: JsonObject;
+  readonly metadata?: object | undefined;
   /** Created at or after; ms since the epoch. */
-  readonly createdAfter?: number;
-  readonly cursor?: string;
+  readonly createdAfter?: number | undefined;
+  readonly cursor?: string | undefined;
   /** 1–1,000. @default 100 */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 export interface TaskPage {
@@ -45,16 +47,16 @@ export interface TaskPage {
 }
 
 export interface StatusChange {
-  readonly result?: unknown;
-  readonly error?: unknown;
+  readonly result?: unknown | undefined;
+  readonly error?: unknown | undefined;
   /** Merged into the task's metadata, one level deep. */
-  readonly metadata?: JsonObject;
-  readonly progress?: JsonValue;
-  readonly reason?: string;
+  readonly metadata?: object | undefined;
+  readonly progress?: JsonValue | undefined;
+  readonly reason?: string | undefined;
   /** With `retrying` and `pending`: not before this time. */
-  readonly runAt?: number;
+  readonly runAt?: number | undefined;
   /** With `waiting`. */
-  readonly interrupts?: readonly TaskInterrupt[];
+  readonly interrupts?: readonly TaskInterrupt[] | undefined;
 }
 
 export interface QueueStats {
@@ -143,10 +145,13 @@ export interface TaskQueue {
   /** No claim or start in any process later than 250 ms after this has resolved. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Resolves when the task has ended. Throws TaskNotFoundError, TimeoutError, or the signal's reason. */
+  /**
+   * Resolves when the task has ended, and keeps the process alive until then. `timeoutMs` is positive, Infinity
+   * none. Throws TaskNotFoundError, TimeoutError, InvalidOptionError, or the signal's reason.
+   */
   waitFor(
     id: string,
-    options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number },
+    options?: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number | undefined },
   ): Promise<Task>;
   on<E extends keyof QueueEvents>(event: E, listener: (value: QueueEvents[E]) => void): () => void;
   registerCondition(name: string, condition: ConditionFunction): void;
@@ -161,33 +166,33 @@ export interface TaskQueue {
 
 export interface TaskQueueOptions {
   /** How long a claim holds without a heartbeat. @default 30_000 */
-  readonly leaseMs?: number;
+  readonly leaseMs?: number | undefined;
   /** At most leaseMs / 2. @default leaseMs / 3 */
-  readonly heartbeatMs?: number;
+  readonly heartbeatMs?: number | undefined;
   /** How often overdue leases are looked for. @default 5_000 */
-  readonly sweepMs?: number;
+  readonly sweepMs?: number | undefined;
   /** One level of priority is worth this much waiting; Infinity is strict priority. @default 60_000 */
-  readonly agingMs?: number;
+  readonly agingMs?: number | undefined;
   /** @default { initialInterval: 500, backoffFactor: 2, maxInterval: 30_000, jitter: true } */
-  readonly retry?: Partial<RetryPolicy>;
+  readonly retry?: RetryOptions | undefined;
   /** @default 3 */
-  readonly maxRetries?: number;
+  readonly maxRetries?: number | undefined;
   /** @default 5 */
-  readonly maxCrashes?: number;
+  readonly maxCrashes?: number | undefined;
   /** Bounds one attempt of any task. @default none */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Settings by agent type; nearer than the agent's and the queue's, farther than the task's own. */
-  readonly agentTypes?: Readonly<Record<string, { readonly timeoutMs?: number }>>;
+  readonly agentTypes?: Readonly<Record<string, { readonly timeoutMs?: number | undefined }>> | undefined;
   /** Ended tasks are purged after this long, with history and checkpoints; a purged id is new again. @default Infinity */
-  readonly retentionMs?: number;
+  readonly retentionMs?: number | undefined;
   /** @default 1 MiB */
-  readonly payloadBytesMax?: number;
-  readonly conditions?: Readonly<Record<string, ConditionFunction>>;
-  readonly clock?: Clock;
+  readonly payloadBytesMax?: number | undefined;
+  readonly conditions?: Readonly<Record<string, ConditionFunction>> | undefined;
+  readonly clock?: Clock | undefined;
   /** In [0, 1). @default Math.random */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
   /** Makes ids of tasks that come without one. @default UUID v7 */
-  readonly newId?: () => string;
+  readonly newId?: (() => string) | undefined;
   /** Names this queue object in leases. @default host:pid:random */
-  readonly owner?: string;
+  readonly owner?: string | undefined;
 }

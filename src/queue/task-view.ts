@@ -1,14 +1,15 @@
+import type { JsonObject } from '../json.ts';
 import { toDependency, toEdge } from './dependencies.ts';
 import { DEFAULT_RETRY } from './retry.ts';
-import type { NewTask, RetryPolicy, Task } from './task.ts';
+import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
 
 /** What holds for tasks that do not say otherwise. */
 export interface TaskDefaults {
   readonly maxRetries: number;
   readonly maxCrashes: number;
-  readonly retry: Partial<RetryPolicy>;
-  readonly agentTypes: Readonly<Record<string, { readonly timeoutMs?: number }>>;
+  readonly retry: RetryOptions;
+  readonly agentTypes: Readonly<Record<string, { readonly timeoutMs?: number | undefined }>>;
 }
 
 /** The stored submission; an empty one where damage made it unreadable, so that lists and stats still answer. */
@@ -21,7 +22,8 @@ export function readSubmission(record: TaskRecord): NewTask {
 }
 
 export function retryPolicyOf(submission: NewTask, defaults: TaskDefaults): RetryPolicy {
-  return { ...DEFAULT_RETRY, ...defaults.retry, ...submission.retry };
+  // Neither holds a field that is undefined: JSON has none, and the options were cleaned.
+  return { ...DEFAULT_RETRY, ...defaults.retry, ...submission.retry } as RetryPolicy;
 }
 
 /** The time-out of one attempt that task or agent type set; the agent's and the queue's come after them. */
@@ -35,7 +37,7 @@ export function timeoutOf(submission: NewTask, defaults: TaskDefaults): number |
 export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDefaults): Task {
   const task: Task = {
     id: record.id,
-    payload: submission.payload,
+    payload: submission.payload as JsonObject,
     priority: record.priority,
     status: record.status,
     attempt: record.retryCount + record.crashes + 1,
@@ -47,7 +49,7 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     createdAt: record.createdAt,
     dependsOn: submission.dependsOn ? submission.dependsOn.map((d) => toDependency(toEdge(d))) : [],
     blockedBy: record.blockedBy,
-    metadata: submission.metadata ?? {},
+    metadata: (submission.metadata as JsonObject | undefined) ?? {},
     version: record.version,
   };
   addOptional(task as Writable<Task>, record, timeoutOf(submission, defaults));

@@ -45,6 +45,9 @@ export interface RetryPolicy {
   readonly jitter: boolean;
 }
 
+/** The parts of a retry policy that differ from the default. */
+export type RetryOptions = { readonly [K in keyof RetryPolicy]?: RetryPolicy[K] | undefined };
+
 /**
  * `success`: completed · `failure`: failed (dead letter) · `completion`: ended in any way, also cancelled or
  * skipped · `custom`: completed, and the condition registered under that name holds for its result.
@@ -54,12 +57,13 @@ export type DependencyCondition = 'success' | 'failure' | 'completion' | { reado
 export interface Dependency {
   readonly id: string;
   /** @default 'success' */
-  readonly on?: DependencyCondition;
+  readonly on?: DependencyCondition | undefined;
 }
 
 /** What a submitter may say of a task; everything else is the engine's. */
 export interface NewTask {
-  readonly payload: JsonObject;
+  /** A JSON object, checked when it is submitted. */
+  readonly payload: object;
   /** Makes the submission idempotent. `[A-Za-z0-9_.:-]`, 1–128 characters. @default a UUID v7 */
   readonly id?: string | undefined;
   /** @default 5 */
@@ -73,14 +77,18 @@ export interface NewTask {
   readonly runAt?: number | undefined;
   /** Not before this many ms from now. */
   readonly delayMs?: number | undefined;
-  /** Bounds one attempt. Nearest wins: task, agentType, agent, queue. */
+  /**
+   * Bounds one attempt, ms, also where its worker heartbeats no more. Nearest wins: task, agentType, agent,
+   * queue.
+   */
   readonly timeoutMs?: number | undefined;
   /** At most 1 + maxRetries runs that fail. @default 3 */
   readonly maxRetries?: number | undefined;
   /** Failed after this many starts that crashed. @default 5 */
   readonly maxCrashes?: number | undefined;
-  readonly retry?: Partial<RetryPolicy> | undefined;
-  readonly metadata?: JsonObject | undefined;
+  readonly retry?: RetryOptions | undefined;
+  /** A JSON object, like the payload. */
+  readonly metadata?: object | undefined;
 }
 
 export interface Lease {
@@ -159,10 +167,10 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
 /** How an attempt ended. Policy decides what follows: a failure with retries left becomes `retrying`. */
 export type Outcome =
   | { readonly status: 'completed'; readonly result?: unknown }
-  | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean }
-  | { readonly status: 'released'; readonly runAt?: number; readonly reason?: string }
+  | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
+  | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
   | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
-  | { readonly status: 'cancelled'; readonly reason?: string };
+  | { readonly status: 'cancelled'; readonly reason?: string | undefined };
 
 /** One transition in a task's history. `from` is null for the submission. */
 export interface TaskEvent {

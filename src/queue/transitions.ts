@@ -82,7 +82,10 @@ export interface DecisionContext {
   readonly leaseMs: number;
   readonly maxRetries: number;
   readonly maxCrashes: number;
+  /** The bound of the attempt as the task stands. */
   readonly timeoutMs: number | undefined;
+  /** The bound that task or agent type set: what is left of it once an agent is assigned. */
+  readonly ownTimeoutMs: number | undefined;
   readonly random: () => number;
   readonly retry: RetryPolicy;
   /** The task's metadata as it is now. */
@@ -115,7 +118,7 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
     case 'heartbeat':
       return heartbeat(record, action.fence, context);
     case 'assign':
-      return assign(record, action.fence, action.assignment);
+      return assign(record, action.fence, action.assignment, context);
     case 'settle':
       return settle(record, action, context);
     case 'note':
@@ -133,21 +136,52 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
   }
 }
 
-function start(record: TaskRecord, fence: number | null, { now, leaseMs }: DecisionContext): Change | null {
+function start(record: TaskRecord, fence: number | null, context: DecisionContext): Change | null {
   requireLease(record, fence, 'started');
   if (record.status === 'in_progress') return null;
-  return move(record, 'in_progress', now, undefined, { startedAt: now, leaseExpiresAt: now + leaseMs });
+  const { now, timeoutMs } = context;
+  return move(record, 'in_progress', now, undefined, {
+    startedAt: now,
+    leaseExpiresAt: leaseEnd(now, timeoutMs, context),
+  });
+}
+
+/** Without a heartbeat too an attempt is over with its time: a lease never outlasts it. */
+function leaseEnd(
+  startedAt: number | null,
+  timeoutMs: number | undefined,
+  { now, leaseMs }: DecisionContext,
+): number {
+  const full = now + leaseMs;
+  if (timeoutMs === undefined || startedAt === null) return full;
+  return Math.min(full, startedAt + Math.ceil(timeoutMs));
+}
+
+/** The change that cuts the lease of a task claimed into `in_progress` to its attempt's time; null where it fits. */
+export function boundedLease(record: TaskRecord, context: DecisionContext): Change | null {
+  const { timeoutMs } = context;
+  if (timeoutMs === undefined || record.startedAt === null) return null;
+  const leaseExpiresAt = record.startedAt + Math.ceil(timeoutMs);
+  return leaseExpiresAt < (record.leaseExpiresAt ?? 0) ? stay(record, { leaseExpiresAt }) : null;
 }
 
 function heartbeat(record: TaskRecord, fence: number, context: DecisionContext): Change {
   requireLease(record, fence, 'heartbeaten');
   if (isTimedOut(record, context)) return timeOut(record, context);
-  return stay(record, { leaseExpiresAt: context.now + context.leaseMs });
+  return stay(record, { leaseExpiresAt: leaseEnd(attemptStart(record), context.timeoutMs, context) });
 }
 
-function assign(record: TaskRecord, fence: number, assignment: Assignment): Change {
+function attemptStart({ status, startedAt }: TaskRecord): number | null {
+  return status === 'in_progress' ? startedAt : null;
+}
+
+/** The agent's own bound takes the place of the queue's, so the lease is given anew. */
+function assign(record: TaskRecord, fence: number, assignment: Assignment, context: DecisionContext): Change {
   requireLease(record, fence, 'assigned to an agent');
-  return stay(record, { details: withAssignment(record.details, assignment) });
+  return stay(record, {
+    details: withAssignment(record.details, assignment),
+    leaseExpiresAt: leaseEnd(attemptStart(record), context.ownTimeoutMs, context),
+  });
 }
 
 function settle(
@@ -160,6 +194,9 @@ function settle(
   if (ending.status === 'failed' && record.blockedBy.length > 0) {
     refuse(record, 'failed while it waits for dependencies; cancel it');
   }
+  // The table has failed → pending for the redrive alone, which gives fresh budgets.
+  if (fence === null && ending.status === 'released' && record.status === 'failed')
+    refuse(record, 'released');
   if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
   const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
@@ -396,7 +433,7 @@ function requireLease(record: TaskRecord, fence: number | null, attempted: strin
 function isRecorded(record: TaskRecord, ending: Ending): boolean {
   switch (ending.status) {
     case 'completed':
-      return record.status === 'completed' && record.result === ending.result;
+      return record.status === 'completed' && isSameResult(record.result, ending.result);
     case 'failed':
       return (
         (record.status === 'failed' || record.status === 'retrying') &&
@@ -412,6 +449,11 @@ function isRecorded(record: TaskRecord, ending: Ending): boolean {
     case 'cancelled':
       return record.status === 'cancelled';
   }
+}
+
+/** As JSON, whatever the order of keys. */
+function isSameResult(a: string | null, b: string | null): boolean {
+  return a === b || (a !== null && b !== null && isDeepStrictEqual(JSON.parse(a), JSON.parse(b)));
 }
 
 /** A worker that settles again may have made the error anew, with another stack. */

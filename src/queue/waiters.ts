@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { ClosedError, JottyError, TaskNotFoundError, TimeoutError } from '../errors.ts';
+import { ClosedError, InvalidOptionError, JottyError, TaskNotFoundError, TimeoutError } from '../errors.ts';
 import { WAITERS_MAX } from './bounds.ts';
 import { isEnded, type Task } from './task.ts';
 
@@ -9,6 +9,7 @@ interface Waiter {
 
 export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
+  /** In ms; Infinity is the same as none. @default none */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -17,6 +18,7 @@ export class Waiters {
   readonly #clock: Clock;
   readonly #waiting = new Map<string, Set<Waiter>>();
   #count = 0;
+  #letGo: (() => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -31,6 +33,9 @@ export class Waiters {
   }
 
   wait(id: string, { signal, timeoutMs }: WaitOptions): Promise<Task> {
+    if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
+      return Promise.reject(new InvalidOptionError('timeoutMs', 'a positive number of ms', timeoutMs));
+    }
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#count >= WAITERS_MAX) {
       return Promise.reject(
@@ -53,7 +58,7 @@ export class Waiters {
         signal.addEventListener('abort', onAbort, { once: true });
         cleanup.push(() => signal.removeEventListener('abort', onAbort));
       }
-      if (timeoutMs !== undefined) {
+      if (timeoutMs !== undefined && timeoutMs !== Number.POSITIVE_INFINITY) {
         const timer = this.#clock.setTimeout(
           () => waiter.settle(new TimeoutError(`task ${id} did not end within ${timeoutMs} ms`)),
           timeoutMs,
@@ -85,12 +90,18 @@ export class Waiters {
     waiters.add(waiter);
     this.#waiting.set(id, waiters);
     this.#count++;
+    // Somebody awaits the end: the process must not exit before, though nothing else may keep it alive.
+    this.#letGo ??= this.#clock.holdProcess?.();
   }
 
   #remove(id: string, waiter: Waiter): void {
     const waiters = this.#waiting.get(id);
     if (!waiters?.delete(waiter)) return;
     this.#count--;
+    if (this.#count === 0) {
+      this.#letGo?.();
+      this.#letGo = undefined;
+    }
     if (waiters.size === 0) this.#waiting.delete(id);
   }
 }

@@ -12,6 +12,7 @@ const context: DecisionContext = {
   maxRetries: 2,
   maxCrashes: 2,
   timeoutMs: undefined,
+  ownTimeoutMs: undefined,
   retry: { ...DEFAULT_RETRY, jitter: false },
   random: () => 0.5,
   metadata: { kept: true },

@@ -100,8 +100,8 @@ export class ReferenceQueue {
     const taken = ready.sort((a, b) => a.rank - b.rank).slice(0, limit);
     for (const task of taken) {
       task.fence++;
-      task.leaseEnd = this.now + SETTINGS.leaseMs;
       if (start) task.startedAt = this.now;
+      task.leaseEnd = start ? this.#leaseEnd(task) : this.now + SETTINGS.leaseMs;
       this.#move(task, start ? 'in_progress' : 'assigned');
     }
     return taken.map(({ id, fence }) => ({ id, fence }));
@@ -118,7 +118,7 @@ export class ReferenceQueue {
       this.#fail(task, 'TIMEOUT');
       throw new Refusal('LEASE_LOST');
     }
-    task.leaseEnd = this.now + SETTINGS.leaseMs;
+    task.leaseEnd = task.status === 'in_progress' ? this.#leaseEnd(task) : this.now + SETTINGS.leaseMs;
   }
 
   settle(handle: Handle, outcome: string, value: number): void {
@@ -193,7 +193,7 @@ export class ReferenceQueue {
   #begin(task: ReferenceTask): void {
     if (task.status === 'in_progress') return;
     task.startedAt = this.now;
-    task.leaseEnd = this.now + SETTINGS.leaseMs;
+    task.leaseEnd = this.#leaseEnd(task);
     this.#move(task, 'in_progress');
   }
 
@@ -257,6 +257,12 @@ export class ReferenceQueue {
       return;
     }
     this.#backOff(task, task.crashes, 'WORKER_CRASHED');
+  }
+
+  /** A running attempt holds its lease for as long as it may run, and no longer. */
+  #leaseEnd(task: ReferenceTask): number {
+    const full = this.now + SETTINGS.leaseMs;
+    return task.timeoutMs === undefined ? full : Math.min(full, task.startedAt + task.timeoutMs);
   }
 
   #isTimedOut(task: ReferenceTask): boolean {

@@ -164,4 +164,43 @@ export const boundsCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.equal((await read(queue, 'many')).blockedBy.length, 1_000);
     },
   },
+  {
+    name: 'what an object only inherits is refused: it can be read, but is not in its JSON',
+    async run({ open }) {
+      const queue = open();
+      class Inherits {
+        get payload() {
+          return { lost: true };
+        }
+      }
+      class Priority {
+        readonly payload = {};
+        get priority() {
+          return 9;
+        }
+      }
+      const inheritsId = Object.create({ id: 'nobody' }) as { id: string };
+      assert.equal((await refused(queue.enqueue(new Inherits()), 'INVALID_TASK')).path, 'task.payload');
+      assert.equal((await refused(queue.enqueue(new Priority()), 'INVALID_TASK')).path, 'task.priority');
+      const edge = await refused(queue.enqueue({ payload: {}, dependsOn: [inheritsId] }), 'INVALID_TASK');
+      assert.equal(edge.path, 'task.dependsOn[0].id');
+      class Own {
+        readonly payload = { kept: true };
+      }
+      assert.deepEqual((await read(queue, await queue.enqueue(new Own()))).payload, { kept: true });
+    },
+  },
+  {
+    name: 'payload and metadata may have the type of an interface',
+    async run({ open }) {
+      interface Order {
+        readonly city: string;
+      }
+      const order: Order = { city: 'Ulm' };
+      const queue = open();
+      const id = await queue.enqueue({ payload: order, metadata: order });
+      const { payload, metadata } = await queue.updateStatus(id, 'cancelled', { metadata: order });
+      assert.deepEqual([payload, metadata], [order, order]);
+    },
+  },
 ];

@@ -166,4 +166,26 @@ export const dependencyCases: readonly ConformanceCase<QueueHarness>[] = [
       ]);
     },
   },
+  {
+    name: 'a custom condition that returns neither true nor false skips, and the reason names what it returned',
+    async run({ open }) {
+      const conditions: Record<string, () => never> = {
+        one: () => 1 as never,
+        nothing: () => undefined as never,
+        promise: () => Promise.reject(new Error('unheard')) as never,
+      };
+      const queue = open({ conditions });
+      await queue.enqueue({ payload: {}, id: 'a' });
+      for (const custom of Object.keys(conditions))
+        await queue.enqueue({ payload: {}, id: custom, dependsOn: [{ id: 'a', on: { custom } }] });
+      await complete(queue, 'a');
+      for (const custom of Object.keys(conditions)) {
+        assert.equal(await statusOf(queue, custom), 'skipped');
+        assert.match(
+          (await queue.history(custom)).at(-1)?.reason ?? '',
+          /returned .*, expected true or false/,
+        );
+      }
+    },
+  },
 ];

@@ -44,6 +44,7 @@ export const leaseCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.deepEqual(await queue.heartbeatMany([zombie, holder]).then(([a, b]) => [a, b?.id]), [null, 'a']);
       await refused(queue.heartbeat(zombie), 'LEASE_LOST');
       await refused(queue.start(zombie), 'LEASE_LOST');
+      await refused(queue.start({ ...holder, lease: zombie.lease! }), 'LEASE_LOST');
       await refused(queue.settle(zombie, { status: 'completed', result: 1 }), 'LEASE_LOST');
       await refused(queue.settle(zombie, { status: 'failed', error: new Error('late') }), 'LEASE_LOST');
       await refused(queue.settle(zombie, { status: 'released' }), 'LEASE_LOST');
@@ -156,6 +157,60 @@ export const leaseCases: readonly ConformanceCase<QueueHarness>[] = [
       await assert.rejects(queue.answer('a', 'nothing', 1));
       await queue.settle(again, { status: 'completed', result: 'fine' });
       assert.equal(await statusOf(queue, 'a'), 'completed');
+    },
+  },
+  {
+    name: 'an attempt that heartbeats no more is ended with its timeoutMs, long before its lease',
+    async run({ open, clock }) {
+      const queue = open({ sweepMs: 100, retry: { jitter: false } });
+      await queue.enqueueMany(['claimed', 'started'].map((id) => ({ payload: {}, id, timeoutMs: 2_000 })));
+      const claimed = await takeStarted(queue);
+      const started = await queue.start(await take(queue));
+      const end = clock.now() + 2_000;
+      for (const task of [claimed, started]) assert.equal(task.lease?.expiresAt, end);
+      await clock.advance(1_500);
+      assert.equal((await queue.heartbeat(started)).lease?.expiresAt, end);
+      await clock.advance(500);
+      for (const id of ['claimed', 'started']) {
+        const failed = await read(queue, id);
+        assert.deepEqual([failed.status, failed.retryCount, failed.crashes], ['retrying', 1, 0], id);
+        assert.equal(failed.error?.code, 'TIMEOUT');
+      }
+    },
+  },
+  {
+    name: 'a result that comes after timeoutMs and before the sweep is taken',
+    async run({ open, clock }) {
+      const queue = open({ sweepMs: 5_000 });
+      await queue.enqueue({ payload: {}, id: 'a', timeoutMs: 2_000 });
+      const task = await takeStarted(queue);
+      await clock.advance(3_000);
+      assert.equal((await queue.settle(task, { status: 'completed', result: 1 })).status, 'completed');
+    },
+  },
+  {
+    name: "an agent's choice gives the lease anew: the queue's timeoutMs is the worker's to keep from then on",
+    async run({ open, clock }) {
+      const queue = open({ sweepMs: 100, timeoutMs: 1_000 });
+      await queue.enqueue({ payload: {}, id: 'a' });
+      const task = await takeStarted(queue);
+      assert.equal(task.lease?.expiresAt, clock.now() + 1_000);
+      const assigned = await queue.assign(task, { agent: 'ada', scores: [] });
+      assert.equal(assigned.lease?.expiresAt, clock.now() + 30_000);
+      await clock.advance(20_000);
+      assert.equal(await statusOf(queue, 'a'), 'in_progress');
+    },
+  },
+  {
+    name: 'a start is refused by the lease as it is, not as it was remembered',
+    needs: 'shared',
+    async run({ open }) {
+      const [here, there] = [open({ owner: 'here' }), open({ owner: 'there' })];
+      await here.enqueue({ payload: {}, id: 'a' });
+      const held = await takeStarted(there);
+      await here.cancel('a');
+      await refused(there.start(held), 'LEASE_LOST');
+      await refused(there.updateStatus('a', 'in_progress'), 'INVALID_TRANSITION');
     },
   },
 ];

@@ -56,6 +56,18 @@ export const lifeCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'a result sent again is the same as JSON, whatever the order of its keys',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {}, id: 'a' });
+      const task = await takeStarted(queue);
+      const done = await queue.settle(task, { status: 'completed', result: { a: 1, b: [{ c: 2, d: 3 }] } });
+      const again = { status: 'completed', result: { b: [{ d: 3, c: 2 }], a: 1 } } as const;
+      assert.deepEqual(await queue.settle(task, again), done);
+      await refused(queue.settle(task, { ...again, result: { b: [], a: 1 } }), 'LEASE_LOST');
+    },
+  },
+  {
     name: 'the same outcome again returns the recorded task, another is refused',
     async run({ open }) {
       const queue = open();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { TaskStore } from '../../queue/task-store.ts';
 import type { ConformanceCase } from '../conformance.ts';
 import type { QueueHarness } from '../task-queue-conformance.ts';
 import { complete, fail, refused, take } from './steps.ts';
@@ -100,4 +101,48 @@ export const listingCases: readonly ConformanceCase<QueueHarness>[] = [
       await refused(queue.cancel('nobody'), 'TASK_NOT_FOUND');
     },
   },
+  {
+    name: 'listTasks finds rare metadata in few looks at the store, and goes on where its page was cut',
+    async run({ wrapped }) {
+      let looks = 0;
+      const queue = wrapped((store) => counting(store, () => looks++));
+      const rare = new Set([10, 500, 501, 990]);
+      await queue.enqueueMany(
+        Array.from({ length: 1_000 }, (_, i) => ({
+          payload: {},
+          id: `t${i}`,
+          metadata: { rare: rare.has(i) },
+        })),
+      );
+      const found: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await queue.listTasks({ metadata: { rare: true }, limit: 1, cursor });
+        found.push(...page.tasks.map((task) => task.id));
+        cursor = page.cursor;
+      } while (cursor !== undefined);
+      assert.deepEqual(found, ['t10', 't500', 't501', 't990']);
+      assert.ok(looks <= 5, `${looks} looks`);
+    },
+  },
+  {
+    name: 'a query with a field nobody knows is refused, not ignored',
+    async run({ open }) {
+      const queue = open();
+      await refused(queue.listTasks({ priority: 5 } as object), 'INVALID_OPTION');
+      await refused(queue.listTasks(null as unknown as object), 'INVALID_OPTION');
+      await refused(queue.listTasks({ createdAfter: Number.NaN }), 'INVALID_OPTION');
+    },
+  },
 ];
+
+/** The store, with each list() counted. */
+function counting(store: TaskStore, onList: () => void): TaskStore {
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'list') onList();
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+}

@@ -136,4 +136,54 @@ export const operatorCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.equal(await there.dequeue(), null);
     },
   },
+  {
+    name: 'updateStatus decides by the task as it stands, not as this queue remembers it',
+    needs: 'shared',
+    async run({ open }) {
+      const [here, there] = [open({ owner: 'here' }), open({ owner: 'there' })];
+      await here.enqueueMany(['failed', 'done'].map((id) => ({ payload: {}, id })));
+      await takeStarted(there, { ids: ['failed'] });
+      await takeStarted(there, { ids: ['done'] });
+      await here.updateStatus('failed', 'failed', { reason: 'by hand' });
+      await here.updateStatus('done', 'completed', { result: 1 });
+      // Released it would keep its error and its end; redriven it begins a new life.
+      const redriven = await there.updateStatus('failed', 'pending');
+      assert.deepEqual(
+        [redriven.status, redriven.error, redriven.completedAt],
+        ['pending', undefined, undefined],
+      );
+      assert.equal((await here.history('failed')).at(-1)?.reason, 'redriven');
+      await refused(there.updateStatus('done', 'pending'), 'INVALID_TRANSITION');
+      assert.equal((await read(here, 'done')).result, 1);
+    },
+  },
+  {
+    name: 'what is no task, outcome or change is refused with a code, by a rejected promise',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {}, id: 'a' });
+      const pending = await read(queue, 'a');
+      await refused(queue.start(pending), 'LEASE_LOST');
+      await refused(queue.start(null as never), 'INVALID_OPTION');
+      await refused(queue.settle(null as never, { status: 'completed' }), 'INVALID_OPTION');
+      const task = await takeStarted(queue);
+      await refused(queue.settle(task, undefined as never), 'INVALID_OPTION');
+      await refused(queue.settle(task, null as never), 'INVALID_OPTION');
+      await refused(queue.settle(task, { status: 'waiting', interrupts: [null as never] }), 'INVALID_TASK');
+      await refused(queue.updateStatus('a', 'completed', null as never), 'INVALID_OPTION');
+      assert.equal(await statusOf(queue, 'a'), 'in_progress');
+    },
+  },
+  {
+    name: 'a wait takes a positive time; Infinity is none',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {}, id: 'a' });
+      for (const timeoutMs of [0, -1, Number.NaN, '5' as unknown as number])
+        await refused(queue.waitFor('a', { timeoutMs }), 'INVALID_OPTION');
+      const ended = queue.waitFor('a', { timeoutMs: Number.POSITIVE_INFINITY });
+      await complete(queue, 'a');
+      assert.equal((await ended).status, 'completed');
+    },
+  },
 ];

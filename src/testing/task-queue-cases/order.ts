@@ -88,6 +88,7 @@ export const orderCases: readonly ConformanceCase<QueueHarness>[] = [
     async run({ open }) {
       const queue = open();
       await refused(queue.dequeue({ status: 'pending' } as object), 'INVALID_OPTION');
+      await refused(queue.dequeue(null as unknown as object), 'INVALID_OPTION');
       await refused(queue.dequeueMany(0), 'INVALID_OPTION');
     },
   },
@@ -100,6 +101,32 @@ export const orderCases: readonly ConformanceCase<QueueHarness>[] = [
       const ids = held.flat().map((task) => task.id);
       assert.equal(ids.length, 100);
       assert.equal(new Set(ids).size, 100);
+    },
+  },
+  {
+    name: 'priorityMin takes names as priorities do, and refuses what is none',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueueMany([
+        { payload: {}, id: 'low', priority: 'low' },
+        { payload: {}, id: 'high', priority: 'high' },
+        { payload: {}, id: 'top', priority: 10 },
+      ]);
+      for (const priorityMin of ['urgent', Number.NaN, 0, 11, 2.5, null])
+        await refused(queue.dequeue({ priorityMin: priorityMin as number }), 'INVALID_OPTION');
+      await refused(queue.dequeue({ agentType: 5 as unknown as string }), 'INVALID_OPTION');
+      await refused(queue.dequeue({ ids: [5 as unknown as string] }), 'INVALID_OPTION');
+      assert.deepEqual(await takenIds(queue, { priorityMin: 'high' }), ['top', 'high']);
+    },
+  },
+  {
+    name: 'dequeueMany gives as many as it was asked for, also beyond one claim',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueueMany(Array.from({ length: 1_300 }, (_, i) => ({ payload: {}, id: `t${i}` })));
+      const held = await queue.dequeueMany(1_200);
+      assert.equal(new Set(held.map((task) => task.id)).size, 1_200);
+      assert.equal((await queue.dequeueMany(5_000)).length, 100);
     },
   },
 ];
