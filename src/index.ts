@@ -23,6 +23,7 @@ export {
   TaskNotFoundError,
   TimeoutError,
   TooLargeError,
+  UnknownConditionError,
   UnknownDependencyError,
   UnknownInterruptError,
 } from './errors.ts';
@@ -32,10 +33,14 @@ export type {
   AgentCallOptions,
   AgentDefinition,
   AgentInput,
+  AgentSettings,
   AgentSource,
   AgentTask,
   AttemptInfo,
+  FinalState,
   InvokableAgent,
+  InvokableDefinition,
+  ResultFunction,
   WrappedGraph,
 } from './orchestration/agent.ts';
 // The coordinator: picks the agent for a task, explains the choice, learns from the outcome.
@@ -51,6 +56,7 @@ export {
   type Goal,
   type GoalOptions,
   type ProcessQueueOptions,
+  type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
@@ -63,7 +69,7 @@ export type {
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
-export type { ScorableTask } from './orchestration/scoring.ts';
+export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Tasks, as results and events show them.
 export type {

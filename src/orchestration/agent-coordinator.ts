@@ -3,7 +3,7 @@ import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from './agent.ts';
 import { Experience } from './experience.ts';
-import { type ScorableTask, scoreAll } from './scoring.ts';
+import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 
 /** Picks one of the agents in the score table, which holds those that may run the task, best first. */
 export type StrategyFunction = (task: ScorableTask, scores: readonly AgentScore[]) => string | null;
@@ -12,7 +12,7 @@ export type Strategy = 'scored' | 'leastLoaded' | 'roundRobin' | StrategyFunctio
 
 export interface AgentCoordinatorOptions {
   /** How one of several agents is picked. @default 'scored' */
-  readonly strategy?: Strategy;
+  readonly strategy?: Strategy | undefined;
 }
 
 interface RegisteredAgent {
@@ -43,7 +43,7 @@ export class AgentCoordinator {
   registerAgent(
     id: string,
     capabilities: readonly string[] = [],
-    options: { readonly maxConcurrent?: number } = {},
+    options: { readonly maxConcurrent?: number | undefined } = {},
   ): void {
     this.#agents.set(id, {
       agent: id,
@@ -54,13 +54,14 @@ export class AgentCoordinator {
   }
 
   /** Counts the task as running on the agent returned, until `recordOutcome` or `release`. null where no agent may run it now. */
-  assign(task: ScorableTask): string | null {
+  assign(task: AssignableTask): string | null {
     return this.choose(task)?.agent ?? null;
   }
 
-  /** As `assign`, with the score table. */
-  choose(task: ScorableTask): Assignment | null {
-    const candidates = this.#candidates(task);
+  /** As `assign`, with the score table. `among` has the names of the agents at hand, where others share the coordinator. */
+  choose(assignable: AssignableTask, among?: { has(agent: string): boolean }): Assignment | null {
+    const task = scorable(assignable);
+    const candidates = this.#candidates(task, among);
     if (candidates.length === 0) return null;
     const scores = scoreAll(task, candidates, this.#experience);
     const agent = scores.length === 1 ? scores[0]!.agent : this.#strategy(task, scores);
@@ -72,8 +73,12 @@ export class AgentCoordinator {
     return assignment;
   }
 
-  /** `ms` is how long the run took. */
-  recordOutcome(agentId: string, task: ScorableTask, success: boolean, ms: number): void {
+  /**
+   * `ms` is how long the run took.
+   * @throws InvalidOptionError where it is not a number from 0: it would spoil all later scores.
+   */
+  recordOutcome(agentId: string, task: Pick<ScorableTask, 'agentType'>, success: boolean, ms: number): void {
+    if (!(ms >= 0 && ms < Infinity)) throw new InvalidOptionError('ms', 'a number from 0', ms);
     this.release(agentId);
     this.#experience.record(agentId, task.agentType, success, ms);
   }
@@ -94,10 +99,11 @@ export class AgentCoordinator {
     return this.#agents.get(agentId)?.running ?? 0;
   }
 
-  #candidates(task: ScorableTask): RegisteredAgent[] {
+  #candidates(task: ScorableTask, among?: { has(agent: string): boolean }): RegisteredAgent[] {
     const candidates: RegisteredAgent[] = [];
     for (const agent of this.#agents.values()) {
-      if (agent.running < agent.maxConcurrent && mayRun(agent, task)) candidates.push(agent);
+      if (agent.running >= agent.maxConcurrent || !mayRun(agent, task)) continue;
+      if (among === undefined || among.has(agent.agent)) candidates.push(agent);
     }
     return candidates;
   }

@@ -1,19 +1,24 @@
 import type { Clock } from '../clock.ts';
 import { InvalidOptionError, InvalidTaskError } from '../errors.ts';
 import type { Task } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { PurgedThreads } from './purged-threads.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
+import { StoreErrors } from './store-errors.ts';
 
 export interface AgentHostOptions {
   readonly agents: Readonly<Record<string, AgentSource>>;
   readonly coordinator: AgentCoordinator;
   readonly clock: Clock;
   readonly checkpointer: () => Promise<Checkpointer>;
+  /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
+  readonly deletesPurged: boolean;
 }
 
 const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
@@ -25,10 +30,16 @@ export class AgentHost {
   readonly events = new RunEventHub();
   readonly keepAlive = new KeepAlive();
   readonly clock: Clock;
+  /** Which errors came from the saver or the queue, and not from an agent. */
+  readonly storeErrors = new StoreErrors();
+  /** The threads that direct runs are on now. */
+  readonly threads = new Set<string>();
+  readonly #purged: PurgedThreads | undefined;
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
+  #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
 
-  constructor({ agents, coordinator, clock, checkpointer }: AgentHostOptions) {
+  constructor({ agents, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
     const named = Object.entries(agents);
     for (const [name] of named) {
       if (!AGENT_NAME.test(name))
@@ -38,6 +49,7 @@ export class AgentHost {
     this.coordinator = coordinator;
     this.clock = clock;
     this.#makeCheckpointer = checkpointer;
+    this.#purged = deletesPurged ? new PurgedThreads(this.checkpointer) : undefined;
     for (const { name, capabilities, maxConcurrent } of this.agents.values()) {
       coordinator.registerAgent(name, capabilities, { maxConcurrent });
     }
@@ -51,6 +63,22 @@ export class AgentHost {
     });
     return this.#checkpointer;
   };
+
+  /** As `checkpointer`, with its errors known by `storeErrors`. */
+  readonly #watchedCheckpointer = async (): Promise<Checkpointer> => {
+    const saver = await this.storeErrors.from(this.checkpointer());
+    if (this.#watched?.saver !== saver) this.#watched = { saver, watched: this.storeErrors.watch(saver) };
+    return this.#watched.watched;
+  };
+
+  /** Deletes the threads of the tasks that this queue object purges from now on, where its saver is not the queue's. */
+  followPurges(queue: TaskQueue): void {
+    this.#purged?.follow(queue);
+  }
+
+  close(): void {
+    this.#purged?.stop();
+  }
 
   /** Whether an agent here could ever run the task. */
   readonly mayRun = (task: Pick<Task, 'agent' | 'agentType'>): boolean => {
@@ -107,7 +135,7 @@ export class AgentHost {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);
         },
       },
-      this.checkpointer,
+      this.#watchedCheckpointer,
     );
   }
 }

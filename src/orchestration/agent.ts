@@ -33,7 +33,8 @@ export interface AgentCallOptions {
 
 /** Anything that does the work in one call: a function in an object, a chain, a RemoteGraph. It has no checkpoints. */
 export interface InvokableAgent {
-  invoke(input: AgentInput, options: AgentCallOptions): Promise<unknown>;
+  /** Returns the result, or a promise of it. */
+  invoke(input: AgentInput, options: AgentCallOptions): unknown;
 }
 
 /** What `createAgent()` returns: a wrapper around a graph. */
@@ -46,24 +47,49 @@ export type AgentTask = Pick<Task, 'id' | 'payload' | 'metadata' | 'priority' | 
   readonly agentType?: string;
 };
 
-export interface AgentDefinition {
-  readonly graph: CompiledGraph | WrappedGraph | InvokableAgent;
-  /** The agentTypes it takes, besides its own name. `general` takes every type. @default [] */
-  readonly capabilities?: readonly string[];
-  /** How many tasks it runs at a time in this process. @default unbounded */
-  readonly maxConcurrent?: number;
-  readonly description?: string;
-  /** Bounds one attempt, in ms; a task's own timeoutMs wins. @default none */
-  readonly timeoutMs?: number;
-  /** Supersteps of one run. @default LangGraph's */
-  readonly recursionLimit?: number;
-  /** Makes the graph's input. @default `{ goal, ...input }` on the channels of the same names */
-  readonly toInput?: (task: AgentTask) => unknown;
-  /** Makes the recorded result of the final state. @default the state's values as JSON */
-  readonly toResult?: (state: never) => unknown;
+/** A graph's final values by channel, as far as nobody has said more of them. */
+export interface FinalState {
+  readonly [channel: string]: unknown;
 }
 
-export type AgentSource = CompiledGraph | WrappedGraph | InvokableAgent | AgentDefinition;
+/**
+ * Any function. Parameters of functions are compared strictly, so that beside `(state: FinalState) => unknown`
+ * only this lets `toResult` name the type of its own graph's state.
+ */
+export interface ResultFunction {
+  readonly call: CallableFunction['call'];
+}
+
+/** What may be said of an agent besides the work itself. */
+export interface AgentSettings {
+  /** The agentTypes it takes, besides its own name. `general` takes every type. @default [] */
+  readonly capabilities?: readonly string[] | undefined;
+  /** How many tasks it runs at a time in this process. @default unbounded */
+  readonly maxConcurrent?: number | undefined;
+  readonly description?: string | undefined;
+  /** Bounds one attempt, in ms; a task's own timeoutMs wins. @default none */
+  readonly timeoutMs?: number | undefined;
+  /** Supersteps of one run. @default LangGraph's */
+  readonly recursionLimit?: number | undefined;
+  /** Makes the graph's input. @default `{ goal, ...input }` on the channels of the same names */
+  readonly toInput?: ((task: AgentTask) => unknown) | undefined;
+  /** Makes the recorded result of the final state. @default the state's values as JSON */
+  readonly toResult?: ((state: FinalState) => unknown) | ResultFunction | undefined;
+}
+
+export interface AgentDefinition extends AgentSettings {
+  readonly graph: CompiledGraph | WrappedGraph | InvokableAgent;
+}
+
+/** `{ invoke, … }` with the settings beside it. Objects of LangChain have fields of their own and are taken as they are. */
+export type InvokableDefinition = InvokableAgent & AgentSettings;
+
+export type AgentSource =
+  | CompiledGraph
+  | WrappedGraph
+  | InvokableAgent
+  | AgentDefinition
+  | InvokableDefinition;
 
 /** `general` among the capabilities takes tasks of every type. */
 export const GENERAL_CAPABILITY = 'general';
@@ -82,8 +108,8 @@ export interface Agent {
   readonly recursionLimit: number | undefined;
   readonly toInput: ((task: AgentTask) => unknown) | undefined;
   readonly toResult: ((state: unknown) => unknown) | undefined;
-  /** undefined without a graph. */
-  readonly channels: ReadonlySet<string> | undefined;
+  /** The channels its input may name; undefined without a graph. */
+  readonly inputs: ReadonlySet<string> | undefined;
 }
 
 /** @throws InvalidOptionError where it is neither a graph nor anything with `invoke`. */
@@ -116,7 +142,7 @@ export function agentFrom(name: string, source: AgentSource): Agent {
     recursionLimit: definition.recursionLimit,
     toInput: definition.toInput,
     toResult: definition.toResult as ((state: unknown) => unknown) | undefined,
-    channels: isGraph(worker) ? inputChannels(worker) : undefined,
+    inputs: isGraph(worker) ? inputChannels(worker) : undefined,
   };
 }
 
@@ -132,7 +158,16 @@ function definitionOf(name: string, source: AgentSource): AgentDefinition {
   if (typeof source !== 'object' || source === null) {
     throw new InvalidOptionError(`agents.${name}`, 'a compiled graph, or { graph, … }', source);
   }
-  return isInvokable(source) ? { graph: source as InvokableAgent } : (source as AgentDefinition);
+  if (!isInvokable(source)) return source as AgentDefinition;
+  if (isLangChains(source)) return { graph: source };
+  const { capabilities, maxConcurrent, description, timeoutMs, toInput, toResult } =
+    source as InvokableDefinition;
+  return { graph: source, capabilities, maxConcurrent, description, timeoutMs, toInput, toResult };
+}
+
+function isLangChains(source: object): boolean {
+  const { lc_runnable, lg_is_pregel } = source as { lc_runnable?: unknown; lg_is_pregel?: unknown };
+  return lc_runnable === true || lg_is_pregel === true;
 }
 
 function unwrap(source: unknown): unknown {

@@ -1,13 +1,14 @@
+import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 import { type Clock, systemClock } from '../clock.ts';
 import { ClosedError, InvalidTaskError, TaskFailedError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
-import type { NewTask, Task } from '../queue/task.ts';
+import { isLeased, type NewTask, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
-import { DirectRun, type RunOptions, type RunResult } from './direct-run.ts';
+import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
@@ -19,18 +20,22 @@ export interface ConductorOptions {
   /** Compiled graphs, `createAgent` results, anything with `invoke`, or definitions, by name. */
   readonly agents: Readonly<Record<string, AgentSource>>;
   /** @default a MemoryTaskQueue, made when a goal is enqueued */
-  readonly queue?: TaskQueue;
-  /** A LangGraph saver; it replaces the one a graph was compiled with. @default the queue's, made when first needed */
-  readonly checkpointer?: Checkpointer;
-  readonly coordinator?: AgentCoordinator;
+  readonly queue?: TaskQueue | undefined;
+  /**
+   * A LangGraph saver; it replaces the one a graph was compiled with. LangGraph's own savers know no fences: with
+   * them a worker that lost its lease, e.g. since its process stood still, can still write over the checkpoints
+   * of the one that took over. Jotty's refuse that. @default the queue's, made when first needed
+   */
+  readonly checkpointer?: Checkpointer | undefined;
+  readonly coordinator?: AgentCoordinator | undefined;
   /** @default the queue's */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** Everything a task may say, with the goal's input in place of a payload. */
 export interface GoalOptions extends Omit<NewTask, 'payload'> {
-  /** Goes to the graph's channels of the same names. */
-  readonly input?: JsonObject | undefined;
+  /** Goes to the graph's channels of the same names. Plain JSON; anything else is refused. */
+  readonly input?: object | undefined;
 }
 
 export type Goal = GoalOptions & { readonly goal: string };
@@ -38,9 +43,17 @@ export type Goal = GoalOptions & { readonly goal: string };
 export interface ProcessQueueOptions
   extends Pick<TaskQueueManagerOptions, 'maxTasks' | 'untilEmpty' | 'maxConcurrent' | 'prefetch'> {
   /** Stops the loop as `TaskQueueManager.stop` does. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** How long runs may go on after the signal, ms. @default 10_000 */
-  readonly drainMs?: number;
+  readonly drainMs?: number | undefined;
+  /** Hears what goes wrong on the way: a store that is away, a strategy that throws. The loop goes on. */
+  readonly onError?: ((error: Error) => void) | undefined;
+}
+
+export interface ResultOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** ms. @default Infinity */
+  readonly timeoutMs?: number | undefined;
 }
 
 /**
@@ -69,6 +82,7 @@ export class Conductor {
       coordinator,
       clock: clock ?? queue?.clock ?? systemClock,
       checkpointer: () => saverFor(checkpointer, queue),
+      deletesPurged: checkpointer !== undefined,
     });
   }
 
@@ -84,27 +98,25 @@ export class Conductor {
   }
 
   /** The saver of all graphs run here; it is made when first asked for. */
-  get checkpointer(): Promise<Checkpointer> {
-    return this.host.checkpointer();
+  get checkpointer(): Promise<BaseCheckpointSaver> {
+    return this.host.checkpointer() as Promise<Checkpointer & BaseCheckpointSaver>;
   }
 
   /**
    * Runs a goal now, in this process, without the queue. A `threadId` whose last run did not finish is
    * resumed, with `answers` to its open questions; one that finished takes the goal on top of its state.
-   * Rejects with what the graph throws.
+   * Rejects with what the graph throws, or with THREAD_BUSY while another run, or a task of the queue that
+   * runs now, is on that thread.
    */
-  run(goal: string, options: RunOptions = {}): Promise<RunResult> {
-    this.#refuseClosed();
-    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
-    return this.host.keepAlive.during(run.run(undefined));
+  async run(goal: string, options: RunOptions = {}): Promise<RunResult> {
+    return this.host.keepAlive.during(this.#runDirectly(goal, options, undefined).end);
   }
 
   /** As `run`, with what the nodes do on the way; the last event is `completed` or `waiting`. Leaving early aborts the run. */
   async *stream(goal: string, options: RunOptions = {}): AsyncGenerator<RunEvent> {
-    this.#refuseClosed();
     const buffer = new EventBuffer();
-    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
-    const end = this.host.keepAlive.during(run.run((event) => buffer.push(event))).then(
+    const { run, end } = this.#runDirectly(goal, options, (event) => buffer.push(event));
+    const told = this.host.keepAlive.during(end).then(
       (result) => {
         buffer.push(endEvent(result));
         buffer.end();
@@ -115,7 +127,7 @@ export class Conductor {
       for (let event = await buffer.next(); event !== null; event = await buffer.next()) yield event;
     } finally {
       run.abort();
-      await end;
+      await told;
     }
   }
 
@@ -141,11 +153,15 @@ export class Conductor {
 
   /**
    * The background loop: runs what the agents here can run until the signal, `maxTasks` or `untilEmpty` ends
-   * it, or `close`. It goes on while the store is away.
+   * it, or `close`. It goes on while the store is away, and rejects where no waiting mends it: STORE_CORRUPT,
+   * SCHEMA_TOO_NEW, MISSING_PACKAGE, or a store that cannot be opened at the start. `untilEmpty` does not wait
+   * for what only a person's answer or an agent of somebody else can set going.
    */
-  async processQueue({ signal, drainMs, ...options }: ProcessQueueOptions = {}): Promise<ProcessedCounts> {
+  async processQueue(options: ProcessQueueOptions = {}): Promise<ProcessedCounts> {
+    const { signal, drainMs, onError, ...loop } = options;
     this.#refuseClosed();
-    const manager = new TaskQueueManager(this, this.queue, options);
+    const manager = new TaskQueueManager(this, this.queue, loop);
+    if (onError !== undefined) manager.on('error', onError);
     const stop = () => void manager.stop(drainMs === undefined ? {} : { drainMs });
     if (signal?.aborted) return { completed: 0, failed: 0, waiting: 0 };
     signal?.addEventListener('abort', stop, { once: true });
@@ -162,28 +178,30 @@ export class Conductor {
   /**
    * Waits for the task's end and returns its result: the graph's final state as JSON, or `toResult` of it.
    *
+   * @typeParam T what the agent is known to return; it is not checked.
    * @throws TaskFailedError for a task that failed, was cancelled or skipped; TaskNotFoundError.
    */
-  async result(
-    id: string,
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
-  ): Promise<JsonValue> {
+  async result<T = JsonValue>(id: string, options: ResultOptions = {}): Promise<T> {
     const task = await this.host.keepAlive.during(this.queue.waitFor(id, options));
     if (task.status !== 'completed') throw new TaskFailedError(id, task.status, task.error);
-    return task.result ?? null;
+    return (task.result ?? null) as T;
   }
 
   /** Answers one of `task.interrupts` and lets the task go on. A second, different answer is refused. */
-  answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
+  async answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
     return this.queue.answer(id, interruptId, value);
   }
 
   /** Ends a task as cancelled, and aborts its run in whichever process it is. */
-  cancel(id: string, reason?: string): Promise<Task> {
+  async cancel(id: string, reason?: string): Promise<Task> {
     return this.queue.cancel(id, reason);
   }
 
-  /** What happens to a task, from its submission to its end; what its nodes do, while it runs in this process. */
+  /**
+   * What happens to a task, from its submission to its end; between its transitions what its nodes do, where it
+   * runs in this process and began to run after the first event was asked for. Later readers, and those in other
+   * processes, get the transitions alone.
+   */
   async *events(id: string): AsyncGenerator<RunEvent> {
     const release = this.host.keepAlive.hold();
     try {
@@ -197,6 +215,7 @@ export class Conductor {
   async close(): Promise<void> {
     this.#closing.abort(new ClosedError('the conductor'));
     await Promise.all([...this.#managers].map((manager) => manager.stop()));
+    this.host.close();
     await this.#ownQueue?.close();
   }
 
@@ -206,10 +225,26 @@ export class Conductor {
 
   #toTask(goal: string, { input, ...options }: GoalOptions): NewTask {
     if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
-    const payload: JsonObject = input === undefined ? { goal } : { goal, input };
+    // The queue refuses what is no JSON.
+    const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
     const matching = this.host.matching(options);
     if (matching.length === 1) checkInput(matching[0]!, payload);
     return { ...options, payload };
+  }
+
+  #runDirectly(goal: string, options: RunOptions, onEvent: ((event: RunEvent) => void) | undefined) {
+    this.#refuseClosed();
+    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
+    const end = this.#refuseLeased(options.threadId).then(() => run.run(onEvent));
+    return { run, end };
+  }
+
+  /** A task's thread is its id: while somebody holds its lease, its checkpoints are not to be written by another. */
+  async #refuseLeased(threadId: string | undefined): Promise<void> {
+    const queue = this.#givenQueue ?? this.#ownQueue;
+    if (threadId === undefined || queue === undefined) return;
+    const task = await queue.getTask(threadId);
+    if (task !== null && isLeased(task.status)) throw threadBusy(threadId, `task ${threadId} runs on it`);
   }
 
   #refuseClosed(): void {

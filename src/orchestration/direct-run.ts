@@ -1,31 +1,34 @@
 import { v7 as newThreadId } from 'uuid';
-import { InvalidTaskError, TimeoutError } from '../errors.ts';
+import { InvalidOptionError, InvalidTaskError, JottyError, TimeoutError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Agent, AgentTask } from './agent.ts';
 import type { AgentHost } from './agent-host.ts';
 import { type AttemptEnd, runAttempt, untilAborted } from './attempt.ts';
 import { RunControl } from './graph.ts';
 import { RunAborted } from './outcome-of.ts';
+import { deleteThread } from './purged-threads.ts';
 import { eventsOf, type RunEvent } from './run-events.ts';
+import type { ScorableTask } from './scoring.ts';
 
 export interface RunOptions {
   /** Pins the agent. */
-  readonly agent?: string;
+  readonly agent?: string | undefined;
   /** Matched with the agents' capabilities. */
-  readonly agentType?: string;
-  readonly input?: JsonObject;
-  readonly signal?: AbortSignal;
-  /** The LangGraph thread. @default a new one */
-  readonly threadId?: string;
+  readonly agentType?: string | undefined;
+  /** Goes to the graph's channels of the same names. */
+  readonly input?: object | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** The LangGraph thread. @default a new one, deleted when the run has completed or failed */
+  readonly threadId?: string | undefined;
   /** By the id of the question, as `interrupts` of an earlier result gave it. */
-  readonly answers?: Readonly<Record<string, JsonValue>>;
-  /** ms. @default the agent's */
-  readonly timeoutMs?: number;
+  readonly answers?: Readonly<Record<string, JsonValue>> | undefined;
+  /** ms, above 0; Infinity is without a bound. @default the agent's */
+  readonly timeoutMs?: number | undefined;
 }
 
 export type RunResult = AttemptEnd & {
   readonly agent: string;
-  /** Run again with it to go on. */
+  /** Run again with it to answer its questions; to go on after the end, give the run a threadId of yours. */
   readonly threadId: string;
 };
 
@@ -39,59 +42,101 @@ export class DirectRun {
   readonly #options: RunOptions;
   readonly #closing: AbortSignal;
   readonly #controller = new AbortController();
+  readonly #threadId: string;
   /** Whether the coordinator counts this run. */
   #isCounted = false;
 
+  /** @throws InvalidOptionError, InvalidTaskError */
   constructor(host: AgentHost, goal: string, options: RunOptions, closing: AbortSignal) {
+    const { timeoutMs, input, threadId } = options;
+    if (timeoutMs !== undefined && !(timeoutMs > 0)) {
+      throw new InvalidOptionError('timeoutMs', 'a number above 0, ms', timeoutMs);
+    }
+    if (input !== undefined && (typeof input !== 'object' || input === null || Array.isArray(input))) {
+      throw new InvalidTaskError('input', 'expected an object with the keys of the input');
+    }
     this.#host = host;
     this.#goal = goal;
     this.#options = options;
     this.#closing = closing;
+    this.#threadId = threadId ?? newThreadId();
   }
 
   abort(): void {
     this.#controller.abort(new RunAborted('cancelled', 'nobody reads this run any more'));
   }
 
+  /** Rejects with what the agent throws, or THREAD_BUSY while another run is on the thread. */
   async run(onEvent: ((event: RunEvent) => void) | undefined): Promise<RunResult> {
-    const { signal, threadId = newThreadId(), agentType, timeoutMs } = this.#options;
-    const task = {
-      id: threadId,
-      priority: DIRECT_PRIORITY,
-      ...(agentType === undefined ? {} : { agentType }),
-    };
-    const agent = this.#pick(task);
-    const unlink = [signal, this.#closing].map((source) => this.#follow(source));
-    const timer = this.#startTimer(timeoutMs ?? agent.timeoutMs);
-    const startedAt = this.#host.clock.now();
-    let isSuccess = false;
+    const { threads } = this.#host;
+    const threadId = this.#threadId;
+    if (threads.has(threadId)) throw threadBusy(threadId, 'another run of this conductor is on it');
+    threads.add(threadId);
     try {
-      this.#controller.signal.throwIfAborted();
-      const work = this.#attempt(
-        agent,
-        { ...task, payload: this.#payload(), metadata: {}, attempt: 1 },
-        onEvent,
-      );
-      const end = await untilAborted(work, this.#controller.signal);
-      isSuccess = true;
-      return { ...end, agent: agent.name, threadId };
+      return await this.#runOnThread(onEvent);
     } finally {
-      for (const undo of unlink) undo();
-      this.#host.clock.clearTimeout(timer);
-      const ms = this.#host.clock.now() - startedAt;
-      if (this.#isCounted) this.#host.coordinator.recordOutcome(agent.name, task, isSuccess, ms);
+      threads.delete(threadId);
     }
   }
 
+  async #runOnThread(onEvent: ((event: RunEvent) => void) | undefined): Promise<RunResult> {
+    const { signal, agentType, timeoutMs } = this.#options;
+    const { clock } = this.#host;
+    const task = { id: this.#threadId, priority: DIRECT_PRIORITY, agentType };
+    const agent = this.#pick(task);
+    const unlink = [signal, this.#closing].map((source) => this.#follow(source));
+    const timer = this.#startTimer(timeoutMs ?? agent.timeoutMs ?? Infinity);
+    const startedAt = clock.now();
+    let wasSuccess: boolean | undefined;
+    try {
+      this.#controller.signal.throwIfAborted();
+      const work = this.#attempt(agent, { ...this.#task(), priority: DIRECT_PRIORITY }, onEvent);
+      const end = await untilAborted(work, this.#controller.signal);
+      wasSuccess = end.status === 'completed' ? true : undefined;
+      if (end.status === 'completed') await this.#forgetThread(agent);
+      return { ...end, agent: agent.name, threadId: this.#threadId };
+    } catch (error) {
+      const { aborted, reason } = this.#controller.signal;
+      wasSuccess = aborted && !(reason instanceof TimeoutError) ? undefined : false;
+      void this.#forgetThread(agent);
+      throw error;
+    } finally {
+      for (const undo of unlink) undo();
+      if (timer !== undefined) clock.clearTimeout(timer);
+      this.#learn(agent, wasSuccess, Math.max(0, clock.now() - startedAt));
+    }
+  }
+
+  #task(): Omit<AgentTask, 'priority'> {
+    const { agentType } = this.#options;
+    const type = agentType === undefined ? {} : { agentType };
+    return { id: this.#threadId, ...type, payload: this.#payload(), metadata: {}, attempt: 1 };
+  }
+
+  /** undefined where the end says nothing about the agent: aborted, or at a question. */
+  #learn(agent: Agent, wasSuccess: boolean | undefined, ms: number): void {
+    if (!this.#isCounted) return;
+    const { coordinator } = this.#host;
+    if (wasSuccess === undefined) coordinator.release(agent.name);
+    else coordinator.recordOutcome(agent.name, this.#options, wasSuccess, ms);
+  }
+
+  /** A thread nobody has named is never asked for again. */
+  async #forgetThread(agent: Agent): Promise<void> {
+    if (this.#options.threadId !== undefined || agent.graph === undefined) return;
+    await deleteThread(this.#host.checkpointer, this.#threadId);
+  }
+
   /** The coordinator's choice; where all are busy, the first that matches. */
-  #pick(task: { readonly id: string; readonly priority: number; readonly agentType?: string }): Agent {
+  #pick(task: ScorableTask): Agent {
     const { agent } = this.#options;
     if (agent !== undefined) this.#host.get(agent);
-    const choice = this.#host.coordinator.choose(agent === undefined ? task : { ...task, agent });
-    const chosen =
-      choice === null ? this.#host.matching(this.#options)[0] : this.#host.agents.get(choice.agent);
+    const { coordinator, agents } = this.#host;
+    const choice = coordinator.choose(agent === undefined ? task : { ...task, agent }, agents);
+    this.#isCounted = choice !== null;
+    const chosen = choice === null ? this.#host.matching(this.#options)[0] : agents.get(choice.agent);
     if (chosen === undefined) {
-      const names = [...this.#host.agents.keys()].join(', ');
+      const names = [...agents.keys()].join(', ');
       throw new InvalidTaskError('agentType', `no agent takes ${String(task.agentType)}; there are ${names}`);
     }
     return chosen;
@@ -99,7 +144,7 @@ export class DirectRun {
 
   #payload(): JsonObject {
     const { input } = this.#options;
-    return input === undefined ? { goal: this.#goal } : { goal: this.#goal, input };
+    return input === undefined ? { goal: this.#goal } : { goal: this.#goal, input: input as JsonObject };
   }
 
   #attempt(
@@ -137,9 +182,17 @@ export class DirectRun {
     return () => source.removeEventListener('abort', abort);
   }
 
-  #startTimer(timeoutMs: number | undefined): unknown {
-    if (timeoutMs === undefined) return undefined;
+  #startTimer(timeoutMs: number): unknown {
+    if (timeoutMs === Infinity) return undefined;
     const expire = () => this.#controller.abort(new TimeoutError(`the run took longer than ${timeoutMs} ms`));
     return this.#host.clock.setTimeout(expire, timeoutMs);
   }
+}
+
+/** Two runs on one thread would each write over what the other has done. */
+export function threadBusy(threadId: string, why: string): JottyError {
+  return new JottyError(
+    'THREAD_BUSY',
+    `thread ${threadId} is in use: ${why}; wait for its end, or use another`,
+  );
 }

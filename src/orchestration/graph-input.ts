@@ -3,31 +3,31 @@ import type { JsonObject } from '../json.ts';
 import { type Agent, type AgentTask, goalAndInput } from './agent.ts';
 
 /**
- * Refuses an input key that no channel of the agent's graph takes. LangGraph would run on empty state
+ * Refuses an input key that the input schema of the agent's graph does not have. LangGraph would drop it
  * without an error: a typo would become an empty run.
  *
  * @throws InvalidTaskError naming the key.
  */
 export function checkInput(agent: Agent, payload: JsonObject): void {
-  if (agent.toInput !== undefined || agent.channels === undefined) return;
+  if (agent.toInput !== undefined || agent.inputs === undefined) return;
   const { goal, input } = goalAndInput(payload);
   for (const key of Object.keys(input)) {
-    if (input[key] !== undefined && !agent.channels.has(key)) refuse(agent, key);
+    if (input[key] !== undefined && !agent.inputs.has(key)) refuse(agent, key);
   }
-  const takesGoal = agent.channels.has('goal') || agent.channels.has('messages');
+  const takesGoal = agent.inputs.has('goal') || agent.inputs.has('messages');
   if (goal !== undefined && !takesGoal && Object.keys(input).length === 0) {
     throw new InvalidTaskError(
       'payload.goal',
-      `agent ${agent.name} has neither a channel goal nor messages; add one, or give the agent toInput`,
+      `agent ${agent.name} takes neither goal nor messages as input; add such a channel, or give the agent toInput`,
     );
   }
 }
 
 function refuse(agent: Agent, key: string): never {
-  const channels = [...(agent.channels ?? [])].join(', ');
+  const inputs = [...(agent.inputs ?? [])].join(', ');
   throw new InvalidTaskError(
     `payload.input.${key}`,
-    `agent ${agent.name} has no channel ${key}; it has ${channels}`,
+    `agent ${agent.name} has no channel ${key} in its input; it has ${inputs}`,
   );
 }
 
@@ -42,8 +42,8 @@ export async function inputFor(agent: Agent, task: AgentTask): Promise<unknown> 
   checkInput(agent, task.payload);
   const { goal, input } = goalAndInput(task.payload);
   if (goal === undefined) return { ...input };
-  if (agent.channels === undefined || agent.channels.has('goal')) return { goal, ...input };
-  if (!agent.channels.has('messages') || input.messages !== undefined) return { ...input };
+  if (agent.inputs === undefined || agent.inputs.has('goal')) return { goal, ...input };
+  if (!agent.inputs.has('messages') || input.messages !== undefined) return { ...input };
   const { HumanMessage } = await import('@langchain/core/messages');
   return { ...input, messages: [new HumanMessage(goal)] };
 }

@@ -49,6 +49,7 @@ const FIRST_FENCE = 1;
 /**
  * The rules by which a queue may run a graph, each of them tried with SIGKILL in every node:
  *
+ * - at the first claim ever there is no checkpoint: one that is there belongs to something else;
  * - no checkpoint: the input; a checkpoint: `null`, never the input again;
  * - a checkpoint with nothing left to do: it had finished before that could be recorded;
  * - an answer is sent by the id of its question, and only after this very run has reported that question;
@@ -63,6 +64,7 @@ export async function runGraph(run: GraphRun): Promise<GraphEnd> {
   }
   const saved = await checkpointer.getTuple(threadOf(run));
   if (saved === undefined) return converse(run, await run.input());
+  if (run.fenced && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
   const state = await run.graph.getState(threadOf(run));
   if (state.tasks.length > 0) return resume(run, state);
   refuseLostWork(run, saved);
@@ -196,6 +198,14 @@ function optionsOf(run: GraphRun): GraphOptions {
 
 function threadOf(run: GraphRun): { readonly configurable: Readonly<Record<string, unknown>> } {
   return { configurable: { thread_id: run.info.threadId } };
+}
+
+/** Its result would be recorded as this task's, and nothing would run. */
+function refuseTakenThread(threadId: string): never {
+  throw new JottyError(
+    'THREAD_TAKEN',
+    `thread ${threadId} holds checkpoints of another run; delete it, or use another task id`,
+  );
 }
 
 function refuseOtherGoal(run: GraphRun, values: unknown): void {

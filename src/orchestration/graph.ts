@@ -64,6 +64,7 @@ export interface GraphInterruption {
 /** What Jotty needs of a checkpoint saver. */
 export interface Checkpointer {
   getTuple(config: GraphConfig): Promise<CheckpointRecord | undefined>;
+  deleteThread?(threadId: string): Promise<void>;
 }
 
 export interface CheckpointRecord {
@@ -109,9 +110,22 @@ export function withCheckpointer(graph: CompiledGraph, checkpointer: unknown): R
   return Object.assign(Object.create(Object.getPrototypeOf(graph)), graph, { checkpointer });
 }
 
-/** The channels a submitter can write, without LangGraph's internal ones. */
+/**
+ * The channels a submitter can write: those of the graph's input schema where it has one, else all but
+ * LangGraph's internal ones. A compiled StateGraph passes on nothing else of its input.
+ */
 export function inputChannels(graph: CompiledGraph): ReadonlySet<string> {
-  return new Set(Object.keys(graph.channels).filter((name) => !name.startsWith('__') && !name.includes(':')));
+  const all = Object.keys(graph.channels).filter((name) => !name.startsWith('__') && !name.includes(':'));
+  const { builder } = graph as { readonly builder?: GraphBuilder };
+  const schema = builder?._schemaDefinitions?.get?.(builder._inputDefinition);
+  if (typeof schema !== 'object' || schema === null) return new Set(all);
+  return new Set(all.filter((name) => Object.hasOwn(schema, name)));
+}
+
+/** What a StateGraph keeps of its schemas. Not public in LangGraph 1.7, so each part may be missing. */
+interface GraphBuilder {
+  readonly _inputDefinition?: unknown;
+  readonly _schemaDefinitions?: { get?(definition: unknown): unknown };
 }
 
 /** The values that `invoke` would have returned for this state. */

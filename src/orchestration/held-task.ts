@@ -14,12 +14,16 @@ export class HeldTask {
   phase: 'queued' | 'running' | 'settling' = 'queued';
   /** Whether the assignment has been written to the store. */
   isRecorded = false;
+  isRecording = false;
+  /** ms since the epoch */
+  readonly claimedAt: number;
   startedAt = 0;
   #abortReason: Error | undefined;
   #controller: AbortController | undefined;
   #onAbort: ((reason: Error) => void) | undefined;
 
-  constructor(task: Task, agent: Agent, assignment: Assignment) {
+  constructor(task: Task, agent: Agent, assignment: Assignment, claimedAt: number) {
+    this.claimedAt = claimedAt;
     this.task = task;
     this.agent = agent;
     this.assignment = assignment;

@@ -4,21 +4,25 @@ import type { LoopStatus } from './loop-health.ts';
 
 export interface TaskQueueManagerOptions {
   /** Tasks that run at a time. @default 3 */
-  readonly maxConcurrent?: number;
+  readonly maxConcurrent?: number | undefined;
   /**
-   * Tasks claimed and recorded as started ahead of the free slots. A crash is charged to them too, and they wait
-   * here while other processes may be free. `'auto'` does so only while runs take less than PREFETCH_RUN_MS on
-   * average, when storing each start by itself would cost more than the runs. @default 'auto'
+   * Tasks claimed and recorded as started ahead of the free slots. A crash of the process is charged to them
+   * too, their timeoutMs counts from the claim, and they wait here while other processes may be free.
+   *
+   * `'auto'` claims ahead only while runs take less than 2 ms on average, when storing each start by itself would
+   * cost more than the runs. As soon as a run lasts longer than 50 ms, or a task has waited here for more than
+   * 200 ms, all that has not begun is handed back uncharged. A number holds always.
+   * @default 'auto'
    */
-  readonly prefetch?: number | 'auto';
+  readonly prefetch?: number | 'auto' | undefined;
   /** Stops by itself after it has taken this many tasks. @default Infinity */
-  readonly maxTasks?: number;
+  readonly maxTasks?: number | undefined;
   /** Stops by itself when nothing is left that its agents could run. @default false */
-  readonly untilEmpty?: boolean;
+  readonly untilEmpty?: boolean | undefined;
   /** How often the queue is asked where no hint came, ms. @default 1_000 */
-  readonly pollMs?: number;
+  readonly pollMs?: number | undefined;
   /** In [0, 1), for the jitter of back-offs. @default Math.random */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 export interface ProcessedCounts {
@@ -55,7 +59,16 @@ export interface ManagerEvents {
 
 export interface StopOptions {
   /** How long runs may go on to their next superstep, ms. What runs after that is handed back. @default 10_000 */
-  readonly drainMs?: number;
+  readonly drainMs?: number | undefined;
+}
+
+export interface ResolvedManagerOptions {
+  readonly maxConcurrent: number;
+  readonly prefetch: number | 'auto';
+  readonly maxTasks: number;
+  readonly untilEmpty: boolean;
+  readonly pollMs: number;
+  readonly random: () => number;
 }
 
 /** @throws InvalidOptionError */
@@ -66,7 +79,7 @@ export function resolveManagerOptions({
   untilEmpty = false,
   pollMs = 1_000,
   random = Math.random,
-}: TaskQueueManagerOptions): Required<TaskQueueManagerOptions> {
+}: TaskQueueManagerOptions): ResolvedManagerOptions {
   if (!Number.isInteger(maxConcurrent) || maxConcurrent < 1) {
     throw new InvalidOptionError('maxConcurrent', 'a whole number from 1', maxConcurrent);
   }

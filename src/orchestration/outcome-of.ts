@@ -1,4 +1,4 @@
-import { JottyError, LeaseLostError, StoreUnavailableError, TimeoutError } from '../errors.ts';
+import { JottyError, LeaseLostError, TimeoutError } from '../errors.ts';
 import type { Outcome } from '../queue/task.ts';
 
 /** Why a run's signal was aborted, when it was by Jotty. It is the signal's `reason`. */
@@ -17,6 +17,7 @@ const PERMANENT_CODES: ReadonlySet<unknown> = new Set([
   'TOO_LARGE',
   'STATE_NOT_SERIALIZABLE',
   'GRAPH_CHANGED',
+  'THREAD_TAKEN',
 ]);
 const PERMANENT_NAMES: ReadonlySet<unknown> = new Set(['GraphRecursionError', 'EmptyInputError']);
 
@@ -32,8 +33,6 @@ export function outcomeOf(error: unknown, abortReason: Error | undefined, taskId
   if (cause instanceof RunAborted) {
     return cause.kind === 'shutdown' ? { status: 'released', reason: cause.message } : null;
   }
-  // A full disk or a store that is away is no fault of the agent's: it goes on from its last checkpoint, uncharged.
-  if (cause instanceof StoreUnavailableError) return { status: 'released', reason: cause.message };
   const { name, code } = propertiesOf(cause);
   if (name === 'GraphDrained') return { status: 'released', reason: 'drained' };
   if (PERMANENT_NAMES.has(name) || PERMANENT_CODES.has(code))

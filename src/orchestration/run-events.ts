@@ -32,7 +32,7 @@ export type RunEvent =
   | { readonly type: 'completed'; readonly result: JsonValue; readonly threadId: string }
   | { readonly type: 'waiting'; readonly interrupts: readonly TaskInterrupt[]; readonly threadId: string };
 
-/** Events kept for a reader that does not read; what comes on top becomes a gap. */
+/** Events kept for a reader that does not read; what nodes do on top of it becomes a gap. Transitions and the end always come. */
 export const EVENTS_BUFFER_MAX = 1_000;
 
 /** A bounded queue of events between a run and one reader. Its writer never waits. */
@@ -45,8 +45,10 @@ export class EventBuffer {
 
   push(event: RunEvent): void {
     if (this.#isEnded) return;
-    if (this.#events.length >= EVENTS_BUFFER_MAX) this.#missed += 1;
-    else if (this.#missed > 0) this.#missed += 1;
+    if (isKept(event)) {
+      this.#showGap();
+      this.#events.push(event);
+    } else if (this.#missed > 0 || this.#events.length >= EVENTS_BUFFER_MAX) this.#missed += 1;
     else this.#events.push(event);
     this.#wake?.();
   }
@@ -75,12 +77,20 @@ export class EventBuffer {
   }
 
   #take(): RunEvent | undefined {
-    const event = this.#events.shift();
-    if (event !== undefined || this.#missed === 0) return event;
-    const missed = this.#missed;
-    this.#missed = 0;
-    return { type: 'gap', missed };
+    if (this.#events.length === 0) this.#showGap();
+    return this.#events.shift();
   }
+
+  #showGap(): void {
+    if (this.#missed === 0) return;
+    this.#events.push({ type: 'gap', missed: this.#missed });
+    this.#missed = 0;
+  }
+}
+
+/** How a task or a run goes and ends is never dropped: a task has few transitions, and a run one end. */
+function isKept({ type }: RunEvent): boolean {
+  return type === 'transition' || type === 'completed' || type === 'waiting';
 }
 
 /** Brings what runs in this process do to those who read along. */

@@ -1,4 +1,5 @@
-import type { AgentScore, Task } from '../queue/task.ts';
+import { priorityOf } from '../queue/submission.ts';
+import type { AgentScore, NewTask, Task } from '../queue/task.ts';
 import type { Experience } from './experience.ts';
 
 /** An agent as the coordinator sees it when a task is to be assigned. */
@@ -11,9 +12,20 @@ export interface Candidate {
 
 /** The part of a task that scores look at. */
 export type ScorableTask = Pick<Task, 'id' | 'priority'> & {
-  readonly agentType?: string;
-  readonly agent?: string;
+  readonly agentType?: string | undefined;
+  readonly agent?: string | undefined;
 };
+
+/** As a submitter may write it: the priority by number or by name, 5 without one. */
+export type AssignableTask = Pick<Task, 'id'> & {
+  readonly priority?: NewTask['priority'];
+  readonly agentType?: string | undefined;
+  readonly agent?: string | undefined;
+};
+
+export function scorable(task: AssignableTask): ScorableTask {
+  return typeof task.priority === 'number' ? (task as ScorableTask) : { ...task, priority: priorityOf(task) };
+}
 
 const CAPABILITY_POINTS = 50;
 const LOAD_POINTS = -5;

@@ -1,6 +1,6 @@
 import { LeaseLostError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
-import type { TaskQueue } from '../queue/task-queue.ts';
+import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 
@@ -39,7 +39,7 @@ export class Settler {
   async settle(held: HeldTask, outcome: Outcome): Promise<Task | null> {
     for (;;) {
       try {
-        const task = await this.#queue.settle(held.task, outcome, held.assignment);
+        const task = await this.#queue.settle(held.task, outcome, assignmentOf(held));
         this.#health.succeeded();
         return task;
       } catch (error) {
@@ -56,7 +56,7 @@ export class Settler {
 
   #settleRefused(held: HeldTask, error: unknown): Promise<Task | null> {
     const failed: Outcome = { status: 'failed', error, retry: false };
-    return this.#queue.settle(held.task, failed, held.assignment).catch((second: unknown) => {
+    return this.#queue.settle(held.task, failed, assignmentOf(held)).catch((second: unknown) => {
       this.#onError(second);
       return null;
     });
@@ -65,4 +65,9 @@ export class Settler {
   #isOver(error: unknown, code: unknown): boolean {
     return this.#isAbandoned || error instanceof LeaseLostError || OVER_CODES.has(code);
   }
+}
+
+/** A task that never began is nobody's yet. */
+function assignmentOf({ startedAt, assignment }: HeldTask): Assignment | undefined {
+  return startedAt === 0 ? undefined : assignment;
 }

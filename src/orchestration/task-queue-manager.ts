@@ -1,23 +1,28 @@
 import PQueue from 'p-queue';
-import { LeaseLostError, TimeoutError } from '../errors.ts';
+import { LeaseLostError } from '../errors.ts';
 import type { RunnableBy } from '../queue/claim-filter.ts';
 import type { Outcome, Task } from '../queue/task.ts';
-import type { Assignment, QueueEvents, TaskQueue } from '../queue/task-queue.ts';
+import type { QueueEvents, TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
+import { Assigner } from './assigner.ts';
 import { type PlannedClaim, planClaims, runnableBy } from './claim-plan.ts';
+import { EventLoopTurn } from './event-loop-turn.ts';
+import { HeldRun } from './held-run.ts';
 import { HeldTask } from './held-task.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { Listeners } from './listeners.ts';
+import { LongRuns } from './long-runs.ts';
 import { LoopHealth } from './loop-health.ts';
 import {
   type ManagerEvents,
   type ManagerStatus,
   type ProcessedCounts,
+  type ResolvedManagerOptions,
   resolveManagerOptions,
   type StopOptions,
   type TaskQueueManagerOptions,
 } from './manager-options.ts';
-import { outcomeOf, RunAborted } from './outcome-of.ts';
+import { RunAborted } from './outcome-of.ts';
 import { Prefetch } from './prefetch.ts';
 import { Settler } from './settler.ts';
 import { Wakeup, within } from './wakeup.ts';
@@ -26,18 +31,16 @@ import { hasWorkLeft } from './work-left.ts';
 export const DRAIN_MS = 10_000;
 /** How long `stop` waits for the store to take the last outcomes, ms; then leases expire by themselves. */
 export const STOP_SETTLE_MS = 5_000;
-/** Runs longer than this get their agent recorded while they run, ms; others with their end. */
-const RECORD_ASSIGNMENT_AFTER_MS = 100;
-/** A task no agent took, e.g. by a strategy of the app's own, is handed back for this long, ms. */
-const UNASSIGNED_DELAY_MS = 1_000;
 /** Ended tasks on their way to the store; with more, nothing is claimed. */
 const SETTLING_MAX_FACTOR = 20;
+/** Errors of the store that no waiting mends: the loop ends with them. */
+const FATAL_CODES: ReadonlySet<unknown> = new Set(['STORE_CORRUPT', 'SCHEMA_TOO_NEW', 'MISSING_PACKAGE']);
 
 /** Feeds the tasks of a queue to the agents of a conductor. One may be started and stopped once. */
 export class TaskQueueManager {
   readonly #host: AgentHost;
   readonly #queue: TaskQueue;
-  readonly #options: Required<TaskQueueManagerOptions>;
+  readonly #options: ResolvedManagerOptions;
   readonly #slots: PQueue;
   readonly #prefetch: Prefetch;
   readonly #held = new Map<string, HeldTask>();
@@ -47,9 +50,14 @@ export class TaskQueueManager {
     readonly claim: LoopHealth;
     readonly heartbeat: LoopHealth;
     readonly settle: LoopHealth;
+    readonly saver: LoopHealth;
   };
   readonly #keeper: LeaseKeeper;
   readonly #settler: Settler;
+  readonly #longRuns: LongRuns;
+  readonly #assigner: Assigner;
+  readonly #heldRun: HeldRun;
+  readonly #turn = new EventLoopTurn();
   readonly #undo: (() => void)[] = [];
   readonly #counts = { completed: 0, failed: 0, waiting: 0 };
   /** The filter for all agents, where none of them has a limit of its own. */
@@ -58,7 +66,7 @@ export class TaskQueueManager {
   #taken = 0;
   #slotsUsed = 0;
   #settling = 0;
-  #recordTimer: unknown;
+  #fatal: { readonly error: unknown } | undefined;
   #loop: Promise<void> = Promise.resolve();
   #stop: Promise<void> | undefined;
   #requestStop: () => void = () => {};
@@ -83,27 +91,51 @@ export class TaskQueueManager {
     this.#slots = new PQueue({ concurrency: this.#options.maxConcurrent });
     this.#wakeup = new Wakeup(queue.clock);
     const health = () => new LoopHealth(queue.clock, this.#options.random);
-    this.#health = { claim: health(), heartbeat: health(), settle: health() };
+    this.#health = { claim: health(), heartbeat: health(), settle: health(), saver: health() };
     this.#keeper = new LeaseKeeper(queue, this.#health.heartbeat, this.#report);
     this.#settler = new Settler(queue, this.#health.settle, this.#report);
+    this.#assigner = new Assigner(this.#host, queue, this.#report);
+    this.#heldRun = new HeldRun({
+      host: this.#host,
+      queue,
+      health: this.#health.saver,
+      onStarted: (started) => this.#listeners.emit('started', started),
+    });
+    this.#longRuns = new LongRuns({
+      queue,
+      prefetch: this.#prefetch,
+      held: () => this.#held.values(),
+      handBack: (queued) => this.#handBackQueued(queued, 'handed back: runs became long'),
+    });
   }
 
-  /** Starts claiming. Calling it again changes nothing. */
+  /**
+   * Starts claiming. Calling it again changes nothing. Where the store cannot be opened it throws that error,
+   * has left nothing behind, and may be called again.
+   */
   start(): void {
     if (this.#state !== 'new') return;
+    try {
+      this.#undo.push(this.#host.keepAlive.hold());
+      this.#undo.push(this.#queue.on('available', () => this.#wakeup.notify()));
+      this.#undo.push(this.#queue.on('leaseLost', (lost) => this.#loseLease(lost)));
+      this.#host.followPurges(this.#queue);
+    } catch (error) {
+      this.#undoStart();
+      throw error;
+    }
     this.#state = 'running';
-    this.#undo.push(
-      this.#host.keepAlive.hold(),
-      this.#queue.on('available', () => this.#wakeup.notify()),
-      this.#queue.on('leaseLost', (lost) => this.#loseLease(lost)),
-    );
     this.#loop = this.#claimLoop().catch(this.#report);
   }
 
-  /** Resolves when it has stopped: by `stop`, `maxTasks` or `untilEmpty`. */
+  /**
+   * Resolves when it has stopped: by `stop`, `maxTasks` or `untilEmpty`. Rejects where an error of the store
+   * ended it that no waiting mends: STORE_CORRUPT, SCHEMA_TOO_NEW, MISSING_PACKAGE.
+   */
   async done(): Promise<ProcessedCounts> {
     await this.#loop;
     await (this.#stop ?? this.stop());
+    if (this.#fatal !== undefined) throw this.#fatal.error;
     return { ...this.#counts };
   }
 
@@ -152,6 +184,8 @@ export class TaskQueueManager {
     while (!this.#isStopping()) {
       const claims = this.#plan();
       const claimed = claims.length === 0 ? 0 : await this.#claim(claims);
+      const turn = this.#turn.due();
+      if (turn !== undefined) await turn;
       if (claimed !== 0) continue;
       if (await this.#isDone()) return;
       await this.#wakeup.wait(pollMs);
@@ -194,52 +228,59 @@ export class TaskQueueManager {
     else {
       const waitMs = this.#health.claim.failed(failure.reason);
       this.#report(failure.reason);
-      if ((failure.reason as { code?: unknown } | null)?.code === 'CLOSED') void this.stop({ drainMs: 0 });
+      this.#endIfHopeless(failure.reason);
       await within(this.#queue.clock, waitMs, this.#stopRequested);
       return -1;
     }
     return begun;
   }
 
+  #endIfHopeless(error: unknown): void {
+    const code: unknown = (error as { code?: unknown } | null)?.code;
+    if (code === 'CLOSED') void this.stop({ drainMs: 0 });
+    if (!FATAL_CODES.has(code)) return;
+    this.#fatal ??= { error };
+    // What runs may still end and be recorded: a file that refuses claims may take settlements.
+    void this.stop();
+  }
+
   #begin(task: Task): number {
-    const assignment = this.#isStopping() ? null : this.#choose(task);
-    const agent = assignment === null ? undefined : this.#host.agents.get(assignment.agent);
-    if (assignment === null || agent === undefined) {
-      void this.#handBack(task);
+    if (this.#isStopping()) {
+      this.#assigner.handBack(task, 'the worker stops');
       return 0;
     }
-    const held = new HeldTask(task, agent, assignment);
+    const assignment = this.#assigner.assign(task);
+    if (assignment === null) return 0;
+    const agent = this.#host.get(assignment.agent);
+    const held = new HeldTask(task, agent, assignment, this.#queue.clock.now());
     this.#taken += 1;
     this.#slotsUsed += 1;
     this.#held.set(task.id, held);
     this.#keeper.hold(held);
-    this.#recordTimer ??= this.#queue.clock.setTimeout(this.#recordLongRuns, RECORD_ASSIGNMENT_AFTER_MS);
+    this.#longRuns.watch();
     this.#slots.add(() => this.#run(held)).catch(this.#report);
     return 1;
   }
 
-  /** A thread belongs to the agent that began it, where that agent is here. */
-  #choose(task: Task): Assignment | null {
-    const { coordinator, agents } = this.#host;
-    const bound =
-      task.agent === undefined && task.assignedAgent !== undefined && agents.has(task.assignedAgent);
-    try {
-      return coordinator.choose(bound ? { ...task, agent: task.assignedAgent! } : task);
-    } catch (error) {
-      this.#report(error);
-      return null;
+  /** Tasks claimed ahead go back uncharged, without waiting for the slots they were meant for. */
+  #handBackQueued(queued: readonly HeldTask[], reason: string): void {
+    this.#slots.clear();
+    for (const held of queued) {
+      held.phase = 'settling';
+      this.#slotsUsed -= 1;
+      this.#taken -= 1;
+      this.#host.coordinator.release(held.agent.name);
+      this.#settling += 1;
+      void this.#settle(held, { status: 'released', reason });
     }
-  }
-
-  async #handBack(task: Task): Promise<void> {
-    const runAt = this.#isStopping() ? {} : { runAt: this.#queue.clock.now() + UNASSIGNED_DELAY_MS };
-    await this.#queue
-      .settle(task, { status: 'released', reason: 'not assigned', ...runAt })
-      .catch(this.#report);
+    this.#tellIfQuiet();
   }
 
   async #run(held: HeldTask): Promise<void> {
-    const outcome = await this.#attempt(held);
+    const turn = this.#turn.due();
+    if (turn !== undefined) await turn;
+    if (held.phase !== 'queued') return;
+    const outcome = await this.#heldRun.run(held);
     held.phase = 'settling';
     this.#slotsUsed -= 1;
     this.#learn(held, outcome);
@@ -249,44 +290,9 @@ export class TaskQueueManager {
     this.#wakeup.notify();
   }
 
-  async #attempt(held: HeldTask): Promise<Outcome | null> {
-    const { task } = held;
-    const { clock } = this.#queue;
-    let timer: unknown;
-    try {
-      if (held.abortReason !== undefined) throw held.abortReason;
-      // It was fetched ahead, or the event loop was blocked: the lease is proved before the start.
-      if ((task.lease?.expiresAt ?? 0) <= clock.now()) held.task = await this.#queue.heartbeat(task);
-      held.phase = 'running';
-      held.startedAt = clock.now();
-      const timeoutMs = task.timeoutMs ?? held.agent.timeoutMs ?? this.#queue.timeoutMs;
-      if (timeoutMs !== undefined) {
-        const expire = () => held.abort(new TimeoutError(`the attempt took longer than ${timeoutMs} ms`));
-        timer = clock.setTimeout(expire, timeoutMs);
-      }
-      this.#listeners.emit('started', { task, agent: held.agent.name });
-      return await held.untilAborted(this.#runAgent(held));
-    } catch (error) {
-      return outcomeOf(error, held.abortReason, task.id);
-    } finally {
-      if (timer !== undefined) clock.clearTimeout(timer);
-    }
-  }
-
-  /** Where several agents could have taken the task, the choice is stored before its graph writes a checkpoint. */
-  async #runAgent(held: HeldTask) {
-    const { task, agent, assignment } = held;
-    const isOpen = assignment.scores.length > 1 && agent.graph !== undefined;
-    if (isOpen && task.assignedAgent !== agent.name) {
-      held.isRecorded = true;
-      await this.#queue.assign(task, assignment);
-    }
-    return this.#host.runHeld(held);
-  }
-
   #learn({ agent, task, startedAt }: HeldTask, outcome: Outcome | null): void {
     const { coordinator, clock } = this.#host;
-    const ms = clock.now() - startedAt;
+    const ms = Math.max(0, clock.now() - startedAt);
     this.#prefetch.ran(ms);
     if (outcome?.status === 'completed' || outcome?.status === 'failed') {
       coordinator.recordOutcome(agent.name, task, outcome.status === 'completed', ms);
@@ -323,6 +329,7 @@ export class TaskQueueManager {
     } catch (error) {
       this.#health.claim.failed(error);
       this.#report(error);
+      this.#endIfHopeless(error);
       return false;
     }
   }
@@ -332,10 +339,10 @@ export class TaskQueueManager {
     this.#state = 'stopping';
     this.#requestStop();
     this.#wakeup.notify();
-    for (const held of this.#held.values()) {
-      if (held.phase === 'queued') held.abort(new RunAborted('shutdown', 'handed back before it began'));
-      else held.control.requestDrain('shutdown');
-    }
+    const held = [...this.#held.values()];
+    const isQueued = ({ phase }: HeldTask) => phase === 'queued';
+    this.#handBackQueued(held.filter(isQueued), 'handed back before it began');
+    for (const { control } of held) control.requestDrain('shutdown');
     await within(
       clock,
       drainMs,
@@ -345,9 +352,13 @@ export class TaskQueueManager {
     const isSettled = this.#quiet(() => this.#slotsUsed === 0 && this.#settling === 0);
     if (!(await within(clock, STOP_SETTLE_MS, Promise.all([isSettled, this.#loop])))) this.#settler.abandon();
     this.#keeper.stop();
-    clock.clearTimeout(this.#recordTimer);
-    for (const undo of this.#undo.splice(0)) undo();
+    this.#longRuns.stop();
+    this.#undoStart();
     this.#state = 'stopped';
+  }
+
+  #undoStart(): void {
+    for (const undo of this.#undo.splice(0)) undo();
   }
 
   async #quiet(isQuiet: () => boolean): Promise<void> {
@@ -361,20 +372,6 @@ export class TaskQueueManager {
   #tellIfQuiet(): void {
     for (const resolve of this.#whenQuiet.splice(0)) resolve();
   }
-
-  readonly #recordLongRuns = (): void => {
-    this.#recordTimer = undefined;
-    if (this.#slotsUsed === 0) return;
-    const { clock } = this.#queue;
-    this.#recordTimer = clock.setTimeout(this.#recordLongRuns, RECORD_ASSIGNMENT_AFTER_MS);
-    const before = clock.now() - RECORD_ASSIGNMENT_AFTER_MS;
-    for (const held of this.#held.values()) {
-      if (held.isRecorded || held.phase !== 'running' || held.startedAt > before) continue;
-      held.isRecorded = true;
-      // The end records it again; until then it is only missing from the view.
-      this.#queue.assign(held.task, held.assignment).catch(() => {});
-    }
-  };
 
   #loseLease({ taskId, fence, reason }: QueueEvents['leaseLost']): void {
     const held = this.#held.get(taskId);

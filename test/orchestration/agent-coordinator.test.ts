@@ -78,3 +78,33 @@ test('planned claims never exceed what any agent may take', () => {
 test('a conductor refuses agents that are none', () => {
   expect(() => new Conductor({ agents: { broken: {} as never } })).toThrow('agents.broken');
 });
+
+test('a duration that is none is refused, and leaves the scores as they were', () => {
+  const made = coordinator();
+  expect(() => made.recordOutcome('writer', task(), true, Number.NaN)).toThrow('a number from 0');
+  made.assign(task());
+  expect(made.explain('t').every(({ score }) => Number.isFinite(score))).toBe(true);
+});
+
+test('a priority may be given by name, or not at all', () => {
+  const made = coordinator();
+  made.assign({ id: 'named', priority: 'critical' });
+  expect(made.explain('named')[0]?.parts.priority).toBe(40);
+  made.assign({ id: 'plain' });
+  expect(made.explain('plain')[0]?.parts.priority).toBe(10);
+});
+
+test('an agent of another conductor on the same coordinator never takes a task here', async () => {
+  const shared = new AgentCoordinator();
+  const done = (name: string) => ({ invoke: () => name, capabilities: ['both'] });
+  await using other = new Conductor({ agents: { theirs: done('theirs') }, coordinator: shared });
+  await using conductor = new Conductor({ agents: { mine: done('mine') }, coordinator: shared });
+  // Their agent has the better score.
+  for (let i = 0; i < 3; i++) shared.recordOutcome('mine', { agentType: 'both' }, false, 10);
+  const id = await conductor.enqueueGoal('go', { agentType: 'both' });
+  await conductor.processQueue({ untilEmpty: true });
+  expect(await conductor.result<string>(id)).toBe('mine');
+  expect(await conductor.run('go', { agentType: 'both' })).toMatchObject({ agent: 'mine' });
+  expect([shared.load('mine'), shared.load('theirs')]).toEqual([0, 0]);
+  expect(other.coordinator).toBe(shared);
+});

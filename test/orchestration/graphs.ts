@@ -1,4 +1,5 @@
 import { Annotation, END, interrupt, START, StateGraph } from '@langchain/langgraph';
+import type { TaskQueue } from '../../src/index.ts';
 
 /** Small real graphs that tests run; `log` records which nodes ran. */
 export const State = Annotation.Root({
@@ -55,4 +56,10 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
   throw new Error('it did not come true');
+}
+
+/** The first claim of the next task goes back as if its worker had been stopped: what runs after it is not the first. */
+export async function claimAndRelease(queue: TaskQueue): Promise<void> {
+  const task = await queue.dequeue({}, { start: true });
+  await queue.settle(task!, { status: 'released' });
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { FencedMemorySaver } from '../../src/checkpoint/memory-saver.ts';
 import { Conductor } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
-import { State, threeSteps, twoQuestions } from './graphs.ts';
+import { claimAndRelease, State, threeSteps, twoQuestions } from './graphs.ts';
 
 type Agents = ConstructorParameters<typeof Conductor>[0]['agents'];
 
@@ -108,7 +108,8 @@ test('a breakpoint waits, also after a crash before that was recorded, and goes 
   const agents = {
     steps: threeSteps(log).compile({ interruptBefore: ['second'], interruptAfter: ['second'] }),
   };
-  const { id, process, open, conductor, checkpointer } = await bundle(agents);
+  const { id, process, open, conductor, checkpointer, queue } = await bundle(agents);
+  await claimAndRelease(queue);
   const graph = threeSteps(log).compile({ checkpointer, interruptBefore: ['second'] });
   await graph.invoke({ goal: 'go' }, { configurable: { thread_id: id } });
   expect(log).toEqual(['first']);

@@ -16,6 +16,28 @@ test('a slow reader gets a gap with the number of events it missed, and then goe
   expect(await buffer.next()).toBeNull();
 });
 
+test('a slow reader misses neither a transition nor the end', async () => {
+  const buffer = new EventBuffer();
+  for (let i = 0; i < EVENTS_BUFFER_MAX + 5; i++) buffer.push(custom(i));
+  const failed = {
+    type: 'transition',
+    taskId: 't',
+    seq: 3,
+    from: 'in_progress',
+    to: 'failed',
+    at: 0,
+  } as const;
+  buffer.push(failed);
+  buffer.push(custom(6));
+  const end: RunEvent = { type: 'completed', result: 1, threadId: 't' };
+  buffer.push(end);
+  buffer.end();
+  for (let i = 0; i < EVENTS_BUFFER_MAX; i++) await buffer.next();
+  const rest: (RunEvent | null)[] = [];
+  for (let i = 0; i < 5; i++) rest.push(await buffer.next());
+  expect(rest).toEqual([{ type: 'gap', missed: 5 }, failed, { type: 'gap', missed: 1 }, end, null]);
+});
+
 test('a state becomes plain JSON', () => {
   const odd = JSON.parse('{"__proto__": {"lc": 1}}') as object;
   const state = {

@@ -13,7 +13,7 @@ import { MemoryTaskStore } from '../../src/queue/backends/memory/memory-task-sto
 import { StoredTaskQueue } from '../../src/queue/stored-task-queue.ts';
 import type { TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
-import { deferred, State, threeSteps, until } from './graphs.ts';
+import { claimAndRelease, deferred, State, threeSteps, until } from './graphs.ts';
 
 const unhandled: unknown[] = [];
 const remember = (error: unknown) => unhandled.push(error);
@@ -113,6 +113,7 @@ describe('a crash', () => {
       steps: { graph: steps().compile() },
     });
     const id = await conductor.enqueueGoal('go');
+    await claimAndRelease(queue);
     const thread = { configurable: { thread_id: id } };
     await steps()
       .compile({ checkpointer })
@@ -132,6 +133,7 @@ describe('a crash', () => {
       steps: { graph: threeSteps(log).compile() },
     });
     const id = await conductor.enqueueGoal('go');
+    await claimAndRelease(queue);
     const finished = threeSteps(log).compile({ checkpointer });
     await finished.invoke({ goal: 'go' }, { configurable: { thread_id: id } });
     manager.start();
@@ -269,12 +271,12 @@ describe('stopping', () => {
   });
 
   test('hands back what ignores the drain, renewing its lease until then', async () => {
-    const { clock, conductor, manager, queue, status, close } = bundle({
+    const { clock, conductor, manager, queue, close } = bundle({
       hang: work(() => new Promise(() => {})),
     });
     const id = await conductor.enqueueGoal('go');
     manager.start();
-    await until(async () => (await status(id)) === 'in_progress');
+    await until(() => manager.status().running.length === 1);
     const stopped = manager.stop({ drainMs: 60_000 });
     for (let s = 0; s < 11; s++) await clock.advance(5_000);
     expect(await queue.getTask(id)).toMatchObject({ status: 'in_progress', crashes: 0 });
@@ -287,10 +289,10 @@ describe('stopping', () => {
 
   test('ends in bounded time while the store is away', async () => {
     const gate = deferred<string>();
-    const { clock, conductor, manager, queue, status, close } = bundle({ slow: work(() => gate.promise) });
-    const id = await conductor.enqueueGoal('go');
+    const { clock, conductor, manager, queue, close } = bundle({ slow: work(() => gate.promise) });
+    await conductor.enqueueGoal('go');
     manager.start();
-    await until(async () => (await status(id)) === 'in_progress');
+    await until(() => manager.status().running.length === 1);
     const settle = queue.settle.bind(queue);
     queue.settle = () => Promise.reject(new Error('the disk is gone'));
     gate.resolve('done');
@@ -508,7 +510,8 @@ test('closing the conductor ends its loops and refuses new work', async () => {
   const loop = conductor.processQueue();
   await conductor.close();
   expect(await loop).toEqual({ completed: 0, failed: 0, waiting: 0 });
-  expect(() => conductor.run('go')).toThrow('closed');
+  await expect(conductor.run('go')).rejects.toThrow('closed');
+  await expect(conductor.answer('id', 'question', 1)).rejects.toMatchObject({ code: 'CLOSED' });
 });
 
 test('a strategy that throws costs a delay, not the loop; a closed queue ends it', async () => {

@@ -1,0 +1,49 @@
+import type { Task } from '../queue/task.ts';
+import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
+import type { AgentHost } from './agent-host.ts';
+import { HandBacks } from './hand-backs.ts';
+
+/** Finds the agent for a claimed task, or gives the task back where none takes it. */
+export class Assigner {
+  readonly #host: AgentHost;
+  readonly #queue: TaskQueue;
+  readonly #onError: (error: unknown) => void;
+  readonly #handBacks = new HandBacks();
+
+  constructor(host: AgentHost, queue: TaskQueue, onError: (error: unknown) => void) {
+    this.#host = host;
+    this.#queue = queue;
+    this.#onError = onError;
+  }
+
+  /** null where nobody here takes it now: then it has been handed back, for longer each time. */
+  assign(task: Task): Assignment | null {
+    const choice = this.#choose(task);
+    if (typeof choice === 'string') {
+      this.handBack(task, choice, this.#queue.clock.now() + this.#handBacks.next(task.id));
+      return null;
+    }
+    this.#handBacks.taken(task.id);
+    return choice;
+  }
+
+  /** The reason stands in the task's history. */
+  handBack(task: Task, reason: string, runAt?: number): void {
+    const at = runAt === undefined ? {} : { runAt };
+    this.#queue.settle(task, { status: 'released', reason, ...at }).catch(this.#onError);
+  }
+
+  /** Who takes it, or why nobody does. A thread belongs to the agent that began it, where that agent is here. */
+  #choose(task: Task): Assignment | string {
+    const { coordinator, agents } = this.#host;
+    const bound =
+      task.agent === undefined && task.assignedAgent !== undefined && agents.has(task.assignedAgent);
+    try {
+      const wanted = bound ? { ...task, agent: task.assignedAgent! } : task;
+      return coordinator.choose(wanted, agents) ?? 'not assigned';
+    } catch (error) {
+      this.#onError(error);
+      return `not assigned: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+}
