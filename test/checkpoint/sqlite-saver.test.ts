@@ -142,6 +142,8 @@ test('two processes run graphs on one file', async () => {
   const runner = spawn(process.execPath, ['--import', 'tsx', RUNNER, bench.path, '30'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // Listened for from the start: the other process may be the first to end.
+  const exit = once(runner, 'exit');
   await once(runner.stdout, 'data');
 
   await Promise.all(
@@ -149,7 +151,7 @@ test('two processes run graphs on one file', async () => {
       graph.invoke({ steps: 0 }, { ...config(`here-${i}`), durability: 'sync' }),
     ),
   );
-  const [exitCode] = await once(runner, 'exit');
+  const [exitCode] = await exit;
 
   expect(exitCode).toBe(0);
   for (let i = 0; i < 30; i++) {
