@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ConformanceCase } from '../conformance.ts';
 import type { StoreHarness } from '../task-store-conformance.ts';
-import { aFilter, aRecord, claimIds, end, insert, NOW, on } from './steps.ts';
+import { aChange, aFilter, aRecord, claimIds, claimOne, end, insert, NOW, on } from './steps.ts';
 
 export const filterCases: readonly ConformanceCase<StoreHarness>[] = [
   {
@@ -137,6 +137,22 @@ export const filterCases: readonly ConformanceCase<StoreHarness>[] = [
       assert.deepEqual([await claim(), await claim(3)], [['urgent'], ['y5', 'y6', 'y7']]);
       assert.deepEqual(await claim(99), ['y8', 'y9', 'y10', 'y11']);
       assert.deepEqual([await claim(), await claimIds(store)], [[], ['ahead']]);
+    },
+  },
+  {
+    name: 'tasks that come back, and tasks that fall due, are found by filters that have looked before',
+    async run({ store }) {
+      const filter = aFilter({ agentTypes: ['y'] });
+      await insert(store, [
+        aRecord({ id: 'ahead', agentType: 'x', rank: 0 }),
+        aRecord({ id: 'back', agentType: 'y', rank: 5 }),
+        aRecord({ id: 'due', agentType: 'y', rank: 6, runAt: NOW + 10 }),
+      ]);
+      const held = await claimOne(store, { limit: 1, filter });
+      const next = { status: 'pending', owner: null, leaseExpiresAt: null, startedAt: null } as const;
+      await store.apply([aChange(held, next)], NOW);
+      assert.deepEqual(await claimIds(store, { limit: 1, filter }), ['back']);
+      assert.deepEqual(await claimIds(store, { limit: 1, filter, now: NOW + 10 }), ['due']);
     },
   },
   {
