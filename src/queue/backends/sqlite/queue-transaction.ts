@@ -12,19 +12,19 @@ type Counted = (typeof COUNTED)[number];
 
 const UPDATE_TOTALS = `UPDATE totals SET seq = ?, laned = ?, ${COUNTED.map((name) => `${name} = ${name} + ?`).join(', ')} WHERE id = 1`;
 
+/**
+ * 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. An empty line stands for
+ * no event and leaves the history as it is.
+ */
 const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version = ?, run_at = ?, retry_count = ?,
   crashes = ?, fence = ?, owner = ?, lease_expires_at = ?, started_at = ?, completed_at = ?, result = ?, details = ?,
-  blocked = ?`;
+  blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
+    ELSE substr(history, instr(history, char(10)) + 1) END || ?
+  WHERE stage = ? AND due = ? AND seq = ? AND version = ?`;
 /** So many sequences are looked at in one step: at most about 10 ms. */
 const LANE_SLICE_SEQS = 5_000;
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
   SELECT s.lane, s.due, s.seq FROM states s INDEXED BY states_by_seq WHERE s.seq > ? AND s.seq <= ? AND s.stage = 1`;
-const WHERE_UNCHANGED = 'WHERE stage = ? AND due = ? AND seq = ? AND version = ?';
-const UPDATE_SILENTLY = `${UPDATE_STATE} ${WHERE_UNCHANGED}`;
-/** 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. */
-const UPDATE_WITH_EVENT = `${UPDATE_STATE}, events = ?,
-  history = CASE WHEN events <= 500 THEN history ELSE substr(history, instr(history, char(10)) + 1) END || ?
-  ${WHERE_UNCHANGED}`;
 
 export interface InsertMark {
   readonly seq: number;
@@ -146,56 +146,34 @@ export class QueueTransaction {
     const version = record.version + versions;
     const events = event ? record.events + 1 : record.events;
     const { stage, due } = placeOf(next, blocked, record.rank, now);
+    const line = event ? historyLine(event) : '';
     // Listed rather than spread: this statement runs twice for every task.
-    const { changes } = event
-      ? this.connection
-          .prepare(UPDATE_WITH_EVENT)
-          .run(
-            stage,
-            due,
-            next.status,
-            version,
-            next.runAt,
-            next.retryCount,
-            next.crashes,
-            next.fence,
-            next.owner,
-            next.leaseExpiresAt,
-            next.startedAt,
-            next.completedAt,
-            next.result,
-            next.details,
-            blocked,
-            events,
-            historyLine(event),
-            row.stage,
-            row.due,
-            record.seq,
-            record.version,
-          )
-      : this.connection
-          .prepare(UPDATE_SILENTLY)
-          .run(
-            stage,
-            due,
-            next.status,
-            version,
-            next.runAt,
-            next.retryCount,
-            next.crashes,
-            next.fence,
-            next.owner,
-            next.leaseExpiresAt,
-            next.startedAt,
-            next.completedAt,
-            next.result,
-            next.details,
-            blocked,
-            row.stage,
-            row.due,
-            record.seq,
-            record.version,
-          );
+    const { changes } = this.connection
+      .prepare(UPDATE_STATE)
+      .run(
+        stage,
+        due,
+        next.status,
+        version,
+        next.runAt,
+        next.retryCount,
+        next.crashes,
+        next.fence,
+        next.owner,
+        next.leaseExpiresAt,
+        next.startedAt,
+        next.completedAt,
+        next.result,
+        next.details,
+        blocked,
+        events,
+        line,
+        line,
+        row.stage,
+        row.due,
+        record.seq,
+        record.version,
+      );
     if (changes === 0) return undefined;
     if (row.stage === STAGE.ready) this.#leaveLane(laneKey(record), row.due, record.seq);
     if (stage === STAGE.ready) this.enterLane(laneKey(record), due, record.seq);
