@@ -1,5 +1,11 @@
 import { StoreUnavailableError } from '../../../src/errors.ts';
-import type { Held, HoldingStore, HoldRequest } from '../../../src/queue/backends/hybrid/holding-store.ts';
+import type {
+  Held,
+  HeldChange,
+  HoldingStore,
+  HoldRequest,
+} from '../../../src/queue/backends/hybrid/holding-store.ts';
+import { isAfter } from '../../../src/queue/backends/hybrid/lane-deques.ts';
 import { MemoryTaskStore } from '../../../src/queue/backends/memory/memory-task-store.ts';
 import { type ClaimFilter, laneMatches } from '../../../src/queue/claim-filter.ts';
 import { isLeased } from '../../../src/queue/task.ts';
@@ -45,24 +51,24 @@ export class HoldingMemory {
     return this.tasks.claim({ ...claim, filter: { ...NO_FILTER, ids } });
   }
 
-  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+  async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     const results: (Applied | null)[] = [];
     for (const change of changes) results.push(await this.#applyOne(change, now));
     return results;
   }
 
-  async hold({ node, holdMs, filter, limit, rankMax, now }: HoldRequest): Promise<Held> {
+  async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
     await this.#expireNodes();
     const isPaused = await this.tasks.isPaused();
     const isKnown = this.#nodes.has(node);
     const waiting = isPaused ? [] : await this.#claimable(filter, now);
-    const records = waiting.filter(({ rank }) => rankMax === null || rank <= rankMax).slice(0, limit);
+    const records = waiting.filter((record) => last === null || !isAfter(record, last)).slice(0, limit);
     for (const { id, fence } of records) this.#holds.set(id, { node, fence: fence + 1 });
     if (!isPaused || isKnown) this.#nodes.set(node, this.#now() + holdMs);
     const areHeldElsewhere = [...this.#holds.values()].some((hold) => hold.node !== node);
     const isWanted = this.#wanted !== null && this.#wanted !== node;
     if (isWanted && this.#holdsOf(node).length > 0) this.#wanted = null;
-    if (records.length < limit && rankMax === null && areHeldElsewhere) {
+    if (records.length < limit && last === null && areHeldElsewhere) {
       this.#wanted = node;
     }
     const dropped = this.#dropped.get(node) ?? [];
@@ -94,18 +100,16 @@ export class HoldingMemory {
     for (const [listener, owner] of [...this.watchers]) if (owner !== writer) listener();
   }
 
-  async #applyOne(change: Change, now: number): Promise<Applied | null> {
+  async #applyOne({ claimed, ...change }: HeldChange, now: number): Promise<Applied | null> {
     const hold = this.#holds.get(change.id);
-    if (!hold) return (await this.tasks.apply([change], now))[0]!;
-    const isClaim = isLeased(change.next.status);
-    if (isClaim && change.next.fence !== hold.fence) return null;
-    const [applied] = await this.tasks.apply(
-      [{ ...change, next: { ...change.next, fence: hold.fence } }],
-      now,
-    );
+    const isClaim = claimed !== undefined || (hold && isLeased(change.next.status));
+    if (isClaim && hold && change.next.fence !== hold.fence) return null;
+    const next = hold ? { ...change.next, fence: hold.fence } : change.next;
+    const steps = claimed ? inTwo({ ...change, next }, claimed) : [{ ...change, next }];
+    const applied = (await this.tasks.apply(steps, now)).at(-1);
     if (!applied) return null;
     this.#holds.delete(change.id);
-    if (!isClaim) this.#dropped.set(hold.node, [...(this.#dropped.get(hold.node) ?? []), change.id]);
+    if (hold && !isClaim) this.#dropped.set(hold.node, [...(this.#dropped.get(hold.node) ?? []), change.id]);
     return applied;
   }
 
@@ -141,6 +145,13 @@ export class HoldingMemory {
     if (record)
       await this.tasks.apply([{ id, version: record.version, next: { ...record, fence: hold.fence } }], 0);
   }
+}
+
+/** A claim, and what followed it. */
+function inTwo(change: Change, claimed: NonNullable<Change['event']>): Change[] {
+  const { id, version, next } = change;
+  const claim = { id, version, next: { ...next, status: claimed.to }, event: claimed };
+  return [claim, { ...change, version: version + 1 }];
 }
 
 /** One process's way to the storage: each call takes a turn of the loop, and fails while the store is away. */

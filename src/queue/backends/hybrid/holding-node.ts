@@ -14,6 +14,8 @@ const LOOK_MS = 25;
 const LOOK_TASKS_MAX = 64;
 /** Larger answers would hold up everybody else's. */
 const HOLD_TASKS_MAX = 500;
+/** What another node was given is left to it for so long, ms. */
+const SHARE_MS = 100;
 /** Where claims find nothing, other nodes that hold something are asked for it this often at most, ms. */
 const WANT_MS = 100;
 
@@ -51,6 +53,7 @@ export class HoldingNode {
   #isTicking = false;
   #looker: unknown = null;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #sharedAt = Number.NEGATIVE_INFINITY;
   #wantedAt = Number.NEGATIVE_INFINITY;
   /** Others have written since this node last asked for what they hold. */
   #isHinted = true;
@@ -99,7 +102,7 @@ export class HoldingNode {
     this.#note(claim);
     return this.#inTurn(async () => {
       const limit = missing + this.#room(missing);
-      await this.#hold({ filter: claim.filter, limit, rankMax: null }, missing);
+      await this.#hold({ filter: claim.filter, limit, last: null }, missing);
     });
   }
 
@@ -110,7 +113,7 @@ export class HoldingNode {
     if (this.#turns > 0 || this.#isAway || this.#isClosed || shelf.isDry(claim.filter)) return;
     const room = this.#room(0);
     if (room === 0 || room * 2 < demand.window(clock.now())) return;
-    this.#background(() => this.#hold({ filter: claim.filter, limit: this.#room(0), rankMax: null }));
+    this.#background(() => this.#hold({ filter: claim.filter, limit: this.#room(0), last: null }));
   }
 
   /** A claim found less in the store than it asked for: other nodes may hold something. */
@@ -122,9 +125,15 @@ export class HoldingNode {
     this.#isHinted = false;
     this.#wantedAt = clock.now();
     this.#background(async () => {
-      const held = await this.#hold({ filter: claim.filter, limit: missing, rankMax: null });
+      const held = await this.#hold({ filter: claim.filter, limit: missing, last: null });
       if (held.records.length > 0) onAvailable();
     });
+  }
+
+  /** A claim made here was refused. Where the task still waits, it may still be held for this node. */
+  refused(id: string, now: number): void {
+    const { store, name } = this.#options;
+    this.#background(() => store.giveBack(name, [id], now));
   }
 
   /** Gives these back, where they are held, before somebody writes them or claims them by their ids. */
@@ -172,6 +181,7 @@ export class HoldingNode {
 
   #room(missing: number): number {
     const { demand, shelf, clock } = this.#options;
+    if (clock.now() < this.#sharedAt + SHARE_MS) return 0;
     return Math.max(0, Math.min(HOLD_TASKS_MAX - missing, demand.room(shelf, clock.now())));
   }
 
@@ -220,6 +230,7 @@ export class HoldingNode {
     if (isPaused) return this.#giveAllBack(now);
     const excess = demand.excess(shelf, clock.now());
     const wanted = isWanted ? Math.ceil(shelf.size / 2) : 0;
+    if (isWanted) this.#sharedAt = clock.now();
     const spare = Math.max(excess, wanted) - taken;
     if (spare > 0) await this.#giveBack(shelf.last(spare), now);
   }
@@ -250,8 +261,8 @@ export class HoldingNode {
     const { shelf, clock, onAvailable } = this.#options;
     this.#lookedAt = clock.now();
     const filter = this.#filter;
-    const rankMax = shelf.rankMax(filter);
-    const held = await this.#hold({ filter, rankMax, limit: rankMax === null ? 0 : LOOK_TASKS_MAX });
+    const last = shelf.lastPlace(filter);
+    const held = await this.#hold({ filter, last, limit: last === null ? 0 : LOOK_TASKS_MAX });
     if (held.records.length > 0) onAvailable();
   }
 

@@ -1,5 +1,5 @@
 import type { ClaimFilter } from '../../claim-filter.ts';
-import type { TaskRecord, TaskStore } from '../../task-store.ts';
+import type { Applied, Change, TaskRecord, TaskStore } from '../../task-store.ts';
 
 /**
  * Asks for tasks to be taken off the lanes for one node. Also the node's sign of life: all it holds is held
@@ -11,9 +11,23 @@ export interface HoldRequest {
   readonly filter: ClaimFilter | null;
   /** 0 only gives the sign of life and hears the news. */
   readonly limit: number;
-  /** Only tasks of this rank or a smaller one; null for any. */
-  readonly rankMax: number | null;
+  /** Only tasks that are not after this place; null for any. */
+  readonly last: Place | null;
   readonly now: number;
+}
+
+/** A place in the order of the queue. */
+export interface Place {
+  readonly rank: number;
+  readonly seq: number;
+}
+
+/**
+ * `claimed`: the task was claimed by the holder before this change, in the same step. The change is decided on
+ * the version before the claim, and raises it by two; its fence is the reserved one.
+ */
+export interface HeldChange extends Change {
+  readonly claimed?: NonNullable<Change['event']>;
 }
 
 export interface Held {
@@ -37,12 +51,14 @@ export interface Held {
  * node's. The node claims it by `apply`, with a change from waiting to leased that carries this fence.
  *
  * 1. A change that claims a held task with another fence than the reserved one is refused.
- * 2. Any other write to a held task ends the hold and uses the reserved fence up, so that a claim which the
- *    node has made and not yet written can never share its fence with a later one.
+ * 2. Any other write to a held task refuses the node's claim, which is made on the version before. If the task
+ *    waits no longer, the hold ends and the reserved fence is used up, so that a claim which the node has made
+ *    and not yet written can never share its fence with a later one; if it still waits, it may stay held.
  * 3. Holds end with their node: when it leaves, or when it has been silent for `holdMs` by the store's own
  *    clock. In the second case the reserved fences are used up.
  */
 export interface HoldingStore extends TaskStore {
+  apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
   hold(request: HoldRequest): Promise<Held>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;

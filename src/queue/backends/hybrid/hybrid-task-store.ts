@@ -95,6 +95,11 @@ export class HybridTaskStore implements TaskStore {
       flushMs,
       onAnswer: () => this.#node.heard(false),
       onAway: () => this.#node.heard(true),
+      onRefused: (id, now) => {
+        this.#node.refused(id, now);
+        // Who holds it looks again, and learns that it is lost.
+        this.#notify();
+      },
     });
     this.#node = new HoldingNode({
       store: remote,
@@ -242,11 +247,20 @@ export class HybridTaskStore implements TaskStore {
 
   async #close(): Promise<void> {
     this.#watchers.clear();
-    const written = this.#writes.settled().catch(this.#onError);
-    await Promise.race([written, this.#sleep(CLOSE_MS_MAX)]);
+    await this.#lastWrites();
     this.#writes.close();
     await this.#node.close().catch(this.#onError);
     await this.#remote.close();
+  }
+
+  async #lastWrites(): Promise<void> {
+    const written = this.#writes.settled().catch(this.#onError);
+    let timer: unknown;
+    const late = new Promise<void>((resolve) => {
+      timer = this.#clock.setTimeout(resolve, CLOSE_MS_MAX);
+    });
+    await Promise.race([written, late]);
+    this.#clock.clearTimeout(timer);
   }
 
   #use(): void {
@@ -267,23 +281,23 @@ export class HybridTaskStore implements TaskStore {
     if (!this.#node.isPrefetching) return this.#claimRemote(claim);
     for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
       if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
-      const isLast = await this.#fetch(claim, claim.limit - claimed.length, claimed.length > 0);
+      const failure = await this.#fetch(claim, claim.limit - claimed.length);
       for (const record of this.#claimHeld({ ...claim, limit: claim.limit - claimed.length }))
         claimed.push(record);
-      if (isLast || this.#shelf.isDry(claim.filter)) break;
+      // What was held, and what was claimed already, goes to the caller all the same.
+      if (failure && claimed.length === 0) throw failure;
+      if (failure || this.#shelf.isDry(claim.filter)) break;
     }
     return claimed;
   }
 
-  /** True where there is no use in asking again. */
-  async #fetch(claim: Claim, missing: number, hasSome: boolean): Promise<boolean> {
+  async #fetch(claim: Claim, missing: number): Promise<StoreUnavailableError | null> {
     try {
       await this.#node.fetch(claim, missing);
-      return false;
+      return null;
     } catch (error) {
-      // What the shelf has, and what was claimed already, goes to the caller all the same.
-      if (!(error instanceof StoreUnavailableError) || (!hasSome && this.#shelf.size === 0)) throw error;
-      return true;
+      if (error instanceof StoreUnavailableError) return error;
+      throw error;
     }
   }
 
@@ -316,21 +330,10 @@ export class HybridTaskStore implements TaskStore {
       };
       const event = { from: record.status, to, at: now, worker: owner };
       const change = { id: record.id, version: record.version, next: { ...claimed }, event };
-      this.#writes.push({
-        change,
-        now,
-        patientUntil: FOR_EVER,
-        done: this.#claimDone,
-        failed: this.#claimFailed,
-      });
+      this.#writes.pushClaim({ change, now, patientUntil: FOR_EVER, done: noted, failed: this.#claimFailed });
       return claimed;
     });
   }
-
-  readonly #claimDone = (applied: Applied | null): void => {
-    // Cancelled or taken over before the claim was written; who holds it looks again, and learns it.
-    if (!applied) this.#notify();
-  };
 
   readonly #claimFailed = (error: unknown): void => {
     if (!this.#closing) this.#onError(error);
@@ -389,6 +392,9 @@ export class HybridTaskStore implements TaskStore {
     });
   }
 }
+
+/** The answer to a claim: who asked has gone on already. */
+function noted(): void {}
 
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {

@@ -1,11 +1,6 @@
 import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { TaskRecord } from '../../task-store.ts';
-
-/** A place in the order of the queue. */
-export interface Place {
-  readonly rank: number;
-  readonly seq: number;
-}
+import type { Place } from './holding-store.ts';
 
 export function isAfter(a: Place, b: Place): boolean {
   return a.rank > b.rank || (a.rank === b.rank && a.seq > b.seq);
@@ -26,6 +21,8 @@ interface LaneDeque extends Lane {
 
 /** Gone entries are cut off in pieces of this size at least. */
 const CUT_ENTRIES = 256;
+/** Empty lanes are kept for the next tasks; more than this many are too many to look at. */
+const LANES_MAX = 1_000;
 
 /**
  * The tasks held ahead, in one deque for each lane. Tasks come in order, so that nearly all are pushed at an
@@ -81,7 +78,9 @@ export class LaneDeques {
     if (!entry) return undefined;
     this.#byId.delete(id);
     this.#bytes -= bytesOf(entry.record);
-    // Its place in the deque is passed over when it comes to the head.
+    const lane = this.#lane(entry.record);
+    const at = placeOf(lane.entries, lane.head, entry.record) - 1;
+    if (lane.entries[at] === entry) lane.entries.splice(at, 1);
     return entry.record;
   }
 
@@ -96,14 +95,14 @@ export class LaneDeques {
     return [...this.#byId.values()].sort((a, b) => (isAfter(a.record, b.record) ? 1 : -1));
   }
 
-  /** The largest rank of a lane that the filter allows, null with none. */
-  rankMax(filter: ClaimFilter | null): number | null {
-    let max: number | null = null;
+  /** The place of what goes last of all that the filter allows, null with none. */
+  last(filter: ClaimFilter | null): Place | null {
+    let last: Place | null = null;
     for (const { entries } of this.#matching(filter)) {
-      const rank = entries.at(-1)?.record.rank;
-      if (rank !== undefined && (max === null || rank > max)) max = rank;
+      const record = entries[entries.length - 1]?.record;
+      if (record && (!last || isAfter(record, last))) last = record;
     }
-    return max;
+    return last && { rank: last.rank, seq: last.seq };
   }
 
   oldestAt(): number | null {
@@ -118,11 +117,16 @@ export class LaneDeques {
     const key = laneKey(record);
     let lane = this.#lanes.get(key);
     if (!lane) {
+      if (this.#lanes.size >= LANES_MAX) this.#forgetEmpty();
       const { priority, agentType, agent } = record;
       lane = { key, priority, agentType, agent, entries: [], head: 0 };
       this.#lanes.set(key, lane);
     }
     return lane;
+  }
+
+  #forgetEmpty(): void {
+    for (const lane of this.#lanes.values()) if (lane.entries.length === 0) this.#lanes.delete(lane.key);
   }
 
   #matching(filter: ClaimFilter | null): LaneDeque[] {
@@ -137,7 +141,7 @@ export class LaneDeques {
     let first: LaneDeque | undefined;
     let best: TaskRecord | undefined;
     for (const lane of lanes) {
-      const record = this.#head(lane);
+      const record = lane.entries[lane.head]?.record;
       if (record && (!best || isAfter(best, record))) {
         first = lane;
         best = record;
@@ -146,27 +150,15 @@ export class LaneDeques {
     return first;
   }
 
-  /** The lane's first entry that still counts. */
-  #head(lane: LaneDeque): TaskRecord | undefined {
-    for (;;) {
-      const entry = lane.entries[lane.head];
-      if (!entry) {
-        if (lane.entries.length > 0) this.#lanes.delete(lane.key);
-        lane.entries = [];
-        lane.head = 0;
-        return undefined;
-      }
-      if (this.#byId.get(entry.record.id) === entry) return entry.record;
-      this.#drop(lane);
-    }
-  }
-
   #drop(lane: LaneDeque): void {
     lane.head++;
-    if (lane.head < CUT_ENTRIES || lane.head < lane.entries.length / 2) return;
-    lane.entries = lane.entries.slice(lane.head);
-    lane.head = 0;
-    if (lane.entries.length === 0) this.#lanes.delete(lane.key);
+    if (lane.head === lane.entries.length) {
+      lane.entries = [];
+      lane.head = 0;
+    } else if (lane.head >= CUT_ENTRIES && lane.head >= lane.entries.length / 2) {
+      lane.entries = lane.entries.slice(lane.head);
+      lane.head = 0;
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 import type { ClaimFilter, Lane } from '../../claim-filter.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
-import { DRY, Frontiers } from './frontiers.ts';
-import type { Held } from './holding-store.ts';
-import { LaneDeques, type Place } from './lane-deques.ts';
+import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
+import type { Held, Place } from './holding-store.ts';
+import { LaneDeques } from './lane-deques.ts';
 
 /** A claim served from the shelf: the tasks, and when the lease of each ends. */
 export interface Served {
@@ -14,7 +14,7 @@ export interface Served {
 export interface Question {
   readonly filter: ClaimFilter | null;
   readonly limit: number;
-  readonly rankMax: number | null;
+  readonly last: Place | null;
 }
 
 /**
@@ -46,8 +46,9 @@ export class Shelf {
     return this.#deques.oldestAt();
   }
 
-  rankMax(filter: ClaimFilter | null): number | null {
-    return this.#deques.rankMax(filter);
+  /** The place of what would be handed out last, null with nothing. */
+  lastPlace(filter: ClaimFilter | null): Place | null {
+    return this.#deques.last(filter);
   }
 
   /** How long all here is still held, ms. */
@@ -135,11 +136,11 @@ export class Shelf {
   }
 }
 
-function frontierOf({ limit, rankMax }: Question, { records, isPaused }: Held): Place {
-  const last = records.at(-1);
-  if (last && records.length >= limit) return last;
-  if (isPaused) return { rank: Number.NEGATIVE_INFINITY, seq: 0 };
-  return rankMax === null ? DRY : { rank: rankMax, seq: Number.POSITIVE_INFINITY };
+function frontierOf({ limit, last }: Question, { records, isPaused }: Held): Place {
+  const final = records.at(-1);
+  if (isPaused) return UNKNOWN;
+  if (final && records.length >= limit) return { rank: final.rank, seq: final.seq };
+  return last ?? DRY;
 }
 
 function earliest(a: number | null, b: number | null): number | null {
