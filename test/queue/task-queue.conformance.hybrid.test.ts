@@ -1,40 +1,30 @@
 import { describe, test } from 'vitest';
-import {
-  HybridTaskStore,
-  type HybridTaskStoreOptions,
-} from '../../src/queue/backends/hybrid/hybrid-task-store.ts';
 import { StoredTaskQueue } from '../../src/queue/stored-task-queue.ts';
-import type { TaskQueueOptions } from '../../src/queue/task-queue.ts';
-import type { TaskStore } from '../../src/queue/task-store.ts';
+import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { describeTaskQueue } from '../../src/testing/task-queue-conformance.ts';
-import { HoldingMemory, RemoteMemory } from './backends/holding-memory.ts';
+import { redisClock } from '../redis/redis-clock.ts';
+import { sharedRedis } from '../redis/shared-redis.ts';
+import { waysOverMemory, waysOverRedis } from './backends/hybrid-storage.ts';
 
-/** As with the stores: on demand, or always; then only one process sees strict order. */
-const WAYS: Record<string, { shared: boolean; options: Partial<HybridTaskStoreOptions> }> = {
-  'hybrid over memory': { shared: true, options: {} },
-  'hybrid over memory, always holding tasks ahead': { shared: false, options: { prefetchTasksMin: 5 } },
-};
+const redis = sharedRedis();
+const memory = waysOverMemory();
 
-for (const [name, { shared, options }] of Object.entries(WAYS)) {
+for (const way of [...memory, ...waysOverRedis(redis)]) {
   describeTaskQueue(
     { describe, test },
     {
-      name,
+      name: way.name,
       durable: true,
-      shared,
+      shared: way.shared,
+      clock: () => (memory.includes(way) ? new FakeClock() : redisClock(redis)),
       async open() {
-        const storage = new HoldingMemory();
-        let nodes = 0;
-        const open = (queueOptions: TaskQueueOptions, wrap: (store: TaskStore) => TaskStore) => {
-          const { leaseMs = 30_000 } = queueOptions;
-          const node = `n${nodes++}`;
-          const store = new HybridTaskStore(new RemoteMemory(storage), { leaseMs, node, ...options });
-          return new StoredTaskQueue(wrap(store), queueOptions);
-        };
+        const storage = way.open();
+        const leaseMs = 30_000;
         return {
-          queue: (queueOptions) => open(queueOptions, (store) => store),
-          wrapped: open,
-          dispose: async () => {},
+          queue: (options) => new StoredTaskQueue(storage.store(options.leaseMs ?? leaseMs), options),
+          wrapped: (options, wrap) =>
+            new StoredTaskQueue(wrap(storage.store(options.leaseMs ?? leaseMs)), options),
+          dispose: async () => storage.dispose(),
         };
       },
     },

@@ -1,31 +1,23 @@
 import { describe, test } from 'vitest';
-import {
-  HybridTaskStore,
-  type HybridTaskStoreOptions,
-} from '../../src/queue/backends/hybrid/hybrid-task-store.ts';
+import type { HybridTaskStore } from '../../src/queue/backends/hybrid/hybrid-task-store.ts';
 import { describeTaskStore } from '../../src/testing/task-store-conformance.ts';
-import { HoldingMemory, RemoteMemory } from './backends/holding-memory.ts';
+import { sharedRedis } from '../redis/shared-redis.ts';
+import { waysOverMemory, waysOverRedis } from './backends/hybrid-storage.ts';
 
-/** Two ways to use it: tasks are held ahead on demand, or always; then only one process sees strict order. */
-const WAYS: Record<string, { shared: boolean; options: Partial<HybridTaskStoreOptions> }> = {
-  'hybrid over memory': { shared: true, options: {} },
-  'hybrid over memory, always holding tasks ahead': { shared: false, options: { prefetchTasksMin: 5 } },
-};
+const redis = sharedRedis();
 
-for (const [name, { shared, options }] of Object.entries(WAYS)) {
+for (const way of [...waysOverMemory(), ...waysOverRedis(redis)]) {
   describeTaskStore(
     { describe, test },
     {
-      name,
+      name: way.name,
       durable: true,
-      shared,
+      shared: way.shared,
       async open() {
-        const storage = new HoldingMemory();
+        const storage = way.open();
         const stores: HybridTaskStore[] = [];
-        let nodes = 0;
         const second = async () => {
-          const remote = new RemoteMemory(storage);
-          stores.push(new HybridTaskStore(remote, { leaseMs: 30_000, node: `n${nodes++}`, ...options }));
+          stores.push(storage.store(30_000));
           return stores.at(-1)!;
         };
         const closeAll = async () => {
@@ -35,7 +27,11 @@ for (const [name, { shared, options }] of Object.entries(WAYS)) {
           await closeAll();
           return second();
         };
-        return { store: await second(), second, reopen, dispose: closeAll };
+        const dispose = async () => {
+          await closeAll();
+          storage.dispose();
+        };
+        return { store: await second(), second, reopen, dispose };
       },
     },
   );

@@ -1,13 +1,8 @@
 import { StoreUnavailableError } from '../../../src/errors.ts';
-import type {
-  Held,
-  HeldChange,
-  HoldingStore,
-  HoldRequest,
-} from '../../../src/queue/backends/hybrid/holding-store.ts';
 import { isAfter } from '../../../src/queue/backends/hybrid/lane-deques.ts';
 import { MemoryTaskStore } from '../../../src/queue/backends/memory/memory-task-store.ts';
 import { type ClaimFilter, laneMatches } from '../../../src/queue/claim-filter.ts';
+import type { Held, HeldChange, HoldingStore, HoldRequest } from '../../../src/queue/holding-store.ts';
 import { isLeased } from '../../../src/queue/task.ts';
 import type { Applied, Change, Claim, TaskRecord, TaskStore } from '../../../src/queue/task-store.ts';
 

@@ -1,5 +1,5 @@
 import { type ClaimFilter, type Lane, laneMatches } from '../../claim-filter.ts';
-import type { Place } from './holding-store.ts';
+import type { Place } from '../../holding-store.ts';
 import { isAfter } from './lane-deques.ts';
 
 /** Nothing is known: whatever is held, something more urgent may wait. */

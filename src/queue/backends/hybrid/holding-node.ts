@@ -1,9 +1,9 @@
 import type { Clock } from '../../../clock.ts';
 import { StoreUnavailableError } from '../../../errors.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
+import type { Held, HoldingStore } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
-import type { Held, HoldingStore } from './holding-store.ts';
 import type { Question, Served, Shelf } from './shelf.ts';
 
 /** How often the node gives a sign of life while it holds tasks, ms; more often where leases are short. */

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../../clock.ts';
 import { ClosedError, InvalidOptionError, StoreUnavailableError } from '../../../errors.ts';
+import type { HoldingStore } from '../../holding-store.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
 import {
   type Applied,
@@ -19,7 +20,6 @@ import {
 } from '../../task-store.ts';
 import { Demand } from './demand.ts';
 import { HoldingNode } from './holding-node.ts';
-import type { HoldingStore } from './holding-store.ts';
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
 

@@ -1,6 +1,6 @@
 import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import type { Place } from '../../holding-store.ts';
 import type { TaskRecord } from '../../task-store.ts';
-import type { Place } from './holding-store.ts';
 
 export function isAfter(a: Place, b: Place): boolean {
   return a.rank > b.rank || (a.rank === b.rank && a.seq > b.seq);

@@ -1,7 +1,7 @@
 import type { ClaimFilter, Lane } from '../../claim-filter.ts';
+import type { Held, Place } from '../../holding-store.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
 import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
-import type { Held, Place } from './holding-store.ts';
 import { LaneDeques } from './lane-deques.ts';
 
 /** A claim served from the shelf: the tasks, and when the lease of each ends. */

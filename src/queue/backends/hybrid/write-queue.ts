@@ -1,8 +1,8 @@
 import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
+import type { HeldChange, HoldingStore } from '../../holding-store.ts';
 import { isLeased } from '../../task.ts';
 import type { Applied, Change } from '../../task-store.ts';
-import type { HeldChange, HoldingStore } from './holding-store.ts';
 
 /** What one call carries at most: small enough that the store works on one while the next is made. */
 const BATCH_CHANGES_MAX = 512;

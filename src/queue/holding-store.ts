@@ -1,5 +1,5 @@
-import type { ClaimFilter } from '../../claim-filter.ts';
-import type { Applied, Change, TaskRecord, TaskStore } from '../../task-store.ts';
+import type { ClaimFilter } from './claim-filter.ts';
+import type { Applied, Change, TaskRecord, TaskStore } from './task-store.ts';
 
 /**
  * Asks for tasks to be taken off the lanes for one node. Also the node's sign of life: all it holds is held
