@@ -16,6 +16,8 @@ export interface CheckpointRow extends CheckpointKey {
   readonly parentId: string | null;
   readonly checkpoint: Serialized;
   readonly metadata: Serialized;
+  /** Which channel values belong to it, where that is known: what the checkpoint says too. */
+  readonly versions?: Readonly<Record<string, string | number>>;
 }
 
 /** The value of a channel at a version. */

@@ -25,7 +25,7 @@ import type {
 } from './checkpoint-rows.ts';
 import { checkedFence, type FencedSaver, fenceOf, passFence } from './fence.ts';
 import { JsonSerializer } from './json-serializer.ts';
-import { type PruneOptions, pruneThread } from './prune.ts';
+import { type Prunable, type PruneOptions, pruneThread } from './prune.ts';
 
 /** A listing reads this many checkpoints at a time, so that a long thread is never in memory as a whole. */
 const LIST_PAGE = 50;
@@ -124,7 +124,13 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
       this.#serializeValues(values, newVersions ?? checkpoint.channel_versions),
     ]);
     const parentId = getCheckpointId(config) || null;
-    const row: CheckpointRow = { ...key, parentId, checkpoint: serialized, metadata: serializedMetadata };
+    const row: CheckpointRow = {
+      ...key,
+      parentId,
+      checkpoint: serialized,
+      metadata: serializedMetadata,
+      versions: checkpoint.channel_versions,
+    };
     await this.write((rows) => {
       if (fence !== undefined) passFence(rows, key.threadId, fence);
       rows.insert(row, blobs);
@@ -177,13 +183,12 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
     if (!Number.isSafeInteger(keep) || keep < 1)
       throw new InvalidOptionError('keep', 'an integer of at least 1', keep);
     const threadIds = 'threadId' in options ? [options.threadId] : options.threadIds;
-    for (const threadId of threadIds) {
-      await pruneThread(
-        { serde: this.serde, read: (look) => this.read(look), write: (change) => this.write(change) },
-        threadId,
-        keep,
-      );
-    }
+    for (const threadId of threadIds) await pruneThread(this.prunable(threadId), threadId, keep);
+  }
+
+  /** How pruning reads and changes a thread. */
+  protected prunable(_threadId: string): Prunable {
+    return { serde: this.serde, read: (look) => this.read(look), write: (change) => this.write(change) };
   }
 
   async #serialize(value: unknown): Promise<Serialized> {

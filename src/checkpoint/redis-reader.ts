@@ -1,0 +1,206 @@
+import type { RedisConnection } from '../redis/redis-connection.ts';
+import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows, WriteRow } from './checkpoint-rows.ts';
+import { compareKeys } from './memory-rows.ts';
+import { fieldOf, indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
+import type { LoadedRows, WantedKey, WantedPage } from './redis-rows.ts';
+
+/** What a reply is made of: bytes, and lists of them. */
+type Reply = readonly (Buffer | Reply)[];
+
+/** How many checkpoints one script reads, so that Redis serves others in between. */
+export const ROWS_PER_SCRIPT = 200;
+
+const COLON = ':'.charCodeAt(0);
+/** A byte that no text has: behind everything that begins alike. */
+const AFTER_ALL = Buffer.from([0xff]);
+
+export interface StoredRow {
+  readonly row: CheckpointRow;
+  /** The names of its stored values, where they were asked for. */
+  readonly blobs: ReadonlySet<string>;
+}
+
+export interface ReadDepth {
+  /** How many checkpoints a read fetches, an ancestor after the other. */
+  readonly checkpoints: number;
+  /** Only the values of these channels; all when undefined. */
+  readonly channels?: readonly string[];
+}
+
+/** Reads the checkpoints of a Redis. Each checkpoint comes with its values and writes in one round trip. */
+export class RedisReader {
+  readonly #connection: RedisConnection;
+  readonly #prefix: string;
+
+  constructor(connection: RedisConnection, prefix: string) {
+    this.#connection = connection;
+    this.#prefix = prefix;
+  }
+
+  /** Repeats a look until it asks for nothing that is not loaded. */
+  async look<T>(rows: LoadedRows, look: (rows: CheckpointRows) => T, depth: ReadDepth): Promise<T> {
+    for (;;) {
+      const seen = look(rows);
+      const missing = rows.takeMissing();
+      if (missing.length === 0) return seen;
+      for (const want of missing) {
+        if (want.kind === 'page') rows.setPage(want.page, await this.#page(want.page));
+        else await this.#load(rows, want.key, depth);
+      }
+    }
+  }
+
+  /** All checkpoints of a thread, the newest first, each with the names of the values that are stored. */
+  async thread(threadId: string): Promise<readonly StoredRow[]> {
+    const keys = await this.#keysOf({ threadId });
+    const found: StoredRow[] = [];
+    for (let first = 0; first < keys.length; first += ROWS_PER_SCRIPT)
+      found.push(...(await this.#rows(keys.slice(first, first + ROWS_PER_SCRIPT), 'names')));
+    return found;
+  }
+
+  async #load(rows: LoadedRows, wanted: WantedKey, depth: ReadDepth): Promise<void> {
+    const { threadId, namespace, checkpointId = '' } = wanted;
+    const { state, index } = threadKeys(this.#prefix, threadId);
+    const beginnings = depth.channels?.map((channel) => `${JSON.stringify([channel]).slice(0, -1)},`) ?? [];
+    const found = (await this.#connection.runBinary(
+      SCRIPTS.read,
+      [state, index],
+      [fieldOf(namespace), checkpointId, depth.checkpoints, ...beginnings],
+    )) as Reply[];
+    if (found.length === 0) rows.setFound(wanted, undefined, [], []);
+    let key = wanted;
+    for (const reply of found) {
+      const [id, ...values] = reply as [Buffer, ...Reply];
+      const row = rowOf({ threadId, namespace, checkpointId: String(id) }, values as Buffer[]);
+      rows.setFound(key, row, blobsOf(reply[6] as Buffer[]), writesOf(reply[7] as Buffer[]));
+      key = { threadId, namespace, checkpointId: row.parentId ?? '' };
+    }
+  }
+
+  async #page({ query, after, limit }: WantedPage): Promise<CheckpointRow[]> {
+    const threadIds = query.threadId === undefined ? await this.#threadIds() : [query.threadId];
+    const keys: CheckpointKey[] = [];
+    for (const threadId of threadIds)
+      keys.push(...(await this.#keysOf({ ...query, threadId }, after, limit)));
+    const newest = keys.sort((a, b) => compareKeys(b, a)).slice(0, limit);
+    return (await this.#rows(newest, '')).map(({ row }) => row);
+  }
+
+  /** Of one thread, the newest first. */
+  async #keysOf(
+    query: WantedPage['query'] & { readonly threadId: string },
+    after?: CheckpointKey,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<CheckpointKey[]> {
+    const { threadId, namespace, checkpointId, before } = query;
+    const members = await this.#members(query, after, limit);
+    return members
+      .map((member) => keyOfMember(threadId, member))
+      .filter(
+        (key) =>
+          (namespace === undefined || key.namespace === namespace) &&
+          (checkpointId === undefined || key.checkpointId === checkpointId) &&
+          (before === undefined || key.checkpointId < before) &&
+          (after === undefined || compareKeys(key, after) < 0),
+      )
+      .sort((a, b) => compareKeys(b, a))
+      .slice(0, limit);
+  }
+
+  /** More than are wanted, it may be. In a namespace the index is in order; across namespaces all of it is read. */
+  #members(
+    { threadId, namespace, checkpointId, before }: WantedPage['query'] & { readonly threadId: string },
+    after: CheckpointKey | undefined,
+    limit: number,
+  ): Promise<string[]> {
+    const { index } = threadKeys(this.#prefix, threadId);
+    if (namespace === undefined || limit === Number.POSITIVE_INFINITY)
+      return this.#connection.call('ZRANGE', index, 0, -1) as Promise<string[]>;
+    const start = `[${fieldOf(namespace)}`;
+    const below = [checkpointId, before, after?.checkpointId].filter((id) => id !== undefined).sort()[0];
+    const end = below === undefined ? Buffer.concat([Buffer.from(start), AFTER_ALL]) : `${start}${below}`;
+    // `before` and `after` are not wanted themselves.
+    const range = [index, end, start, 'LIMIT', 0, limit + 2] as const;
+    return this.#connection.call('ZREVRANGEBYLEX', ...range) as Promise<string[]>;
+  }
+
+  /** In the order of `keys`, without those that are gone. */
+  async #rows(keys: readonly CheckpointKey[], names: 'names' | ''): Promise<StoredRow[]> {
+    const threads = new Map<string, CheckpointKey[]>();
+    for (const key of keys) {
+      const ofThread = threads.get(key.threadId);
+      if (ofThread === undefined) threads.set(key.threadId, [key]);
+      else ofThread.push(key);
+    }
+    const read = await Promise.all([...threads].map(([id, ofThread]) => this.#rowsOf(id, ofThread, names)));
+    return read.flat().sort((a, b) => compareKeys(b.row, a.row));
+  }
+
+  async #rowsOf(threadId: string, keys: readonly CheckpointKey[], names: 'names' | ''): Promise<StoredRow[]> {
+    const { state } = threadKeys(this.#prefix, threadId);
+    const ids = keys.flatMap(({ namespace, checkpointId }) => [fieldOf(namespace), checkpointId]);
+    const replies = (await this.#connection.runBinary(SCRIPTS.rows, [state], [names, ...ids])) as Buffer[][];
+    return replies.flatMap((values, i) => {
+      if (values.length === 0) return [];
+      const row = rowOf(keys[i]!, values);
+      return [{ row, blobs: new Set(String(values[5]).split('\n')) }];
+    });
+  }
+
+  /** Of all threads. This alone scans: no run needs it. */
+  async #threadIds(): Promise<string[]> {
+    const found = new Set<string>();
+    for (const key of await this.#connection.scan(indexPattern(this.#prefix))) {
+      const threadId = threadOfIndex(this.#prefix, key);
+      if (threadId !== undefined) found.add(threadId);
+    }
+    return [...found];
+  }
+}
+
+function keyOfMember(threadId: string, member: string): CheckpointKey {
+  const end = member.startsWith('""') ? 2 : (/^"(?:[^"\\]|\\.)*"/.exec(member)?.[0].length ?? 0);
+  const namespace = JSON.parse(member.slice(0, end)) as string;
+  return { threadId, namespace, checkpointId: member.slice(end) };
+}
+
+/** The order of the values is that of lua/write.lua. */
+function rowOf(key: CheckpointKey, values: readonly Buffer[]): CheckpointRow {
+  const [parent, type, data, metadataType, metadata] = values as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  return {
+    ...key,
+    parentId: parent.length === 0 ? null : String(parent),
+    checkpoint: { type: String(type), data },
+    metadata: { type: String(metadataType), data: metadata },
+  };
+}
+
+function blobsOf(values: readonly Buffer[]): BlobRow[] {
+  const blobs: BlobRow[] = [];
+  for (let i = 0; i < values.length; i += 2) {
+    const [channel, version] = JSON.parse(String(values[i])) as [string, string];
+    const value = values[i + 1]!;
+    const end = value.indexOf(COLON);
+    blobs.push({ channel, version, type: value.toString('utf8', 0, end), data: value.subarray(end + 1) });
+  }
+  return blobs;
+}
+
+const VALUES_PER_WRITE = 6;
+
+function writesOf(values: readonly Buffer[]): WriteRow[] {
+  const writes: WriteRow[] = [];
+  for (let i = 0; i < values.length; i += VALUES_PER_WRITE) {
+    const [task, path, index, channel, type] = values.slice(i, i + VALUES_PER_WRITE - 1).map(String);
+    writes.push({
+      taskId: JSON.parse(task!) as string,
+      taskPath: path!,
+      index: Number(index),
+      channel: channel!,
+      type: type!,
+      data: values[i + VALUES_PER_WRITE - 1]!,
+    });
+  }
+  return writes;
+}
