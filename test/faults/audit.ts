@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'vitest';
-import { SQLiteTaskQueue } from '../../src/queue/index.ts';
+import { SQLiteTaskQueue, type StoredTaskQueue } from '../../src/queue/index.ts';
 import { isEnded, type Task, type TaskEvent } from '../../src/queue/task.ts';
 import type { Stage } from './stage.ts';
 
@@ -15,14 +15,19 @@ export async function audit(path: string): Promise<Audit> {
   expectWhole(path);
   const queue = new SQLiteTaskQueue({ path });
   try {
-    const tasks = await allTasks(queue);
-    const histories = new Map<string, TaskEvent[]>();
-    for (const id of tasks.keys()) histories.set(id, await queue.history(id));
-    for (const task of tasks.values()) expectOneEndingPerLife(task, histories.get(task.id) ?? []);
-    return { tasks, histories };
+    return await auditQueue(queue);
   } finally {
     await queue.close();
   }
+}
+
+/** The same of any queue. */
+export async function auditQueue(queue: StoredTaskQueue): Promise<Audit> {
+  const tasks = await allTasks(queue);
+  const histories = new Map<string, TaskEvent[]>();
+  for (const id of tasks.keys()) histories.set(id, await queue.history(id));
+  for (const task of tasks.values()) expectOneEndingPerLife(task, histories.get(task.id) ?? []);
+  return { tasks, histories };
 }
 
 /** SQLite's own opinion, through a connection that knows nothing of us. */
@@ -35,7 +40,7 @@ export function expectWhole(path: string): void {
   }
 }
 
-export async function allTasks(queue: SQLiteTaskQueue): Promise<Map<string, Task>> {
+export async function allTasks(queue: StoredTaskQueue): Promise<Map<string, Task>> {
   const tasks = new Map<string, Task>();
   let cursor: string | undefined;
   do {
@@ -81,7 +86,7 @@ interface CheckpointReader {
 }
 
 /** The checkpoints of a thread, oldest first: one line, in which each has the one before it as its parent. */
-export async function lineage(queue: SQLiteTaskQueue, threadId: string): Promise<string[]> {
+export async function lineage(queue: StoredTaskQueue, threadId: string): Promise<string[]> {
   const saver = (await queue.checkpointer()) as CheckpointReader;
   const ids: string[] = [];
   const parents: (string | undefined)[] = [];

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest';
-import type { SQLiteTaskQueue } from '../../src/queue/index.ts';
+import type { StoredTaskQueue } from '../../src/queue/index.ts';
 import { audit, checkpointRows, expectQuiet, lineage } from './audit.ts';
 import type { Child } from './processes.ts';
 import { scaled, TEST_TIMEOUT } from './scale.ts';
@@ -75,7 +75,7 @@ describe('R03: a process is stopped inside a node, past its lease', () => {
 /** Submits the task and stops whoever runs it. */
 async function freeze(
   stage: Stage,
-  queue: SQLiteTaskQueue,
+  queue: StoredTaskQueue,
   workers: readonly Child[],
   id: string,
   payload: { readonly until: string; readonly hold?: boolean },
@@ -97,14 +97,14 @@ async function wake(zombie: Child, id: string): Promise<void> {
   await zombie.until('out-of-gate', { id });
 }
 
-async function expectOneStory(stage: Stage, queue: SQLiteTaskQueue, id: string): Promise<void> {
+async function expectOneStory(stage: Stage, queue: StoredTaskQueue, id: string): Promise<void> {
   expect(stage.log({ id, phase: 'start', node: 'a' }), 'the finished node is not run again').toHaveLength(1);
   expect(await queue.getTask(id)).toMatchObject({ retryCount: 0, result: { path: ['a', 'b', 'c'] } });
   await lineage(queue, id);
 }
 
 /** Everything that a late write could have changed. */
-async function stateOf(stage: Stage, queue: SQLiteTaskQueue, id: string): Promise<unknown> {
+async function stateOf(stage: Stage, queue: StoredTaskQueue, id: string): Promise<unknown> {
   return {
     task: await queue.getTask(id),
     history: await queue.history(id),
