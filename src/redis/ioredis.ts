@@ -20,7 +20,7 @@ export interface RedisClient {
 }
 
 /** A client of the user's: single, Sentinel or Cluster. Its settings are copied, its connection is left alone. */
-export interface RedisTemplate {
+interface RedisTemplate {
   readonly isCluster: boolean;
   duplicate(...overrides: never[]): unknown;
 }
