@@ -100,6 +100,15 @@ export async function lineage(queue: StoredTaskQueue, threadId: string): Promise
   return ids;
 }
 
+/** Everything a thread's saver tells of it, pending writes included. */
+export async function checkpointsOf(queue: StoredTaskQueue, threadId: string): Promise<unknown[]> {
+  const saver = (await queue.checkpointer()) as CheckpointReader;
+  const tuples: unknown[] = [];
+  for await (const tuple of saver.list({ configurable: { thread_id: threadId } })) tuples.push(tuple);
+  expect(tuples.length, `checkpoints of ${threadId}`).toBeGreaterThan(0);
+  return tuples;
+}
+
 /** Everything stored of a thread's checkpoints, pending writes included, as the file has it. */
 export function checkpointRows(path: string, threadId: string): unknown[] {
   const database = new Database(path, { readonly: true });

@@ -3,7 +3,7 @@
  * `more`: `claiming: false` claims nothing until it is told to, `untilEmpty: true` ends when nothing is left.
  */
 import type { Task } from '../../../src/queue/index.ts';
-import { work } from './misdeeds.ts';
+import { skewClock, work } from './misdeeds.ts';
 import { openQueue } from './open-queue.ts';
 import { appendLog, dieLoudly, type Message, onCommand, readSettings, say, sayError } from './protocol.ts';
 
@@ -107,6 +107,7 @@ async function heartbeat(): Promise<void> {
 async function obey(command: Message): Promise<void> {
   if (command.type === 'claim') claiming = true;
   if (command.type === 'hold') claiming = false;
+  if (command.type === 'skew') skewClock(command.ms as number);
   if (command.type === 'dequeue') await hold(command.ids as string[]);
   if (command.type === 'race') for (const race of command.races as Race[]) void enter(race);
   wake();
