@@ -1,11 +1,9 @@
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows, WriteRow } from './checkpoint-rows.ts';
 import { compareKeys } from './memory-rows.ts';
+import type { RedisExchange, Reply } from './redis-exchange.ts';
 import { fieldOf, indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
 import type { LoadedRows, WantedKey, WantedPage } from './redis-rows.ts';
-
-/** What a reply is made of: bytes, and lists of them. */
-type Reply = readonly (Buffer | Reply)[];
 
 /** How many checkpoints one script reads, so that Redis serves others in between. */
 export const ROWS_PER_SCRIPT = 200;
@@ -30,10 +28,12 @@ export interface ReadDepth {
 /** Reads the checkpoints of a Redis. Each checkpoint comes with its values and writes in one round trip. */
 export class RedisReader {
   readonly #connection: RedisConnection;
+  readonly #exchange: RedisExchange;
   readonly #prefix: string;
 
-  constructor(connection: RedisConnection, prefix: string) {
+  constructor(connection: RedisConnection, exchange: RedisExchange, prefix: string) {
     this.#connection = connection;
+    this.#exchange = exchange;
     this.#prefix = prefix;
   }
 
@@ -61,13 +61,11 @@ export class RedisReader {
 
   async #load(rows: LoadedRows, wanted: WantedKey, depth: ReadDepth): Promise<void> {
     const { threadId, namespace, checkpointId = '' } = wanted;
-    const { state, index } = threadKeys(this.#prefix, threadId);
     const beginnings = depth.channels?.map((channel) => `${JSON.stringify([channel]).slice(0, -1)},`) ?? [];
-    const found = (await this.#connection.runBinary(
-      SCRIPTS.read,
-      [state, index],
-      [fieldOf(namespace), checkpointId, depth.checkpoints, ...beginnings],
-    )) as Reply[];
+    const found = (await this.#exchange.read({
+      threadId,
+      values: [fieldOf(namespace), checkpointId, depth.checkpoints, ...beginnings],
+    })) as Reply[];
     if (found.length === 0) rows.setFound(wanted, undefined, [], []);
     let key = wanted;
     for (const reply of found) {

@@ -1,15 +1,15 @@
 --[[
-  Applies units of writes. A unit belongs to one thread and is applied as a whole or, when a higher fence is
-  stored on the thread, not at all. A unit whose keys hold something else is skipped; the others are applied.
+  Writes. A call belongs to one thread and is applied as a whole or, when a higher fence is stored on the thread,
+  not at all. One whose keys hold something else is skipped; the others are applied.
 
   KEYS  per thread: the hash of its state, the sorted set of its checkpoints (all scores 0)
   ARGV  ttlMs, 0 for none
-        then per unit: which thread (1 is the first), fence or '', number of arguments that follow, and operations:
+        then per call: which thread (1 is the first), fence or '', number of arguments that follow, and operations:
           put     namespace, id, parent or '', blobs wanted (a line each), checkpoint type and data, metadata type
                   and data, count, and per blob: name, type, data
           writes  namespace, id, task, count, and per write: path, index, channel, type, data
           delete
-  Returns per unit: 'ok', 'fence:' and the fence that is stored, or the error of Redis.
+  Returns per call: 'ok', 'fence:' and the fence that is stored, or the error of Redis.
 
   Fields of the state: f            the highest fence
                        c<checkpoint> what `put` stored of it; <checkpoint> is namespace and id
