@@ -25,13 +25,20 @@ export class JsonSerializer implements SerializerProtocol {
 
   async dumpsTyped(value: unknown): Promise<[string, Uint8Array]> {
     const { type, data } = this.dump(value);
-    return [type, data];
+    return [type, typeof data === 'string' ? Buffer.from(data) : data];
   }
 
   async loadsTyped(type: string, data: Uint8Array | string): Promise<unknown> {
     if (type !== 'json')
       throw new StoreCorruptError(`a checkpoint holds data of unknown type ${JSON.stringify(type)}`);
     return decodeState(typeof data === 'string' ? data : textOf(data));
+  }
+}
+
+/** For a store that takes text as it is. */
+export class JsonTextSerializer extends JsonSerializer {
+  override dump(value: unknown): Serialized {
+    return { type: 'json', data: encodeState(value) };
   }
 }
 

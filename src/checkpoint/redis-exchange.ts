@@ -29,8 +29,13 @@ interface Lane {
   readonly reads: Waiting[];
 }
 
-/** A reply of lua/read.lua: bytes, and lists of them. */
-export type Reply = readonly (Buffer | Reply)[];
+/** A checkpoint as lua/read.lua gives it. */
+export type ReadCheckpoint = readonly [
+  id: string,
+  record: string,
+  blobs: readonly string[],
+  writes: readonly string[],
+];
 
 /**
  * Takes the reads and writes of all runs to Redis. Those of one turn of the event loop share a round trip, and
@@ -59,7 +64,7 @@ export class RedisExchange {
   }
 
   /** @throws StoreUnavailableError, StoreCorruptError */
-  read(call: ThreadCall): Promise<Reply> {
+  read(call: ThreadCall): Promise<readonly ReadCheckpoint[]> {
     return new Promise((resolve, reject) => {
       this.#laneOf(call.threadId).reads.push({ call, resolve, reject });
     });
@@ -120,11 +125,11 @@ export class RedisExchange {
 
   async #read(calls: readonly Waiting[]): Promise<void> {
     const { keys, values } = this.#script(calls, []);
-    const replies = (await this.#connection.runBinary(SCRIPTS.read, keys, values)) as (Reply | Buffer)[];
+    const replies = (await this.#connection.run(SCRIPTS.read, keys, values)) as (ReadCheckpoint[] | string)[];
     calls.forEach(({ call, resolve, reject }, i) => {
       const reply = replies[i] ?? [];
-      if (Buffer.isBuffer(reply)) reject(refusalOf(call, String(reply)));
-      else (resolve as (reply: Reply) => void)(reply);
+      if (typeof reply === 'string') reject(refusalOf(call, reply));
+      else (resolve as (reply: readonly ReadCheckpoint[]) => void)(reply);
     });
   }
 

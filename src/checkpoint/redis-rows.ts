@@ -9,7 +9,7 @@ import type {
 } from './checkpoint-rows.ts';
 import { MemoryRows } from './memory-rows.ts';
 import type { ThreadCall } from './redis-exchange.ts';
-import { blobName, fieldOf } from './redis-keys.ts';
+import { blobName, blobValueOf, fieldOf, linesOf, recordOf } from './redis-fields.ts';
 
 interface WriteCall extends ThreadCall {
   fence: number | undefined;
@@ -31,24 +31,20 @@ export class NotedWrites extends MemoryRows {
 
   override insert(row: CheckpointRow, blobs: readonly BlobRow[]): void {
     const { values } = this.#callOf(row.threadId);
-    values.push('put', fieldOf(row.namespace), row.checkpointId, row.parentId ?? '', wantedBlobs(row));
-    pushSerialized(values, row.checkpoint);
-    pushSerialized(values, row.metadata);
-    values.push(blobs.length);
-    for (const blob of blobs) {
-      values.push(blobName(blob.channel, blob.version));
-      pushSerialized(values, blob);
-    }
+    values.push('put', fieldOf(row.namespace), fieldOf(row.checkpointId), recordOf(row), blobs.length);
+    for (const blob of blobs) values.push(blobName(blob.channel, blob.version), blobValueOf(blob));
   }
 
   override insertWrites(key: CheckpointKey, rows: readonly WriteRow[]): void {
     const { values } = this.#callOf(key.threadId);
     for (const [taskId, ofTask] of byTask(rows)) {
-      values.push('writes', fieldOf(key.namespace), key.checkpointId, fieldOf(taskId), ofTask.length);
-      for (const row of ofTask) {
-        values.push(row.taskPath, row.index, row.channel);
-        pushSerialized(values, row);
-      }
+      values.push(
+        'writes',
+        fieldOf(key.namespace),
+        fieldOf(key.checkpointId),
+        fieldOf(taskId),
+        linesOf(ofTask),
+      );
     }
   }
 
@@ -142,12 +138,6 @@ export function keyOf({ threadId, namespace, checkpointId }: CheckpointKey): Che
   return { threadId, namespace, checkpointId };
 }
 
-function wantedBlobs({ versions = {} }: CheckpointRow): string {
-  return Object.entries(versions)
-    .map(([channel, version]) => blobName(channel, String(version)))
-    .join('\n');
-}
-
 function byTask(rows: readonly WriteRow[]): Map<string, WriteRow[]> {
   const tasks = new Map<string, WriteRow[]>();
   for (const row of rows) {
@@ -156,12 +146,4 @@ function byTask(rows: readonly WriteRow[]): Map<string, WriteRow[]> {
     else present.push(row);
   }
   return tasks;
-}
-
-/** ioredis knows bytes only as Buffers. */
-function pushSerialized(values: RedisArgument[], { type, data }: Serialized): void {
-  values.push(
-    type,
-    Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
-  );
 }

@@ -4,6 +4,7 @@ import { ClosedError, InvalidOptionError } from '../errors.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../redis/redis-connection.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
 import { IncrementalSaver } from './incremental-saver.ts';
+import { JsonTextSerializer } from './json-serializer.ts';
 import type { Prunable } from './prune.ts';
 import { RedisExchange } from './redis-exchange.ts';
 import { RedisThread } from './redis-prune.ts';
@@ -44,6 +45,7 @@ export class RedisSaver extends IncrementalSaver {
   /** @throws InvalidOptionError; MissingPackageError when a URL is given and ioredis is not installed. */
   constructor({ prefix = PREFIX, ttlMs = Number.POSITIVE_INFINITY, ...place }: RedisSaverOptions) {
     super();
+    this.serde = new JsonTextSerializer();
     if (typeof prefix !== 'string' || prefix === '')
       throw new InvalidOptionError('prefix', 'a text that is not empty', prefix);
     if (ttlMs !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(ttlMs) || ttlMs < 1))

@@ -5,64 +5,62 @@
   KEYS  per thread: the hash of its state, the sorted set of its checkpoints (see write.lua)
   ARGV  per call: which thread (1 is the first), number of arguments that follow, and: namespace, id or '' for the
         newest, how many checkpoints at most (it and its ancestors), the beginnings of the names of the wanted
-        blobs (none for all)
-  Returns per call the error of Redis, or a list of checkpoints: id, parent or '', checkpoint type and data,
-        metadata type and data, blobs (name and value by turns), writes (task, path, index, channel, type and data
-        by turns)
+        channel values (none for all)
+  Returns per call the error of Redis, or a list of checkpoints: id, record, channel values (name and value by
+        turns), the writes of each task (the task and its rows, a line each)
   Changes nothing.
 ]]
 local FIELDS_PER_CALL = 1000
 
-local function lines(text)
-  local found = {}
-  for line in string.gmatch(text, '[^\n]+') do found[#found + 1] = line end
-  return found
-end
-
--- Those of `names` that begin with one of ARGV[first..last]; all when that is empty.
+-- The names, of which a record has a line, with tabs between; only those that begin with one of ARGV[first..last].
 local function wanted(names, first, last)
-  if first > last then return names end
   local found = {}
-  for _, name in ipairs(names) do
+  for name in string.gmatch(names, '[^\t]+') do
+    local is_wanted = first > last
     for i = first, last do
-      if string.sub(name, 1, #ARGV[i]) == ARGV[i] then found[#found + 1] = name end
+      if string.sub(name, 1, #ARGV[i]) == ARGV[i] then is_wanted = true end
     end
+    if is_wanted then found[#found + 1] = name end
   end
   return found
 end
 
--- The fields `before .. name .. after`, false for one that does not exist.
-local function get(state, before, names, after)
+local function get(state, fields)
+  if #fields <= FIELDS_PER_CALL then return redis.call('HMGET', state, unpack(fields)) end
   local values = {}
-  for first = 1, #names, FIELDS_PER_CALL do
-    local fields = {}
-    for i = first, math.min(first + FIELDS_PER_CALL - 1, #names) do fields[#fields + 1] = before .. names[i] .. after end
-    for i, value in ipairs(redis.call('HMGET', state, unpack(fields))) do values[first + i - 1] = value end
+  for first = 1, #fields, FIELDS_PER_CALL do
+    local last = math.min(first + FIELDS_PER_CALL - 1, #fields)
+    for i, value in ipairs(redis.call('HMGET', state, unpack(fields, first, last))) do values[first + i - 1] = value end
   end
   return values
 end
 
-local function blobs(state, namespace, names)
-  local found = {}
-  for i, value in ipairs(get(state, 'b' .. namespace, names, '')) do
-    if value then
-      found[#found + 1] = names[i]
-      found[#found + 1] = value
-    end
+-- What the first task wrote, and what the others did.
+local function writes(state, checkpoint, head, others)
+  local found, fields = { head or nil }, {}
+  if not others then return found end
+  local tasks = {}
+  for task in string.gmatch(others, '[^\n]+') do
+    tasks[#tasks + 1] = task
+    fields[#fields + 1] = 'w' .. task .. checkpoint
   end
+  for i, rows in ipairs(get(state, fields)) do found[#found + 1] = tasks[i] .. '\n' .. (rows or '') end
   return found
 end
 
-local function writes(state, checkpoint)
-  local tasks = lines(redis.call('HGET', state, 't' .. checkpoint) or '')
+local function one(state, namespace, id, record, names)
+  local checkpoint = namespace .. id
+  local fields = { 'h' .. checkpoint, 't' .. checkpoint }
+  for _, name in ipairs(names) do fields[#fields + 1] = 'b' .. namespace .. name end
+  local values = get(state, fields)
   local found = {}
-  for i, packed in ipairs(get(state, 'w', tasks, checkpoint)) do
-    for _, row in ipairs(packed and cmsgpack.unpack(packed) or {}) do
-      found[#found + 1] = tasks[i]
-      for _, value in ipairs(row) do found[#found + 1] = value end
+  for i, name in ipairs(names) do
+    if values[i + 2] then
+      found[#found + 1] = name
+      found[#found + 1] = values[i + 2]
     end
   end
-  return found
+  return { id, record, found, writes(state, checkpoint, values[1], values[2]) }
 end
 
 local function newest(index, namespace)
@@ -76,12 +74,10 @@ local function read(state, index, first, last)
   if id == '' then id = newest(index, namespace) end
   local found = {}
   while id ~= '' and #found < count do
-    local packed = redis.call('HGET', state, 'c' .. namespace .. id)
-    if not packed then break end
-    local parent, names, type, data, metadata_type, metadata = unpack(cmsgpack.unpack(packed))
-    local values = blobs(state, namespace, wanted(lines(names), first + 3, last))
-    found[#found + 1] =
-      { id, parent, type, data, metadata_type, metadata, values, writes(state, namespace .. id) }
+    local record = redis.call('HGET', state, 'c' .. namespace .. id)
+    if not record then break end
+    local parent, names = string.match(record, '^([^\n]*)\n([^\n]*)')
+    found[#found + 1] = one(state, namespace, id, record, wanted(names, first + 3, last))
     id = parent
   end
   return found
