@@ -8,7 +8,7 @@ export interface CheckpointKey {
 /** A value as the serializer gave it. */
 export interface Serialized {
   readonly type: string;
-  readonly data: Uint8Array;
+  readonly data: Uint8Array | string;
 }
 
 /** A checkpoint without its channel values. */

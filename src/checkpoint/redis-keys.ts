@@ -44,15 +44,6 @@ export async function purgeRedisCheckpoints(
   );
 }
 
-/** A namespace as a JSON string: whatever it holds, an id can follow it and a field cannot be mistaken for another. */
-export function fieldOf(text: string): string {
-  return JSON.stringify(text);
-}
-
-export function blobName(channel: string, version: string): string {
-  return JSON.stringify([channel, version]);
-}
-
 export const SCRIPTS = {
   write: new RedisScript(new URL('./lua/write.lua', import.meta.url)),
   read: new RedisScript(new URL('./lua/read.lua', import.meta.url)),

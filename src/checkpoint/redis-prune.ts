@@ -3,7 +3,8 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { CheckpointKey, CheckpointRows } from './checkpoint-rows.ts';
 import { MemoryRows } from './memory-rows.ts';
 import type { Prunable } from './prune.ts';
-import { blobName, fieldOf, SCRIPTS, threadKeys } from './redis-keys.ts';
+import { blobName, fieldOf, memberOf } from './redis-fields.ts';
+import { SCRIPTS, threadKeys } from './redis-keys.ts';
 import { type RedisReader, ROWS_PER_SCRIPT, type StoredRow } from './redis-reader.ts';
 
 const NO_DATA = new Uint8Array();
@@ -60,7 +61,7 @@ export class RedisThread implements Prunable {
     let left = rows.count;
     for (let first = 0; first < doomed.length; first += ROWS_PER_SCRIPT) {
       const step = doomed.slice(first, first + ROWS_PER_SCRIPT);
-      const ids = step.flatMap(({ key }) => [fieldOf(key.namespace), key.checkpointId]);
+      const ids = step.flatMap(({ key }) => [fieldOf(key.namespace), fieldOf(key.checkpointId)]);
       const values = [left, step.length, ...ids, ...step.flatMap(({ blobs }) => blobs)];
       if ((await this.#connection.run(SCRIPTS.prune, [state, index], values)) !== 1) return false;
       left -= step.length;
@@ -73,6 +74,7 @@ export class RedisThread implements Prunable {
 class ThreadRows extends MemoryRows {
   readonly count: number;
   readonly #stored = new Set<string>();
+  readonly #members = new Set<string>();
   #doomed: Doomed[] = [];
 
   constructor(stored: readonly StoredRow[]) {
@@ -80,7 +82,7 @@ class ThreadRows extends MemoryRows {
     this.count = stored.length;
     for (const { row, blobs } of stored) {
       super.insert(row, []);
-      this.#stored.add(idOf(row));
+      this.#members.add(memberOf(row));
       for (const name of blobs) this.#stored.add(blobIdOf(row, name));
     }
   }
@@ -92,7 +94,7 @@ class ThreadRows extends MemoryRows {
   }
 
   override deleteCheckpoint(key: CheckpointKey): void {
-    if (this.#stored.has(idOf(key))) this.#doomed.push({ key, blobs: [] });
+    if (this.#members.has(memberOf(key))) this.#doomed.push({ key, blobs: [] });
   }
 
   override deleteBlob(key: CheckpointKey, channel: string, version: string): void {
@@ -110,10 +112,6 @@ class ThreadRows extends MemoryRows {
     }
     return this.#doomed;
   }
-}
-
-function idOf({ namespace, checkpointId }: CheckpointKey): string {
-  return `c${fieldOf(namespace)}${checkpointId}`;
 }
 
 /** As the script wants it. */

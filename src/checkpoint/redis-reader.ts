@@ -1,16 +1,23 @@
 import type { RedisConnection } from '../redis/redis-connection.ts';
-import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows, WriteRow } from './checkpoint-rows.ts';
+import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows } from './checkpoint-rows.ts';
 import { compareKeys } from './memory-rows.ts';
-import { fieldOf, indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
+import type { RedisExchange } from './redis-exchange.ts';
+import {
+  blobNameStart,
+  blobOf,
+  fieldOf,
+  keyOfMember,
+  namesOf,
+  rowOf,
+  textOf,
+  writesOf,
+} from './redis-fields.ts';
+import { indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
 import type { LoadedRows, WantedKey, WantedPage } from './redis-rows.ts';
-
-/** What a reply is made of: bytes, and lists of them. */
-type Reply = readonly (Buffer | Reply)[];
 
 /** How many checkpoints one script reads, so that Redis serves others in between. */
 export const ROWS_PER_SCRIPT = 200;
 
-const COLON = ':'.charCodeAt(0);
 /** A byte that no text has: behind everything that begins alike. */
 const AFTER_ALL = Buffer.from([0xff]);
 
@@ -30,10 +37,12 @@ export interface ReadDepth {
 /** Reads the checkpoints of a Redis. Each checkpoint comes with its values and writes in one round trip. */
 export class RedisReader {
   readonly #connection: RedisConnection;
+  readonly #exchange: RedisExchange;
   readonly #prefix: string;
 
-  constructor(connection: RedisConnection, prefix: string) {
+  constructor(connection: RedisConnection, exchange: RedisExchange, prefix: string) {
     this.#connection = connection;
+    this.#exchange = exchange;
     this.#prefix = prefix;
   }
 
@@ -61,19 +70,20 @@ export class RedisReader {
 
   async #load(rows: LoadedRows, wanted: WantedKey, depth: ReadDepth): Promise<void> {
     const { threadId, namespace, checkpointId = '' } = wanted;
-    const { state, index } = threadKeys(this.#prefix, threadId);
-    const beginnings = depth.channels?.map((channel) => `${JSON.stringify([channel]).slice(0, -1)},`) ?? [];
-    const found = (await this.#connection.runBinary(
-      SCRIPTS.read,
-      [state, index],
-      [fieldOf(namespace), checkpointId, depth.checkpoints, ...beginnings],
-    )) as Reply[];
+    const found = await this.#exchange.read({
+      threadId,
+      values: [
+        fieldOf(namespace),
+        checkpointId === '' ? '' : fieldOf(checkpointId),
+        depth.checkpoints,
+        ...(depth.channels ?? []).map(blobNameStart),
+      ],
+    });
     if (found.length === 0) rows.setFound(wanted, undefined, [], []);
     let key = wanted;
-    for (const reply of found) {
-      const [id, ...values] = reply as [Buffer, ...Reply];
-      const row = rowOf({ threadId, namespace, checkpointId: String(id) }, values as Buffer[]);
-      rows.setFound(key, row, blobsOf(reply[6] as Buffer[]), writesOf(reply[7] as Buffer[]));
+    for (const [id, record, blobs, writes] of found) {
+      const row = rowOf({ threadId, namespace, checkpointId: textOf(id) }, record);
+      rows.setFound(key, row, blobsOf(blobs), writes.flatMap(writesOf));
       key = { threadId, namespace, checkpointId: row.parentId ?? '' };
     }
   }
@@ -119,7 +129,7 @@ export class RedisReader {
       return this.#connection.call('ZRANGE', index, 0, -1) as Promise<string[]>;
     const start = `[${fieldOf(namespace)}`;
     const below = [checkpointId, before, after?.checkpointId].filter((id) => id !== undefined).sort()[0];
-    const end = below === undefined ? Buffer.concat([Buffer.from(start), AFTER_ALL]) : `${start}${below}`;
+    const end = below === undefined ? Buffer.concat([Buffer.from(start), AFTER_ALL]) : start + fieldOf(below);
     // `before` and `after` are not wanted themselves.
     const range = [index, end, start, 'LIMIT', 0, limit + 2] as const;
     return this.#connection.call('ZREVRANGEBYLEX', ...range) as Promise<string[]>;
@@ -139,12 +149,12 @@ export class RedisReader {
 
   async #rowsOf(threadId: string, keys: readonly CheckpointKey[], names: 'names' | ''): Promise<StoredRow[]> {
     const { state } = threadKeys(this.#prefix, threadId);
-    const ids = keys.flatMap(({ namespace, checkpointId }) => [fieldOf(namespace), checkpointId]);
-    const replies = (await this.#connection.runBinary(SCRIPTS.rows, [state], [names, ...ids])) as Buffer[][];
-    return replies.flatMap((values, i) => {
-      if (values.length === 0) return [];
-      const row = rowOf(keys[i]!, values);
-      return [{ row, blobs: new Set(String(values[5]).split('\n')) }];
+    const ids = keys.flatMap(({ namespace, checkpointId }) => [fieldOf(namespace), fieldOf(checkpointId)]);
+    const replies = (await this.#connection.run(SCRIPTS.rows, [state], [names, ...ids])) as string[];
+    return keys.flatMap((key, i) => {
+      const record = replies[2 * i] ?? '';
+      if (record === '') return [];
+      return [{ row: rowOf(key, record), blobs: new Set(namesOf(replies[2 * i + 1] ?? '')) }];
     });
   }
 
@@ -159,48 +169,8 @@ export class RedisReader {
   }
 }
 
-function keyOfMember(threadId: string, member: string): CheckpointKey {
-  const end = member.startsWith('""') ? 2 : (/^"(?:[^"\\]|\\.)*"/.exec(member)?.[0].length ?? 0);
-  const namespace = JSON.parse(member.slice(0, end)) as string;
-  return { threadId, namespace, checkpointId: member.slice(end) };
-}
-
-/** The order of the values is that of lua/write.lua. */
-function rowOf(key: CheckpointKey, values: readonly Buffer[]): CheckpointRow {
-  const [parent, type, data, metadataType, metadata] = values as [Buffer, Buffer, Buffer, Buffer, Buffer];
-  return {
-    ...key,
-    parentId: parent.length === 0 ? null : String(parent),
-    checkpoint: { type: String(type), data },
-    metadata: { type: String(metadataType), data: metadata },
-  };
-}
-
-function blobsOf(values: readonly Buffer[]): BlobRow[] {
+function blobsOf(values: readonly string[]): BlobRow[] {
   const blobs: BlobRow[] = [];
-  for (let i = 0; i < values.length; i += 2) {
-    const [channel, version] = JSON.parse(String(values[i])) as [string, string];
-    const value = values[i + 1]!;
-    const end = value.indexOf(COLON);
-    blobs.push({ channel, version, type: value.toString('utf8', 0, end), data: value.subarray(end + 1) });
-  }
+  for (let i = 0; i < values.length; i += 2) blobs.push(blobOf(values[i]!, values[i + 1]!));
   return blobs;
-}
-
-const VALUES_PER_WRITE = 6;
-
-function writesOf(values: readonly Buffer[]): WriteRow[] {
-  const writes: WriteRow[] = [];
-  for (let i = 0; i < values.length; i += VALUES_PER_WRITE) {
-    const [task, path, index, channel, type] = values.slice(i, i + VALUES_PER_WRITE - 1).map(String);
-    writes.push({
-      taskId: JSON.parse(task!) as string,
-      taskPath: path!,
-      index: Number(index),
-      channel: channel!,
-      type: type!,
-      data: values[i + VALUES_PER_WRITE - 1]!,
-    });
-  }
-  return writes;
 }

@@ -8,60 +8,56 @@ import type {
   WriteRow,
 } from './checkpoint-rows.ts';
 import { MemoryRows } from './memory-rows.ts';
-import { blobName, fieldOf } from './redis-keys.ts';
+import type { ThreadCall } from './redis-exchange.ts';
+import { blobName, blobValueOf, fieldOf, linesOf, recordOf } from './redis-fields.ts';
 
-/** Everything one change writes to a thread; applied as a whole, see lua/write.lua. */
-export interface WriteUnit {
-  readonly threadId: string;
+interface WriteCall extends ThreadCall {
   fence: number | undefined;
-  readonly operations: RedisArgument[];
+  readonly values: RedisArgument[];
 }
 
 /** Rows that note what is written, to be sent. The stored fence is compared by the script, in the atomic step of the writes. */
 export class NotedWrites extends MemoryRows {
-  readonly #units = new Map<string, WriteUnit>();
+  readonly #calls = new Map<string, WriteCall>();
 
-  get units(): WriteUnit[] {
-    return [...this.#units.values()];
+  /** One for each thread, see lua/write.lua. */
+  get calls(): ThreadCall[] {
+    return [...this.#calls.values()];
   }
 
   override setFence(threadId: string, fence: number): void {
-    this.#unitOf(threadId).fence = fence;
+    this.#callOf(threadId).fence = fence;
   }
 
   override insert(row: CheckpointRow, blobs: readonly BlobRow[]): void {
-    const { operations } = this.#unitOf(row.threadId);
-    operations.push('put', fieldOf(row.namespace), row.checkpointId, row.parentId ?? '', wantedBlobs(row));
-    pushSerialized(operations, row.checkpoint);
-    pushSerialized(operations, row.metadata);
-    operations.push(blobs.length);
-    for (const blob of blobs) {
-      operations.push(blobName(blob.channel, blob.version));
-      pushSerialized(operations, blob);
-    }
+    const { values } = this.#callOf(row.threadId);
+    values.push('put', fieldOf(row.namespace), fieldOf(row.checkpointId), recordOf(row), blobs.length);
+    for (const blob of blobs) values.push(blobName(blob.channel, blob.version), blobValueOf(blob));
   }
 
   override insertWrites(key: CheckpointKey, rows: readonly WriteRow[]): void {
-    const { operations } = this.#unitOf(key.threadId);
+    const { values } = this.#callOf(key.threadId);
     for (const [taskId, ofTask] of byTask(rows)) {
-      operations.push('writes', fieldOf(key.namespace), key.checkpointId, fieldOf(taskId), ofTask.length);
-      for (const row of ofTask) {
-        operations.push(row.taskPath, row.index, row.channel);
-        pushSerialized(operations, row);
-      }
+      values.push(
+        'writes',
+        fieldOf(key.namespace),
+        fieldOf(key.checkpointId),
+        fieldOf(taskId),
+        linesOf(ofTask),
+      );
     }
   }
 
   override deleteThread(threadId: string): void {
-    this.#unitOf(threadId).operations.push('delete');
+    this.#callOf(threadId).values.push('delete');
   }
 
-  #unitOf(threadId: string): WriteUnit {
-    const present = this.#units.get(threadId);
+  #callOf(threadId: string): WriteCall {
+    const present = this.#calls.get(threadId);
     if (present !== undefined) return present;
-    const unit = { threadId, fence: undefined, operations: [] };
-    this.#units.set(threadId, unit);
-    return unit;
+    const call = { threadId, fence: undefined, values: [] };
+    this.#calls.set(threadId, call);
+    return call;
   }
 }
 
@@ -142,12 +138,6 @@ export function keyOf({ threadId, namespace, checkpointId }: CheckpointKey): Che
   return { threadId, namespace, checkpointId };
 }
 
-function wantedBlobs({ versions = {} }: CheckpointRow): string {
-  return Object.entries(versions)
-    .map(([channel, version]) => blobName(channel, String(version)))
-    .join('\n');
-}
-
 function byTask(rows: readonly WriteRow[]): Map<string, WriteRow[]> {
   const tasks = new Map<string, WriteRow[]>();
   for (const row of rows) {
@@ -156,12 +146,4 @@ function byTask(rows: readonly WriteRow[]): Map<string, WriteRow[]> {
     else present.push(row);
   }
   return tasks;
-}
-
-/** ioredis knows bytes only as Buffers. */
-function pushSerialized(operations: RedisArgument[], { type, data }: Serialized): void {
-  operations.push(
-    type,
-    Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
-  );
 }

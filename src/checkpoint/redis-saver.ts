@@ -4,11 +4,12 @@ import { ClosedError, InvalidOptionError } from '../errors.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../redis/redis-connection.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
 import { IncrementalSaver } from './incremental-saver.ts';
+import { JsonTextSerializer } from './json-serializer.ts';
 import type { Prunable } from './prune.ts';
+import { RedisExchange } from './redis-exchange.ts';
 import { RedisThread } from './redis-prune.ts';
 import { type ReadDepth, RedisReader } from './redis-reader.ts';
 import { LoadedRows, NotedWrites } from './redis-rows.ts';
-import { RedisWriter } from './redis-writer.ts';
 
 /** `url` or `redis`, and `commandTimeoutMs`: a connection of its own. `connection`: one that is there already. */
 export type RedisSaverOptions = (RedisConnectionOptions | { readonly connection: RedisConnection }) & {
@@ -38,12 +39,13 @@ export class RedisSaver extends IncrementalSaver {
   readonly #isOwner: boolean;
   readonly #prefix: string;
   readonly #reader: RedisReader;
-  readonly #writer: RedisWriter;
+  readonly #exchange: RedisExchange;
   #isClosed = false;
 
   /** @throws InvalidOptionError; MissingPackageError when a URL is given and ioredis is not installed. */
   constructor({ prefix = PREFIX, ttlMs = Number.POSITIVE_INFINITY, ...place }: RedisSaverOptions) {
     super();
+    this.serde = new JsonTextSerializer();
     if (typeof prefix !== 'string' || prefix === '')
       throw new InvalidOptionError('prefix', 'a text that is not empty', prefix);
     if (ttlMs !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(ttlMs) || ttlMs < 1))
@@ -51,14 +53,15 @@ export class RedisSaver extends IncrementalSaver {
     this.#isOwner = !('connection' in place);
     this.#connection = 'connection' in place ? place.connection : new RedisConnection(place);
     this.#prefix = prefix;
-    this.#reader = new RedisReader(this.#connection, prefix);
-    this.#writer = new RedisWriter(this.#connection, prefix, ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs);
+    const expiry = ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs;
+    this.#exchange = new RedisExchange(this.#connection, prefix, expiry);
+    this.#reader = new RedisReader(this.#connection, this.#exchange, prefix);
   }
 
   /** Resolves when all writes are answered. A connection that was handed in stays open. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#writer.idle();
+    await this.#exchange.idle();
     if (this.#isOwner) this.#connection.close();
   }
 
@@ -88,7 +91,7 @@ export class RedisSaver extends IncrementalSaver {
     this.#mustBeOpen();
     const rows = new NotedWrites();
     const result = change(rows);
-    await Promise.all(rows.units.map((unit) => this.#writer.write(unit)));
+    await Promise.all(rows.calls.map((call) => this.#exchange.write(call)));
     return result;
   }
 

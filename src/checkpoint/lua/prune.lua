@@ -3,7 +3,7 @@
 
   KEYS  the hash of the thread's state, the sorted set of its checkpoints (see write.lua)
   ARGV  how many checkpoints the thread had, how many are to go, per checkpoint: namespace, id;
-        then per blob: namespace and name
+        then per channel value: namespace and name
   Returns 1, or 0 when the number differs or one of them is gone: then nothing has changed.
   Sent twice it changes nothing more, and the second answer is 0.
 ]]
@@ -20,7 +20,7 @@ for i = 3, last, 2 do
   for task in string.gmatch(redis.call('HGET', state, 't' .. checkpoint) or '', '[^\n]+') do
     redis.call('HDEL', state, 'w' .. task .. checkpoint)
   end
-  redis.call('HDEL', state, 't' .. checkpoint, 'c' .. checkpoint)
+  redis.call('HDEL', state, 'c' .. checkpoint, 'h' .. checkpoint, 't' .. checkpoint)
   redis.call('ZREM', index, checkpoint)
 end
 for i = last + 1, #ARGV do redis.call('HDEL', state, 'b' .. ARGV[i]) end

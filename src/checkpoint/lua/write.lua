@@ -1,101 +1,102 @@
 --[[
-  Applies units of writes. A unit belongs to one thread and is applied as a whole or, when a higher fence is
-  stored on the thread, not at all. A unit whose keys hold something else is skipped; the others are applied.
+  Writes. A call belongs to one thread and is applied as a whole or, when a higher fence is stored on the thread,
+  not at all. One whose keys hold something else is skipped; the others are applied.
 
   KEYS  per thread: the hash of its state, the sorted set of its checkpoints (all scores 0)
   ARGV  ttlMs, 0 for none
-        then per unit: which thread (1 is the first), fence or '', number of arguments that follow, and operations:
-          put     namespace, id, parent or '', blobs wanted (a line each), checkpoint type and data, metadata type
-                  and data, count, and per blob: name, type, data
-          writes  namespace, id, task, count, and per write: path, index, channel, type, data
+        then per call: which thread (1 is the first), fence or '', number of arguments that follow, and operations:
+          put     namespace, id, record, count, and per channel value: name, value
+          writes  namespace, id, task, rows (a line each, which begins with its index)
           delete
-  Returns per unit: 'ok', 'fence:' and the fence that is stored, or the error of Redis.
+  Returns per call: 'ok', 'fence:' and the fence that is stored, or the error of Redis.
 
-  Fields of the state: f            the highest fence
-                       c<checkpoint> what `put` stored of it; <checkpoint> is namespace and id
-                       b<blob>       a channel value: type, ':', data; <blob> is namespace and name
-                       t<checkpoint> the tasks that wrote after it, a line each
-                       w<task><checkpoint> what a task wrote
-  Sent twice it changes nothing more. Namespaces and tasks are JSON strings, so fields cannot be confused.
+  Fields of the state: f             the highest fence
+                       c<checkpoint> the record; <checkpoint> is namespace and id
+                       b<namespace><name>  a channel value
+                       h<checkpoint> the first task that wrote after it, and in the next lines its rows
+                       t<checkpoint> the other tasks that did, a line each
+                       w<task><checkpoint> the rows of one of these
+  Sent twice it changes nothing more. Namespaces, ids, tasks and names are JSON texts: no field can be mistaken for
+  another, and no text holds the end of a line. They are cut and joined here, never decoded.
 ]]
 local FIELDS_PER_CALL = 1000
 local next_argument = 2
+local fences = {}
 
 local function take()
   next_argument = next_argument + 1
   return ARGV[next_argument - 1]
 end
 
-local function set(state, fields)
-  for first = 1, #fields, FIELDS_PER_CALL do
-    redis.call('HSET', state, unpack(fields, first, math.min(first + FIELDS_PER_CALL - 1, #fields)))
-  end
+local function fence_of(state)
+  if fences[state] == nil then fences[state] = redis.call('HGET', state, 'f') end
+  return fences[state]
 end
 
-local function merge(rows, present)
-  local places = {}
-  for place, row in ipairs(present) do places[row[2]] = place end
-  for _, row in ipairs(rows) do
-    local place = places[row[2]]
-    if not place then
-      present[#present + 1] = row
-      places[row[2]] = #present
-    elseif tonumber(row[2]) < 0 then
-      -- A special write replaces the one before it; of other writes the first counts.
-      present[place] = row
-    end
+-- The rows of a task after `more` were written: a special one (index below 0) replaces the one before it, of
+-- others the first counts.
+local function merged(rows, more)
+  local lines, places = {}, {}
+  for line in string.gmatch(rows .. '\n' .. more, '[^\n]+') do
+    local index = string.match(line, '^-?%d+')
+    local place = places[index] or #lines + 1
+    if not places[index] or tonumber(index) < 0 then lines[place] = line end
+    places[index] = place
   end
-  return present
+  return table.concat(lines, '\n')
 end
 
 local operations = {}
 
 function operations.put(state, index)
-  local namespace, id, parent, wanted = take(), take(), take(), take()
-  local record = cmsgpack.pack({ parent, wanted, take(), take(), take(), take() })
+  local namespace, id, record, count = take(), take(), take(), tonumber(take())
   local fields = { 'c' .. namespace .. id, record }
-  for _ = 1, tonumber(take()) do
-    local name, type, data = take(), take(), take()
-    fields[#fields + 1] = 'b' .. namespace .. name
-    fields[#fields + 1] = type .. ':' .. data
+  for _ = 1, count do
+    fields[#fields + 1] = 'b' .. namespace .. take()
+    fields[#fields + 1] = take()
   end
   redis.call('ZADD', index, 0, namespace .. id)
-  set(state, fields)
+  for first = 1, #fields, FIELDS_PER_CALL do
+    redis.call('HSET', state, unpack(fields, first, math.min(first + FIELDS_PER_CALL - 1, #fields)))
+  end
 end
 
 function operations.writes(state)
-  local namespace, id, task = take(), take(), take()
-  local checkpoint = namespace .. id
-  local field = 'w' .. task .. checkpoint
-  local rows = {}
-  for i = 1, tonumber(take()) do rows[i] = { take(), take(), take(), take(), take() } end
-  local present = redis.call('HGET', state, field)
+  local checkpoint, task, rows = take() .. take(), take(), take()
+  -- Most steps have one task: it is stored with its rows, and nothing has to be read.
+  if redis.call('HSETNX', state, 'h' .. checkpoint, task .. '\n' .. rows) == 1 then return end
+  local head = redis.call('HGET', state, 'h' .. checkpoint)
+  if string.sub(head, 1, #task + 1) == task .. '\n' then
+    redis.call('HSET', state, 'h' .. checkpoint, task .. '\n' .. merged(string.sub(head, #task + 2), rows))
+    return
+  end
+  local present = redis.call('HGET', state, 'w' .. task .. checkpoint)
   if present then
-    redis.call('HSET', state, field, cmsgpack.pack(merge(rows, cmsgpack.unpack(present))))
+    redis.call('HSET', state, 'w' .. task .. checkpoint, merged(present, rows))
   else
     local tasks = redis.call('HGET', state, 't' .. checkpoint) or ''
-    redis.call('HSET', state, field, cmsgpack.pack(merge(rows, {})), 't' .. checkpoint, tasks .. task .. '\n')
+    redis.call('HSET', state, 'w' .. task .. checkpoint, rows, 't' .. checkpoint, tasks .. task .. '\n')
   end
 end
 
 function operations.delete(state, index)
   redis.call('UNLINK', state, index)
+  fences[state] = false
 end
 
 local function apply(state, index, fence, last)
-  local stored = redis.call('HGET', state, 'f')
+  local stored = fence_of(state)
   if stored and fence ~= '' and tonumber(fence) < tonumber(stored) then return 'fence:' .. stored end
   while next_argument <= last do operations[take()](state, index) end
-  if fence ~= '' and fence ~= stored then redis.call('HSET', state, 'f', fence) end
+  if fence ~= '' and fence ~= stored then
+    redis.call('HSET', state, 'f', fence)
+    fences[state] = fence
+  end
   if ARGV[1] ~= '0' then
     redis.call('PEXPIRE', state, ARGV[1])
     redis.call('PEXPIRE', index, ARGV[1])
   end
   return 'ok'
-end
-
-local function message_of(failure)
-  return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
 local outcomes = {}
@@ -104,7 +105,7 @@ while next_argument <= #ARGV do
   local last = next_argument + count - 1
   local done, outcome = pcall(apply, KEYS[2 * thread - 1], KEYS[2 * thread], fence, last)
   if not done then
-    outcome = message_of(outcome)
+    outcome = type(outcome) == 'table' and outcome.err or tostring(outcome)
     -- All else (no memory, no disk, a replica) is met by the first write, before anything has changed.
     if not string.find(outcome, 'WRONGTYPE', 1, true) then return redis.error_reply(outcome) end
   end
