@@ -15,10 +15,12 @@ export interface TaskDefaults {
 /** The stored submission; an empty one where damage made it unreadable, so that lists and stats still answer. */
 export function readSubmission(record: TaskRecord): NewTask {
   try {
-    return JSON.parse(record.submission) as NewTask;
+    const submission: unknown = JSON.parse(record.submission);
+    if (typeof submission === 'object' && submission !== null) return submission as NewTask;
   } catch {
-    return { payload: {} };
+    // No JSON: damaged too.
   }
+  return { payload: {} };
 }
 
 export function retryPolicyOf(submission: NewTask, defaults: TaskDefaults): RetryPolicy {

@@ -9,6 +9,8 @@ export interface RedisClient {
   readonly status: string;
   readonly isCluster: boolean;
   connect(): Promise<unknown>;
+  /** Of a Cluster only. */
+  nodes?(role: 'master'): RedisClient[];
   disconnect(reconnect?: boolean): void;
   call(command: string, ...values: RedisArgument[]): Promise<unknown>;
   callBuffer(command: string, ...values: RedisArgument[]): Promise<unknown>;
@@ -44,7 +46,8 @@ const CLIENT_OPTIONS = {
   // A command waits for the connection in RedisConnection, with a deadline; a queue here would send it long after.
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: null,
+  // Rejects what was under way when a connection is lost; otherwise ioredis drops it without a word.
+  maxRetriesPerRequest: 0,
   connectTimeout: 2_000,
   retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
 };

@@ -18,6 +18,8 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
  */
 export class RedisTaskQueue extends StoredTaskQueue {
   readonly #connection: RedisConnection;
+  readonly #prefix: string;
+  #closeSaver: () => Promise<void> = async () => {};
 
   constructor({ url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions) {
     if (!PREFIX.test(prefix))
@@ -30,10 +32,20 @@ export class RedisTaskQueue extends StoredTaskQueue {
     const time = options.clock === undefined ? new ServerClock() : undefined;
     super(new RedisTaskStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
     this.#connection = connection;
+    this.#prefix = prefix;
   }
 
   override async close(): Promise<void> {
     await super.close();
+    await this.#closeSaver();
     this.#connection.close();
+  }
+
+  /** Checkpoints beside the tasks, over the same connection. */
+  protected override async makeCheckpointer(): Promise<unknown> {
+    const { RedisSaver } = await import('../../../checkpoint/redis-saver.ts');
+    const saver = new RedisSaver({ connection: this.#connection, prefix: this.#prefix });
+    this.#closeSaver = () => saver.close();
+    return saver;
   }
 }
