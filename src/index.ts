@@ -59,6 +59,7 @@ export {
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { FleetAgent, FleetWorker } from './orchestration/fleet.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {

@@ -5,6 +5,7 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
+import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
@@ -35,6 +36,7 @@ export class AgentHost {
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #purged: PurgedThreads | undefined;
+  readonly #fleets = new Map<TaskQueue, { readonly member: FleetMember; users: number }>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
   #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
@@ -76,6 +78,20 @@ export class AgentHost {
     this.#purged?.follow(queue);
   }
 
+  /** Shows this process's agents to the others of the queue, until each caller has called what is returned. */
+  joinFleet(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
+    const place = this.#fleets.get(queue) ?? { member: this.#newMember(queue, onError), users: 0 };
+    this.#fleets.set(queue, place);
+    if (place.users === 0) place.member.join();
+    place.users += 1;
+    return async () => {
+      place.users -= 1;
+      if (place.users > 0) return;
+      this.#fleets.delete(queue);
+      await place.member.leave();
+    };
+  }
+
   close(): void {
     this.#purged?.stop();
   }
@@ -103,6 +119,11 @@ export class AgentHost {
       );
     }
     return agent;
+  }
+
+  #newMember(queue: TaskQueue, onError: (error: unknown) => void): FleetMember {
+    const { coordinator, agents } = this;
+    return new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
   }
 
   /** Runs a held task. The graph streams only where somebody reads along. */

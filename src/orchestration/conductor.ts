@@ -9,6 +9,7 @@ import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import { type FleetWorker, fleetWorkers } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
@@ -209,6 +210,11 @@ export class Conductor {
     } finally {
       release();
     }
+  }
+
+  /** The processes that run tasks of this queue now, with their agents, as they were last heard of. */
+  async workers(): Promise<FleetWorker[]> {
+    return fleetWorkers(this.queue.registry, this.queue.clock.now());
   }
 
   /** Stops what runs here, handing tasks back, and closes the queue if it is the conductor's own. */

@@ -17,6 +17,7 @@ import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
 import { Observers } from './observers.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
+import type { Registry } from './registry.ts';
 import { requireObject, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
 import { toStats } from './stats.ts';
 import { intactSubmission, type SubmissionRules, toRecord } from './submission.ts';
@@ -106,6 +107,10 @@ export class StoredTaskQueue implements TaskQueue {
 
   get timeoutMs(): number | undefined {
     return this.#options.timeoutMs;
+  }
+
+  get registry(): Registry {
+    return this.#store.registry;
   }
 
   get clock(): Clock {
