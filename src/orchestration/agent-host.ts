@@ -11,6 +11,7 @@ import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
+import { Scheduler } from './scheduler.ts';
 import { StoreErrors } from './store-errors.ts';
 
 export interface AgentHostOptions {
@@ -20,6 +21,13 @@ export interface AgentHostOptions {
   readonly checkpointer: () => Promise<Checkpointer>;
   /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
   readonly deletesPurged: boolean;
+}
+
+/** What a process does for its queue as long as some manager runs its tasks. */
+interface Duties {
+  readonly member: FleetMember;
+  readonly scheduler: Scheduler;
+  users: number;
 }
 
 const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
@@ -36,7 +44,7 @@ export class AgentHost {
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #purged: PurgedThreads | undefined;
-  readonly #fleets = new Map<TaskQueue, { readonly member: FleetMember; users: number }>();
+  readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
   #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
@@ -78,19 +86,25 @@ export class AgentHost {
     this.#purged?.follow(queue);
   }
 
-  /** Shows this process's agents to the others of the queue, until each caller has called what is returned. */
-  joinFleet(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
-    const place = this.#fleets.get(queue) ?? { member: this.#newMember(queue, onError), users: 0 };
-    this.#fleets.set(queue, place);
-    if (place.users === 0) place.member.join();
-    place.users += 1;
+  /**
+   * Shows this process's agents to the others of the queue, and keeps its schedules, until each caller has called
+   * what is returned.
+   */
+  takeDuty(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
+    const duties = this.#duties.get(queue) ?? this.#newDuties(queue, onError);
+    duties.users += 1;
     return async () => {
-      place.users -= 1;
-      if (place.users > 0) return;
-      this.#fleets.delete(queue);
-      await place.member.leave();
+      duties.users -= 1;
+      if (duties.users > 0) return;
+      this.#duties.delete(queue);
+      await Promise.all([duties.member.leave(), duties.scheduler.stop()]);
     };
   }
+
+  /** A schedule of this queue has changed. */
+  readonly lookAtSchedules = (queue: TaskQueue): void => {
+    this.#duties.get(queue)?.scheduler.look();
+  };
 
   close(): void {
     this.#purged?.stop();
@@ -121,9 +135,14 @@ export class AgentHost {
     return agent;
   }
 
-  #newMember(queue: TaskQueue, onError: (error: unknown) => void): FleetMember {
+  #newDuties(queue: TaskQueue, onError: (error: unknown) => void): Duties {
     const { coordinator, agents } = this;
-    return new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
+    const member = new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
+    const duties = { member, scheduler: new Scheduler(queue, onError), users: 0 };
+    this.#duties.set(queue, duties);
+    duties.member.join();
+    duties.scheduler.look();
+    return duties;
   }
 
   /** Runs a held task. The graph streams only where somebody reads along. */

@@ -14,6 +14,7 @@ import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
+import { Schedules } from './schedules.ts';
 import { taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 
@@ -64,6 +65,8 @@ export interface ResultOptions {
 export class Conductor {
   /** What a TaskQueueManager runs tasks with. */
   readonly host: AgentHost;
+  /** Goals that come again and again; every process that runs this queue's tasks keeps them. */
+  readonly schedules: Schedules;
   readonly #givenQueue: TaskQueue | undefined;
   readonly #managers = new Set<TaskQueueManager>();
   readonly #closing = new AbortController();
@@ -85,6 +88,11 @@ export class Conductor {
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
     });
+    this.schedules = new Schedules(
+      () => this.queue,
+      (goal, options) => this.#toTask(goal, options),
+      () => this.host.lookAtSchedules(this.queue),
+    );
   }
 
   get queue(): TaskQueue {

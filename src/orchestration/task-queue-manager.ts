@@ -70,7 +70,7 @@ export class TaskQueueManager {
   #loop: Promise<void> = Promise.resolve();
   #stop: Promise<void> | undefined;
   #requestStop: () => void = () => {};
-  #leaveFleet: () => Promise<void> = async () => {};
+  #endDuty: () => Promise<void> = async () => {};
   readonly #stopRequested = new Promise<void>((resolve) => {
     this.#requestStop = resolve;
   });
@@ -121,7 +121,7 @@ export class TaskQueueManager {
       this.#undo.push(this.#queue.on('available', () => this.#wakeup.notify()));
       this.#undo.push(this.#queue.on('leaseLost', (lost) => this.#loseLease(lost)));
       this.#host.followPurges(this.#queue);
-      this.#leaveFleet = this.#host.joinFleet(this.#queue, this.#report);
+      this.#endDuty = this.#host.takeDuty(this.#queue, this.#report);
     } catch (error) {
       this.#undoStart();
       throw error;
@@ -355,7 +355,7 @@ export class TaskQueueManager {
     if (!(await within(clock, STOP_SETTLE_MS, Promise.all([isSettled, this.#loop])))) this.#settler.abandon();
     this.#keeper.stop();
     this.#longRuns.stop();
-    await within(clock, STOP_SETTLE_MS, this.#leaveFleet());
+    await within(clock, STOP_SETTLE_MS, this.#endDuty());
     this.#undoStart();
     this.#state = 'stopped';
   }
