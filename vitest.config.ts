@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // The official checkpointer suite expects its runner's words as globals.
     globals: true,
+    globalSetup: ['./test/redis/installed.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', new ClosingLine()],
