@@ -40,6 +40,9 @@ export {
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
+export type { MoveReport } from './move.ts';
+export type { MoveOptions } from './queue-move.ts';
+export type { Registry, RegistryEntry } from './registry.ts';
 export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
 export type {

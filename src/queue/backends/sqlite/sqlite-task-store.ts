@@ -25,6 +25,7 @@ import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
+import { SQLiteRegistry } from './sqlite-registry.ts';
 import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 import { TaskWriter } from './task-writer.ts';
 
@@ -44,6 +45,7 @@ export const SELECT_PURGEABLE = `${SELECT_ROWS} WHERE s.stage = 6 AND s.due < ?
  * opened by the first call and closed with the store.
  */
 export class SQLiteTaskStore implements TaskStore {
+  readonly registry = new SQLiteRegistry(() => this.#use());
   readonly #open: () => SqliteDatabase;
   readonly #writer = new TaskWriter(() => this.#use());
   readonly #cache = new RowCache();
