@@ -1,4 +1,4 @@
-/** Builds `dist/`: compiles src, and copies the SQL migrations that the code reads at run time. */
+/** Builds `dist/`: compiles src, and copies the SQL and Lua files that the code reads at run time. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,5 +21,5 @@ const compiled = spawnSync(
 if (compiled.status !== 0) process.exit(compiled.status ?? 1);
 cpSync(src, dist, {
   recursive: true,
-  filter: (path) => statSync(path).isDirectory() || path.endsWith('.sql'),
+  filter: (path) => statSync(path).isDirectory() || path.endsWith('.sql') || path.endsWith('.lua'),
 });

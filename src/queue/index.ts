@@ -26,6 +26,7 @@ export {
 export type { JsonObject, JsonValue } from '../json.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
+export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/redis-task-queue.ts';
 export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
 // Bounds.
 export {

@@ -20,7 +20,7 @@ import type {
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
-import { parseHistory } from './history-text.ts';
+import { parseHistory } from '../../history-text.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';

@@ -1,0 +1,89 @@
+-- Writes changes by compare-and-set, each for itself, and what their endings decide for other tasks.
+--
+-- ARGV[5…]  seven for each change: id, the version it was decided on, status, runAt, the end of the lease ('-' none,
+--           `+ms` from now by the clock of Redis), the rest of the state with result and details, the line of its event
+-- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
+--           events the task has had, or a list: that, released, skipped, unjudged, blockers
+-- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
+local failure, answered = begin()
+if failure then
+  return failure
+end
+if answered then
+  return cmsgpack.unpack(answered)
+end
+
+local STEP, FIRST = 7, 5
+local ids = {}
+for i = FIRST, #ARGV, STEP do
+  ids[#ids + 1] = ARGV[i]
+end
+for i, text in ipairs(fetch(STATES, ids)) do
+  stateTexts[ids[i]] = text
+end
+
+local function change(task, at)
+  local st, runAt, lease, rest, event = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local before = task.st
+  local hasEnded = OVER[st] and not OVER[before]
+  local stays = WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  if stays then
+    add(before, -1)
+    add(st, 1)
+  else
+    leave(task)
+  end
+  if event ~= '' then
+    addEvent(task, event)
+  else
+    task.hist = histOf(task)
+  end
+  if sub(lease, 1, 1) == '+' then
+    lease = int(serverNow() + tonumber(sub(lease, 2)))
+  end
+  task.v, task.st, task.runAt, task.lease, task.rest = task.v + 1, st, runAt, lease, rest
+  if OVER[st] and task.blocked > 0 then
+    dropEdges(task)
+  end
+  if not stays then
+    enter(task, OVER[st] and tonumber(match(rest, '^%S+ %S+ (%S+)') or nil))
+  end
+  write(task)
+  if hasEnded then
+    countEnd(st, now)
+    if task.links == '1' then
+      local effects = newEffects()
+      settleDependents({ task }, effects)
+      return effects
+    end
+  end
+end
+
+local results, isChanged = { 0 }, false
+for i, id in ipairs(ids) do
+  local at = FIRST + (i - 1) * STEP
+  local task = load(id)
+  if not task or task.v ~= tonumber(ARGV[at + 1]) then
+    results[i + 1] = 0
+  else
+    isChanged = true
+    local effects = change(task, at)
+    if effects or task.blocked > 0 then
+      local _, released, skipped, unjudged = 0, {}, {}, 0
+      if effects then
+        released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
+      end
+      results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+    else
+      results[i + 1] = task.e
+    end
+  end
+end
+results[1] = clock or 0
+
+if isChanged then
+  save()
+  tell('updated')
+  finish(cmsgpack.pack(results))
+end
+return results

@@ -1,0 +1,86 @@
+-- One slice of the list of all tasks, in order of sequence.
+--
+-- ARGV[5]   only sequences above this one
+-- ARGV[6]   at most so many tasks
+-- ARGV[7]   letters of the statuses, '*' all
+-- ARGV[8]   agent types between blanks, '*' all
+-- ARGV[9]   created at or after, or empty
+-- Returns   the sequence to go on from (empty at the end), then four for each task: id, `t`, `s`, blockers, where the
+--           id is preceded by its sequence and a blank
+local failure = begin()
+if failure then
+  return failure
+end
+
+local LOOKED_AT_MAX, BYTES_MAX, STEP = 1024, 1024 * 1024, 64
+local after, limit, statuses, types, createdAfter = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], tonumber(ARGV[9])
+local reply, found, looked, bytes, last = { '' }, 0, 0, 0, after
+
+local function matches(text, state)
+  local _, _, createdAt, _, lane = match(text, IDENTITY)
+  if createdAfter and not (tonumber(createdAt or 0) >= createdAfter) then
+    return false
+  end
+  if types ~= '*' then
+    local agentType = match(lane or '', '^[^|]*|([^|]+)|')
+    if not agentType or not string.find(types, ' ' .. agentType .. ' ', 1, true) then
+      return false
+    end
+  end
+  if statuses == '*' then
+    return true
+  end
+  local status = state and (match(state, '^%d+ %d+ (%l) ') or 'f') or 'p'
+  return string.find(statuses, status, 1, true) ~= nil
+end
+
+-- False when the page is full.
+local function show(bucket, entries, from)
+  local ids, seqs = {}, {}
+  for i = from, min(from + STEP - 1, #entries) do
+    local offset, id = match(entries[i], '^(%d+) (.+)$')
+    local seq = offset and bucket * BUCKET_SIZE + tonumber(offset) or 0
+    if seq > after then
+      ids[#ids + 1] = id
+      seqs[#seqs + 1] = seq
+    end
+  end
+  local texts, states = fetch(TASKS, ids), fetch(STATES, ids)
+  for i, id in ipairs(ids) do
+    if found == limit or looked >= LOOKED_AT_MAX or bytes > BYTES_MAX then
+      return false
+    end
+    looked, last = looked + 1, seqs[i]
+    if texts[i] and matches(texts[i], states[i]) then
+      found = found + 1
+      bytes = bytes + #texts[i] + #(states[i] or '')
+      local size = #reply
+      pushRecords(reply, { id }, { texts[i] }, { states[i] })
+      reply[size + 1] = int(seqs[i]) .. ' ' .. id
+    end
+  end
+  return true
+end
+
+local function walk()
+  local bucket = bucketOf(after)
+  while true do
+    local member = call('ZRANGEBYSCORE', BUCKETS, bucket, '+inf', 'LIMIT', 0, 1)[1]
+    if not member then
+      return true
+    end
+    bucket = tonumber(member)
+    local entries = call('LRANGE', base .. 'ids:' .. member, 0, -1)
+    for from = 1, #entries, STEP do
+      if not show(bucket, entries, from) then
+        return false
+      end
+    end
+    bucket = bucket + 1
+  end
+end
+
+if not walk() then
+  reply[1] = int(last)
+end
+return reply

@@ -1,0 +1,27 @@
+import { RedisScript } from '../../../redis/redis-script.ts';
+
+type Prelude = 'tasks' | 'lanes' | 'edges' | 'records' | 'buckets';
+
+function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
+  const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
+  return new RedisScript(file(name), ['base', ...preludes].map(file));
+}
+
+/** One program for each operation of the store; its contract stands at its top. */
+export const SCRIPTS = {
+  open: script('open'),
+  insert: script('insert', 'tasks', 'lanes', 'edges', 'records', 'buckets'),
+  claim: script('claim', 'tasks', 'lanes', 'edges', 'records'),
+  apply: script('apply', 'tasks', 'lanes', 'edges'),
+  judge: script('judge', 'tasks', 'lanes', 'edges'),
+  purge: script('purge', 'tasks', 'buckets'),
+  read: script('read', 'tasks', 'lanes', 'edges', 'records'),
+  list: script('list', 'tasks', 'lanes', 'edges', 'records', 'buckets'),
+  expired: script('expired', 'tasks', 'lanes', 'edges', 'records'),
+  unjudged: script('unjudged', 'tasks', 'lanes', 'edges'),
+  counts: script('counts', 'tasks', 'lanes'),
+  pause: script('pause'),
+  watch: script('watch'),
+} as const;
+
+export type ScriptName = keyof typeof SCRIPTS;

@@ -1,0 +1,208 @@
+import { ClosedError, StoreUnavailableError } from '../errors.ts';
+import { newRedisClient, type RedisAddress, type RedisArgument, type RedisClient } from './ioredis.ts';
+import { failureOf, isNoScript, mapRedisError } from './redis-errors.ts';
+import type { RedisScript } from './redis-script.ts';
+
+export interface RedisConnectionOptions extends RedisAddress {
+  /** Longest wait for an answer, repeats included; then StoreUnavailableError. Milliseconds. @default 1500 */
+  readonly commandTimeoutMs?: number;
+}
+
+const COMMAND_TIMEOUT_MS = 1_500;
+
+/** The first pause before a command is sent again; doubled each time. */
+const REPEAT_MS = 20;
+
+/**
+ * Redis as Jotty uses it: scripts and commands that may safely be sent twice. An answer that got lost with its
+ * connection is asked for again until the deadline, so a failed call tells that Redis was away for all that
+ * time, not that a packet was lost. Nothing is connected before the first call, and nothing here keeps a
+ * process alive by itself.
+ */
+export class RedisConnection {
+  readonly #address: RedisAddress;
+  readonly #timeoutMs: number;
+  readonly #client: RedisClient;
+  #subscriber: Subscriber | null = null;
+  #isClosed = false;
+  #ready: Promise<void> | null = null;
+
+  constructor({ commandTimeoutMs = COMMAND_TIMEOUT_MS, ...address }: RedisConnectionOptions) {
+    this.#address = address;
+    this.#timeoutMs = commandTimeoutMs;
+    this.#client = newRedisClient(address);
+    // Without a listener ioredis prints; each failed call tells its caller already.
+    this.#client.on('error', () => {});
+  }
+
+  /** Runs a script that is idempotent under resending. All keys lie in one slot. Replies are text. */
+  run(script: RedisScript, keys: readonly string[], values: readonly RedisArgument[]): Promise<unknown> {
+    return this.#repeat(() => evaluate(this.#client, 'call', script, keys, values));
+  }
+
+  /** As `run`, with bulk replies as Buffers. */
+  runBinary(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly RedisArgument[],
+  ): Promise<unknown> {
+    return this.#repeat(() => evaluate(this.#client, 'callBuffer', script, keys, values));
+  }
+
+  /** Sends one command that may be sent twice. */
+  call(command: string, ...values: RedisArgument[]): Promise<unknown> {
+    return this.#repeat(() => this.#client.call(command, ...values));
+  }
+
+  /** As `call`, with bulk replies as Buffers. */
+  callBinary(command: string, ...values: RedisArgument[]): Promise<unknown> {
+    return this.#repeat(() => this.#client.callBuffer(command, ...values));
+  }
+
+  /**
+   * Listens to a channel on a connection of its own until the returned function is called. `onGap` tells that
+   * the subscription has begun, or has begun again after an outage: earlier messages may have been missed.
+   */
+  subscribe(channel: string, onMessage: (message: string) => void, onGap: () => void): () => void {
+    if (this.#isClosed) throw new ClosedError('the Redis connection');
+    this.#subscriber ??= new Subscriber(newRedisClient(this.#address));
+    return this.#subscriber.add(channel, onMessage, onGap);
+  }
+
+  /** Whether a command would be sent at once. */
+  get isReady(): boolean {
+    return this.#client.status === 'ready';
+  }
+
+  /** Ends both connections; calls under way are rejected. */
+  close(): void {
+    this.#isClosed = true;
+    this.#subscriber?.close();
+    this.#client.disconnect();
+  }
+
+  async #repeat(send: () => Promise<unknown>): Promise<unknown> {
+    const deadline = performance.now() + this.#timeoutMs;
+    for (let pause = REPEAT_MS; ; pause *= 2) {
+      if (this.#isClosed) throw new ClosedError('the Redis connection');
+      try {
+        if (this.#client.status !== 'ready') await before(deadline, this.#becomeReady());
+        return await before(deadline, send());
+      } catch (error) {
+        this.#judge(error, performance.now() + pause < deadline);
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  }
+
+  /** Returns when the command is to be sent again, and throws otherwise. */
+  #judge(error: unknown, hasTime: boolean): void {
+    if (this.#isClosed) throw new ClosedError('the Redis connection');
+    // No answer at all: the connection may be dead without knowing it.
+    if (error instanceof StoreUnavailableError) this.#reconnect();
+    const failure = failureOf(error);
+    if (failure === 'reconnect') this.#reconnect();
+    if ((failure !== 'again' && failure !== 'reconnect') || !hasTime) throw mapRedisError(error);
+  }
+
+  #reconnect(): void {
+    if (this.#client.status === 'ready' && !this.#client.isCluster) this.#client.disconnect(true);
+  }
+
+  #becomeReady(): Promise<void> {
+    this.#ready ??= connected(this.#client).finally(() => {
+      this.#ready = null;
+    });
+    return this.#ready;
+  }
+}
+
+async function evaluate(
+  client: RedisClient,
+  call: 'call' | 'callBuffer',
+  script: RedisScript,
+  keys: readonly string[],
+  values: readonly RedisArgument[],
+): Promise<unknown> {
+  try {
+    return await client[call]('EVALSHA', script.sha, keys.length, ...keys, ...values);
+  } catch (error) {
+    if (!isNoScript(error)) throw error;
+    return await client[call]('EVAL', script.source, keys.length, ...keys, ...values);
+  }
+}
+
+/** Resolves at the next `ready`. Whoever waits has a deadline of its own. */
+function connected(client: RedisClient): Promise<void> {
+  return new Promise((resolve) => {
+    if (client.status === 'ready') return resolve();
+    const onReady = () => {
+      client.off('ready', onReady);
+      resolve();
+    };
+    client.on('ready', onReady);
+    // Refused connections are tried again by ioredis; an ended client is started anew.
+    if (client.status === 'wait' || client.status === 'end') client.connect().catch(() => {});
+  });
+}
+
+function before<T>(deadline: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new StoreUnavailableError('Redis did not answer in time; the call may be made again')),
+      Math.max(1, deadline - performance.now()),
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+interface Listener {
+  readonly onMessage: (message: string) => void;
+  readonly onGap: () => void;
+}
+
+/** Subscriptions of this process, on one connection, which ioredis takes up again after an outage. */
+class Subscriber {
+  readonly #client: RedisClient;
+  readonly #listeners = new Map<string, Set<Listener>>();
+  #isClosed = false;
+
+  constructor(client: RedisClient) {
+    this.#client = client;
+    client.on('error', () => {});
+    client.on('ready', () => this.#onReady());
+    client.on('message', (channel: string, message: string) => {
+      for (const { onMessage } of this.#listeners.get(channel) ?? []) onMessage(message);
+    });
+    client.connect().catch(() => {});
+  }
+
+  add(channel: string, onMessage: (message: string) => void, onGap: () => void): () => void {
+    const listener = { onMessage, onGap };
+    const listeners = this.#listeners.get(channel) ?? new Set();
+    this.#listeners.set(channel, listeners.add(listener));
+    if (this.#client.status === 'ready') this.#subscribe(channel);
+    return () => listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#client.disconnect();
+  }
+
+  #onReady(): void {
+    for (const channel of this.#listeners.keys()) this.#subscribe(channel);
+  }
+
+  #subscribe(channel: string): void {
+    // A connection lost meanwhile subscribes when it is back.
+    this.#client.subscribe(channel).then(
+      () => {
+        for (const { onGap } of this.#listeners.get(channel) ?? []) onGap();
+      },
+      () => {
+        if (!this.#isClosed && this.#client.status === 'ready') this.#subscribe(channel);
+      },
+    );
+  }
+}

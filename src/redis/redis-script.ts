@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+/** A Lua program in a file, known to Redis by its SHA-1. Read when first used, not on import. */
+export class RedisScript {
+  readonly #files: readonly URL[];
+  #loaded: { readonly source: string; readonly sha: string } | undefined;
+
+  /**
+   * `file` beside the module: `new RedisScript(new URL('./lua/claim.lua', import.meta.url))`. `preludes` come
+   * before it in the same program, so that scripts can share functions.
+   */
+  constructor(file: URL, preludes: readonly URL[] = []) {
+    this.#files = [...preludes, file];
+  }
+
+  get source(): string {
+    return this.#read().source;
+  }
+
+  get sha(): string {
+    return this.#read().sha;
+  }
+
+  #read(): { readonly source: string; readonly sha: string } {
+    if (!this.#loaded) {
+      const source = this.#files.map((file) => readFileSync(file, 'utf8')).join('\n');
+      this.#loaded = { source, sha: createHash('sha1').update(source).digest('hex') };
+    }
+    return this.#loaded;
+  }
+}
