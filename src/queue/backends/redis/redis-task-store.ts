@@ -24,6 +24,7 @@ import { Batcher } from './batcher.ts';
 import { toCounts } from './counts.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, historyOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { RedisRegistry } from './redis-registry.ts';
 import {
   filterArguments,
   INSERTED,
@@ -57,6 +58,7 @@ const READ_AT_ONCE_MAX = 500;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
+  readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
   readonly #signal: StoreSignal;
@@ -68,6 +70,7 @@ export class RedisTaskStore implements TaskStore {
 
   constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+    this.registry = new RedisRegistry(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({

@@ -23,6 +23,8 @@ export const SCRIPTS = {
   unjudged: script('unjudged', 'tasks', 'lanes', 'edges'),
   counts: script('counts', 'tasks', 'lanes'),
   pause: script('pause'),
+  registryPut: script('registry-put'),
+  registryEntries: script('registry-entries'),
   watch: script('watch'),
 } as const;
 

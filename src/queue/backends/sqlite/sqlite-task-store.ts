@@ -1,6 +1,7 @@
 import { purgeCheckpoints } from '../../../checkpoint/purge.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
+import { parseHistory } from '../../history-text.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import type {
   Applied,
@@ -20,7 +21,6 @@ import type {
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
-import { parseHistory } from '../../history-text.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
