@@ -24,6 +24,7 @@ export {
   UnknownInterruptError,
 } from '../errors.ts';
 export type { JsonObject, JsonValue } from '../json.ts';
+export { HybridTaskQueue, type HybridTaskQueueOptions } from './backends/hybrid/hybrid-task-queue.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
 export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/redis-task-queue.ts';

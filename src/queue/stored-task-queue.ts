@@ -280,6 +280,11 @@ export class StoredTaskQueue implements TaskQueue {
     return this.#checkpointer;
   }
 
+  /** Something went wrong in the background of a backend. */
+  protected report(error: unknown): void {
+    this.#observers.report(error);
+  }
+
   /** Backends with a saver of their own override this. */
   protected async makeCheckpointer(): Promise<unknown> {
     const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');

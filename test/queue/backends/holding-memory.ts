@@ -3,6 +3,7 @@ import { isAfter } from '../../../src/queue/backends/hybrid/lane-deques.ts';
 import { MemoryTaskStore } from '../../../src/queue/backends/memory/memory-task-store.ts';
 import { type ClaimFilter, laneMatches } from '../../../src/queue/claim-filter.ts';
 import type { Held, HeldChange, HoldingStore, HoldRequest } from '../../../src/queue/holding-store.ts';
+import type { Registry } from '../../../src/queue/registry.ts';
 import { isLeased } from '../../../src/queue/task.ts';
 import type { Applied, Change, Claim, TaskRecord, TaskStore } from '../../../src/queue/task-store.ts';
 
@@ -159,6 +160,10 @@ export class RemoteMemory implements HoldingStore {
 
   constructor(storage: HoldingMemory) {
     this.#storage = storage;
+  }
+
+  get registry(): Registry {
+    return this.#storage.tasks.registry;
   }
 
   insert: HoldingStore['insert'] = (records, now) => this.#call((tasks) => tasks.insert(records, now), true);

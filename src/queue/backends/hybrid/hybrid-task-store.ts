@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../../clock.ts';
 import { ClosedError, InvalidOptionError, StoreUnavailableError } from '../../../errors.ts';
 import type { HoldingStore } from '../../holding-store.ts';
+import type { Registry } from '../../registry.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
 import {
   type Applied,
@@ -117,6 +118,10 @@ export class HybridTaskStore implements TaskStore {
       onAvailable: () => this.#notify(),
       onError,
     });
+  }
+
+  get registry(): Registry {
+    return this.#remote.registry;
   }
 
   async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
