@@ -3,13 +3,17 @@ import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../cla
 import type { Claim } from '../../task-store.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
-import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { COLUMNS, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
 
-export const SELECT_READY = `${SELECT_ROWS} WHERE s.stage = 1 ORDER BY s.due, s.seq LIMIT ?`;
-export const SELECT_READY_LANES_AHEAD = 'SELECT lane FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?';
+/** A place in `ready` that the task itself does not confirm, which only damage can bring about, is passed over. */
+const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
+export const SELECT_READY = `SELECT ${COLUMNS} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
+export const SELECT_READY_LANES_AHEAD = `SELECT t.lane FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  ORDER BY ready.rank, ready.seq LIMIT +?`;
 /** One seek per lane, however many tasks each holds. */
 export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     SELECT (SELECT lane FROM ready_lanes ORDER BY lane LIMIT 1)
@@ -18,10 +22,10 @@ export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     FROM lanes WHERE lanes.lane IS NOT NULL
   ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
 export const SELECT_LANE_HEADS = `SELECT due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
-  ORDER BY due, seq LIMIT ?`;
-const SELECT_PLACE = `${SELECT_ROWS} WHERE s.stage = 1 AND s.due = ? AND s.seq = ?`;
-export const SELECT_DUE =
-  'SELECT due, seq, rank, lane FROM states WHERE stage = 2 AND due <= ? ORDER BY due, seq LIMIT ?';
+  ORDER BY due, seq LIMIT +?`;
+const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
+export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
 interface Head {
@@ -35,9 +39,10 @@ interface Head {
  */
 export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
   if (tx.isPaused || claim.limit <= 0) return [];
+  tx.enterReady();
   promoteDue(tx, claim.now);
   const rows = chooseRows(tx, claim);
-  return rows?.flatMap((row) => lease(tx, row, claim) ?? []) ?? null;
+  return rows && leaseAll(tx, rows, claim);
 }
 
 interface DueHead extends Head {
@@ -49,9 +54,18 @@ function promoteDue(tx: QueueTransaction, now: number): void {
   const heads = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as DueHead[];
   for (const { rank, lane, due, seq } of heads) {
     tx.connection.prepare(PROMOTE).run(rank, due, seq);
-    tx.enterLane(lane, rank, seq);
+    tx.becomeReady(lane, rank, seq);
   }
   tx.count('delayed', -heads.length);
+}
+
+/** In the order of the rows. */
+function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim): TaskRow[] {
+  const fresh = rows.filter((row) => row.isFresh);
+  const leased = tx.leaseFresh(fresh, claim);
+  if (fresh.length === rows.length) return leased;
+  const first = new Map(fresh.map((row, i) => [row, leased[i]]));
+  return rows.flatMap((row) => (row.isFresh ? first.get(row) : lease(tx, row, claim)) ?? []);
 }
 
 function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | undefined {
@@ -69,7 +83,7 @@ function chooseRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] |
   if (doAllAheadMatch(connection, filter, limit)) return selectRows(connection, SELECT_READY, limit);
   if (!tx.catchUpLanes()) return null;
   const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
-  return heads.flatMap(({ due, seq }) => selectRow(connection, SELECT_PLACE, due, seq) ?? []);
+  return heads.flatMap(({ seq }) => selectRow(connection, SELECT_READY_TASK, seq) ?? []);
 }
 
 /** Most filters let everything pass that is there; then the lanes need not be looked for. */

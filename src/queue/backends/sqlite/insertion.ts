@@ -18,10 +18,8 @@ interface Skip {
   readonly reason: string;
 }
 
-const INSERT_TASK =
-  'INSERT INTO tasks (seq, id, hash, submission) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING';
-const INSERT_STATE = `INSERT INTO states (stage, due, seq, lane, rank, created_at, run_at, blocked)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+const INSERT_TASK = `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`;
 const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
   VALUES (?, ?, ?, ?, ?, ?)`;
 
@@ -42,7 +40,10 @@ export function* insertRecords(
   const before = tx.mark();
   try {
     for (let i = 0; i < records.length; i++) {
-      if (i > 0 && i % INSERT_STEP_ROWS === 0) yield;
+      if (i > 0 && i % INSERT_STEP_ROWS === 0) {
+        tx.enterReady();
+        yield;
+      }
       if (insertOne(tx, records[i]!, known, now, skips, dependents)) continue;
       takeBack(tx, before);
       return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
@@ -57,6 +58,9 @@ export function* insertRecords(
 
 /** Removes what was inserted since the mark. Rare, so that the usual insert needs no look at what exists. */
 function takeBack(tx: QueueTransaction, before: InsertMark): void {
+  tx.connection
+    .prepare('DELETE FROM ready WHERE (rank, seq) IN (SELECT rank, seq FROM tasks WHERE seq > ?)')
+    .run(before.seq);
   tx.connection.prepare('DELETE FROM tasks WHERE seq > ?').run(before.seq);
   tx.connection.prepare('DELETE FROM states WHERE seq > ?').run(before.seq);
   tx.connection.prepare('DELETE FROM edges WHERE task > ?').run(before.seq);
@@ -75,14 +79,19 @@ function insertOne(
   const { connection } = tx;
   const { id, hash, submission, rank, createdAt, runAt } = record;
   const seq = tx.nextSeq();
-  if (connection.prepare(INSERT_TASK).run(seq, id, hash, submission).changes === 0) return false;
-  const blocked = record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
-  const stage = blocked > 0 ? STAGE.blocked : runAt > now ? STAGE.delayed : STAGE.ready;
-  const due = stage === STAGE.ready ? rank : stage === STAGE.delayed ? runAt : 0;
-  connection.prepare(INSERT_STATE).run(stage, due, seq, laneKey(record), rank, createdAt, runAt, blocked);
+  const { changes } = connection
+    .prepare(INSERT_TASK)
+    .run(seq, rank, createdAt, runAt, laneKey(record), id, hash, submission);
+  if (changes === 0) return false;
   tx.count('pending', 1);
-  if (stage === STAGE.delayed) tx.count('delayed', 1);
-  if (blocked > 0) tx.count('blocked', 1);
+  const blocked = record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
+  if (blocked > 0) {
+    tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
+    tx.count('blocked', 1);
+  } else if (runAt > now) {
+    tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
+    tx.count('delayed', 1);
+  }
   return true;
 }
 
