@@ -3,17 +3,17 @@ import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../cla
 import type { Claim } from '../../task-store.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
-import { COLUMNS, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { columns, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
 
 /** A place in `ready` that the task itself does not confirm, which only damage can bring about, is passed over. */
 const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
-export const SELECT_READY = `SELECT ${COLUMNS} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+export const SELECT_READY = `SELECT ${columns('ready.rank')} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 export const SELECT_READY_LANES_AHEAD = `SELECT t.lane FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
-  ORDER BY ready.rank, ready.seq LIMIT +?`;
+  LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 /** One seek per lane, however many tasks each holds. */
 export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     SELECT (SELECT lane FROM ready_lanes ORDER BY lane LIMIT 1)
@@ -41,7 +41,7 @@ export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null 
   if (tx.isPaused || claim.limit <= 0) return [];
   tx.enterReady();
   promoteDue(tx, claim.now);
-  const rows = chooseRows(tx, claim);
+  const rows = takeRows(tx, claim);
   return rows && leaseAll(tx, rows, claim);
 }
 
@@ -76,11 +76,22 @@ function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | unde
   return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now);
 }
 
-function chooseRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
+/** Chooses rows and takes them out of `ready`. */
+function takeRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
   const { connection } = tx;
-  if (filter === null) return selectRows(connection, SELECT_READY, limit);
-  if (filter.ids !== null) return chooseByIds(connection, filter, filter.ids, limit);
-  if (doAllAheadMatch(connection, filter, limit)) return selectRows(connection, SELECT_READY, limit);
+  if (filter === null || (filter.ids === null && doAllAheadMatch(connection, filter, limit))) {
+    const first = selectRows(connection, SELECT_READY, limit);
+    tx.firstLeaveReady(first);
+    return first;
+  }
+  const chosen =
+    filter.ids === null ? chooseByLane(tx, filter, limit) : chooseByIds(connection, filter, limit);
+  for (const row of chosen ?? []) tx.leaveReady(row);
+  return chosen;
+}
+
+function chooseByLane(tx: QueueTransaction, filter: ClaimFilter, limit: number): TaskRow[] | null {
+  const { connection } = tx;
   if (!tx.catchUpLanes()) return null;
   const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
   return heads.flatMap(({ seq }) => selectRow(connection, SELECT_READY_TASK, seq) ?? []);
@@ -139,13 +150,8 @@ function isBefore(a: Head, b: Head): boolean {
   return a.due < b.due || (a.due === b.due && a.seq < b.seq);
 }
 
-function chooseByIds(
-  connection: SqliteConnection,
-  filter: ClaimFilter,
-  ids: readonly string[],
-  limit: number,
-): TaskRow[] {
-  return [...new Set(ids)]
+function chooseByIds(connection: SqliteConnection, filter: ClaimFilter, limit: number): TaskRow[] {
+  return [...new Set(filter.ids)]
     .flatMap((id) => selectRow(connection, SELECT_BY_ID, id) ?? [])
     .filter((row) => row.stage === STAGE.ready && laneMatches(row.record, filter))
     .sort((a, b) => a.due - b.due || a.record.seq - b.record.seq)

@@ -4,7 +4,7 @@ import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import { isEnded, isLeased, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import type { ListPage, ListQuery, TaskRecord } from '../../task-store.ts';
 import { STAGE, type Stage } from './stage.ts';
-import { COLUMNS, SELECT_TASKS, selectRows, type TaskRow } from './task-row.ts';
+import { columns, SELECT_TASKS, selectRows, type TaskRow } from './task-row.ts';
 
 /** So many tasks are looked at in one turn of the event loop: 1–10 ms. */
 const SCAN_SLICE_ROWS = 2_000;
@@ -22,7 +22,7 @@ export const SELECT_SLICE = `${SELECT_TASKS} WHERE t.seq > ? AND t.seq <= ?
 /** For statuses no fresh task has. The stages are in the narrow index: other rows are passed over unread. */
 export const SELECT_TOUCHED_END =
   'SELECT seq FROM states INDEXED BY states_by_seq WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?';
-export const SELECT_TOUCHED = `SELECT ${COLUMNS} FROM states s INDEXED BY states_by_seq
+export const SELECT_TOUCHED = `SELECT ${columns('s.due')} FROM states s INDEXED BY states_by_seq
   CROSS JOIN tasks t ON t.seq = s.seq WHERE s.seq > ? AND s.seq <= ?
   AND s.stage IN (SELECT value FROM json_each(?)) AND s.status IN (SELECT value FROM json_each(?))
   AND ${OF_TYPES} ORDER BY s.seq LIMIT +?`;

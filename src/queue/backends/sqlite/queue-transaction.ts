@@ -22,12 +22,16 @@ const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version 
     ELSE substr(history, instr(history, char(10)) + 1) END || ?
   WHERE stage = ? AND due = ? AND seq = ? AND version = ?`;
 const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALUES (?, ?, ?, ?, ?)';
-/** The first state of tasks that are claimed when they are fresh, one statement for all of them. */
-const LEASE_FRESH = `INSERT INTO states (stage, due, seq, run_at, status, version, events, fence, owner,
+/**
+ * One statement for many rows. Without OR IGNORE it would keep a copy of each page it changes, to take itself back
+ * at a conflict, which there is none.
+ */
+const LEASE_FRESH = `INSERT OR IGNORE INTO states (stage, due, seq, run_at, status, version, events, fence, owner,
     lease_expires_at, started_at, history)
   SELECT ${STAGE.leased}, ?, seq, run_at, ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
   WHERE seq IN (SELECT value FROM json_each(?))`;
-const ENTER_READY = 'INSERT INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
+const ENTER_READY =
+  'INSERT OR IGNORE INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
 /** So many sequences are looked at in one step: at most about 10 ms. */
 const LANE_SLICE_SEQS = 5_000;
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
@@ -128,15 +132,26 @@ export class QueueTransaction {
       .run(lane, rank, seq);
   }
 
-  #leaveReady({ record, due }: TaskRow): void {
-    const { connection } = this;
-    const { seq } = record;
+  /** A task is no longer ready, wherever it goes from here. */
+  leaveReady(row: TaskRow): void {
     this.enterReady();
-    connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(due, seq);
-    if (seq > this.#laned) return;
-    connection
+    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(row.due, row.record.seq);
+    this.#leaveLane(row);
+  }
+
+  /** The same for the first rows of `ready`, in their order: one statement for all of them. */
+  firstLeaveReady(rows: readonly TaskRow[]): void {
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    this.connection.prepare('DELETE FROM ready WHERE (rank, seq) <= (?, ?)').run(last.due, last.record.seq);
+    for (const row of rows) this.#leaveLane(row);
+  }
+
+  #leaveLane({ record, due }: TaskRow): void {
+    if (record.seq > this.#laned) return;
+    this.connection
       .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
-      .run(laneKey(record), due, seq);
+      .run(laneKey(record), due, record.seq);
   }
 
   /** What `backTo` needs to forget what was counted after this. Only inserts are undone in the midst. */
@@ -161,34 +176,25 @@ export class QueueTransaction {
     if (isBlocked(row)) this.#deltas.blocked += by;
   }
 
-  /** Leases fresh rows, which have no state to compare with: this transaction has read them. */
+  /** Leases fresh rows that have left `ready`. They have no version to compare: this transaction has read them. */
   leaseFresh(rows: readonly TaskRow[], { to, owner, leaseExpiresAt, now }: Claim): TaskRow[] {
     if (rows.length === 0) return [];
     const startedAt = to === 'in_progress' ? now : null;
     const line = historyLine({ from: 'pending', to, at: now, worker: owner });
+    const seqs = JSON.stringify(rows.map((row) => row.record.seq));
     this.connection
       .prepare(LEASE_FRESH)
-      .run(
-        leaseExpiresAt,
-        to,
-        owner,
-        leaseExpiresAt,
-        startedAt,
-        line,
-        `[${rows.map((row) => row.record.seq)}]`,
-      );
-    return rows.map((row) => {
-      const next = { ...row.record, status: to, fence: 1, owner, leaseExpiresAt, startedAt };
-      const written = {
-        record: merge(row, next, 2, 2, 0),
-        stage: STAGE.leased,
-        due: leaseExpiresAt,
-        blocked: 0,
-        isFresh: false,
-      };
-      this.#moved(row, written, now);
-      return written;
-    });
+      .run(leaseExpiresAt, to, owner, leaseExpiresAt, startedAt, line, seqs);
+    this.#deltas.pending -= rows.length;
+    this.#deltas[to] += rows.length;
+    const lease = { status: to, fence: 1, owner, leaseExpiresAt, startedAt };
+    return rows.map((row) => ({
+      record: merge(row, { ...row.record, ...lease }, 2, 2, 0),
+      stage: STAGE.leased,
+      due: leaseExpiresAt,
+      blocked: 0,
+      isFresh: false,
+    }));
   }
 
   /**
@@ -251,7 +257,7 @@ export class QueueTransaction {
 
   /** What follows from a row's new state for the places it is listed and counted in. */
   #moved(from: TaskRow, to: TaskRow, now: number): void {
-    if (from.stage === STAGE.ready) this.#leaveReady(from);
+    if (from.stage === STAGE.ready) this.leaveReady(from);
     if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);
     this.countRow(from, -1);
     this.countRow(to, 1);

@@ -12,15 +12,18 @@ export interface TaskRow extends Place {
   readonly isFresh: boolean;
 }
 
-/** In the order `decode` reads them. */
-export const COLUMNS = `t.seq, s.stage, s.due, t.lane, t.rank, t.created_at, s.run_at, s.status, s.version, s.events,
-  s.blocked, s.retry_count, s.crashes, s.fence, s.owner, s.lease_expires_at, s.started_at, s.completed_at,
-  s.result, s.details, t.id, t.hash, t.submission, t.run_at`;
+/** In the order `decode` reads them; `due` is where the row was found. */
+export function columns(due: string): string {
+  return `t.seq, s.stage, ${due}, t.lane, t.rank, t.created_at, coalesce(s.run_at, t.run_at), s.status, s.version,
+    s.events, s.blocked, s.retry_count, s.crashes, s.fence, s.owner, s.lease_expires_at, s.started_at,
+    s.completed_at, s.result, s.details, t.id, t.hash, t.submission`;
+}
+
 /** Tasks with their states, fresh ones too. */
-export const SELECT_TASKS = `SELECT ${COLUMNS} FROM tasks t LEFT JOIN states s ON s.seq = t.seq`;
+export const SELECT_TASKS = `SELECT ${columns('coalesce(s.due, t.rank)')} FROM tasks t LEFT JOIN states s ON s.seq = t.seq`;
 export const SELECT_BY_ID = `${SELECT_TASKS} WHERE t.id = ?`;
 /** By stage. CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
-export const SELECT_STATES = `SELECT ${COLUMNS} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
+export const SELECT_STATES = `SELECT ${columns('s.due')} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
 
 const KNOWN = new Set<unknown>(TASK_STATUSES);
 const PRIORITY_OF_DAMAGED = 5;
@@ -59,7 +62,6 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
   const isFresh = c[1] === null;
   const blocked = number(c[10]);
   const seq = number(c[0]);
-  const rank = number(c[4]);
   const { priority, agentType, agent } = laneFromKey(text(c[3]));
   const record: TaskRecord = {
     seq,
@@ -69,10 +71,10 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     priority: Number.isInteger(priority) ? priority : PRIORITY_OF_DAMAGED,
     agentType,
     agent,
-    rank,
+    rank: number(c[4]),
     createdAt: number(c[5]),
     status: isFresh ? 'pending' : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : 'failed',
-    runAt: number(isFresh ? c[23] : c[6]),
+    runAt: number(c[6]),
     retryCount: number(c[11]),
     crashes: number(c[12]),
     fence: number(c[13]),
@@ -86,8 +88,8 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     events: isFresh ? 1 : number(c[9]),
     blockedBy: blocked > 0 ? blockersOf(connection, seq) : [],
   };
-  if (isFresh) return { record, stage: STAGE.ready, due: rank, blocked: 0, isFresh };
-  return { record, stage: c[1] as Stage, due: number(c[2]), blocked, isFresh };
+  const stage = isFresh ? STAGE.ready : (c[1] as Stage);
+  return { record, stage, due: number(c[2]), blocked, isFresh };
 }
 
 function blockersOf(connection: SqliteConnection, seq: number): string[] {
