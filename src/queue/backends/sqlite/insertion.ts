@@ -1,3 +1,4 @@
+import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
@@ -9,6 +10,8 @@ import { SELECT_BY_ID, selectRow } from './task-row.ts';
 
 /** A large batch may pause after so many rows: about 1 ms. */
 const INSERT_STEP_ROWS = 100;
+/** So many rows go into one statement: fewer calls into SQLite, a tenth of the cost of a batch. Divides the step. */
+const ROWS_AT_ONCE = 10;
 
 /** Statuses of the dependencies that are stored already. */
 type Known = ReadonlyMap<string, TaskStatus>;
@@ -18,8 +21,12 @@ interface Skip {
   readonly reason: string;
 }
 
-const INSERT_TASK = `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`;
+/** The statements by their number of rows. */
+const INSERT_TASKS = Array.from(
+  { length: ROWS_AT_ONCE + 1 },
+  (_, rows) => `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
+    VALUES ${Array(rows).fill('(?, ?, ?, ?, ?, ?, ?, ?)').join(', ')} ON CONFLICT (id) DO NOTHING`,
+);
 const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
   VALUES (?, ?, ?, ?, ?, ?)`;
 
@@ -39,14 +46,24 @@ export function* insertRecords(
   const dependents = new Dependents(tx, now);
   const before = tx.mark();
   try {
-    for (let i = 0; i < records.length; i++) {
+    for (let i = 0; i < records.length; i += ROWS_AT_ONCE) {
       if (i > 0 && i % INSERT_STEP_ROWS === 0) {
         tx.enterReady();
         yield;
       }
-      if (insertOne(tx, records[i]!, known, now, skips, dependents)) continue;
-      takeBack(tx, before);
-      return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
+      const some = records.slice(i, i + ROWS_AT_ONCE);
+      const firstSeq = tx.takeSeqs(some.length);
+      if (!insertTasks(tx.connection, some, firstSeq)) {
+        takeBack(tx, before);
+        return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
+      }
+      tx.count('pending', some.length);
+      some.forEach((record, n) => {
+        const seq = firstSeq + n;
+        const blocked =
+          record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
+        if (blocked > 0 || record.runAt > now) insertState(tx, record, seq, blocked);
+      });
     }
   } catch (error) {
     takeBack(tx, before);
@@ -67,32 +84,21 @@ function takeBack(tx: QueueTransaction, before: InsertMark): void {
   tx.backTo(before);
 }
 
-/** False when the id exists; nothing of this record was written then. */
-function insertOne(
-  tx: QueueTransaction,
-  record: NewRecord,
-  known: Known,
-  now: number,
-  skips: Skip[],
-  dependents: Dependents,
-): boolean {
-  const { connection } = tx;
-  const { id, hash, submission, rank, createdAt, runAt } = record;
-  const seq = tx.nextSeq();
-  const { changes } = connection
-    .prepare(INSERT_TASK)
-    .run(seq, rank, createdAt, runAt, laneKey(record), id, hash, submission);
-  if (changes === 0) return false;
-  tx.count('pending', 1);
-  const blocked = record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
-  if (blocked > 0) {
-    tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
-    tx.count('blocked', 1);
-  } else if (runAt > now) {
-    tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
-    tx.count('delayed', 1);
-  }
-  return true;
+/** False when an id exists; which of the others were written is not told then. */
+function insertTasks(connection: SqliteConnection, records: readonly NewRecord[], firstSeq: number): boolean {
+  const values: (string | number)[] = [];
+  records.forEach((record, n) => {
+    const { rank, createdAt, runAt, id, hash, submission } = record;
+    values.push(firstSeq + n, rank, createdAt, runAt, laneKey(record), id, hash, submission);
+  });
+  return connection.prepare(INSERT_TASKS[records.length]!).run(...values).changes === records.length;
+}
+
+/** The state of a task that is not ready at once. */
+function insertState(tx: QueueTransaction, { runAt }: NewRecord, seq: number, blocked: number): void {
+  if (blocked > 0) tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
+  else tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
+  tx.count(blocked > 0 ? 'blocked' : 'delayed', 1);
 }
 
 /** Stores the edges that are undecided and returns how many they are. */

@@ -85,9 +85,11 @@ export class QueueTransaction {
     this.#isPaused = paused;
   }
 
-  /** The next sequence; it is never given again, also when its task is purged. */
-  nextSeq(): number {
-    return ++this.#seq;
+  /** The first of the next sequences; they are never given again, also when their tasks are purged. */
+  takeSeqs(count: number): number {
+    const first = this.#seq + 1;
+    this.#seq += count;
+    return first;
   }
 
   /** Whether any edge is stored; without one no ending can concern another task. */
