@@ -75,7 +75,7 @@ export class StoredTaskQueue implements TaskQueue {
       payloadBytesMax,
       newId,
       hasCondition: (name) => this.#conditions.has(name),
-      isHashed: !store.isInProcess,
+      isInProcess: store.isInProcess ?? false,
     };
     this.#observers = new Observers({
       store,
@@ -115,7 +115,7 @@ export class StoredTaskQueue implements TaskQueue {
   async enqueue(task: NewTask): Promise<string> {
     this.#use();
     const now = this.clock.now();
-    const record = toRecord(task, 'task', now, this.#rules);
+    const record = toRecord(task, atTask, now, this.#rules);
     await this.#takeIn([record], now);
     return record.id;
   }
@@ -321,7 +321,7 @@ export class StoredTaskQueue implements TaskQueue {
     const shortened: Change[] = [];
     const { defaults, timeoutMs } = this.#options;
     for (const record of records) {
-      const submission = this.#rules.isHashed ? intactSubmission(record) : readSubmission(record);
+      const submission = this.#rules.isInProcess ? readSubmission(record) : intactSubmission(record);
       if (!submission) {
         await this.#act(record.id, { type: 'quarantine' }, record);
         continue;
@@ -458,6 +458,10 @@ export class StoredTaskQueue implements TaskQueue {
   #view(record: TaskRecord, submission = readSubmission(record)): Task {
     return toTask(record, submission, this.#options.defaults);
   }
+}
+
+function atTask(field?: string): string {
+  return field ? `task.${field}` : 'task';
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {

@@ -34,33 +34,37 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
     record.dependsOn.length === 0
       ? NO_EDGES
       : record.dependsOn.map((edge): MemoryEdge => ({ ...edge, taskId: record.id, verdict: 'undecided' }));
-  const { id, submission, hash, priority, agentType, agent, rank, createdAt, runAt } = record;
+  const { id, submission, content, hash, priority, agentType, agent, rank, createdAt, runAt } = record;
+  const stored: Writable<TaskRecord> = {
+    seq,
+    id,
+    submission,
+    hash,
+    priority,
+    agentType,
+    agent,
+    rank,
+    createdAt,
+    status: 'pending',
+    runAt,
+    retryCount: 0,
+    crashes: 0,
+    fence: 0,
+    owner: null,
+    leaseExpiresAt: null,
+    startedAt: null,
+    completedAt: null,
+    result: null,
+    details: null,
+    version: 1,
+    events: 1,
+    blockedBy: NO_IDS,
+    content,
+  };
+  // Absent where there is none, as in what was inserted.
+  if (content === undefined) delete stored.content;
   return {
-    record: {
-      seq,
-      id,
-      submission,
-      hash,
-      priority,
-      agentType,
-      agent,
-      rank,
-      createdAt,
-      status: 'pending',
-      runAt,
-      retryCount: 0,
-      crashes: 0,
-      fence: 0,
-      owner: null,
-      leaseExpiresAt: null,
-      startedAt: null,
-      completedAt: null,
-      result: null,
-      details: null,
-      version: 1,
-      events: 1,
-      blockedBy: NO_IDS,
-    },
+    record: stored,
     history: NO_HISTORY,
     edges,
     dependents: [],
