@@ -241,7 +241,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'a worker with an old fence settles',
   },
   {
-    file: TRANSITIONS,
+    file: 'queue/recorded-ending.ts',
     find: "return record.status === 'completed' && isSameResult(record.result, ending.result);",
     replace: "return record.status === 'completed';",
     why: 'another result is accepted as the same settlement',

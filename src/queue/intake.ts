@@ -90,14 +90,14 @@ export async function takeIn(store: TaskStore, records: readonly NewRecord[], no
 }
 
 function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
-  if (records.length === 1) return records;
+  if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
   const byId = new Map<string, NewRecord>();
   for (const record of records) {
     const earlier = byId.get(record.id);
     if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(record.id);
     if (!earlier) byId.set(record.id, record);
   }
-  return byId.size === records.length ? records : [...byId.values()];
+  return [...byId.values()];
 }
 
 function withoutConflicts(batch: readonly NewRecord[], conflicts: InsertOutcome['conflicts']): NewRecord[] {
