@@ -1,6 +1,6 @@
 import { priorityOf } from '../queue/submission.ts';
 import type { AgentScore, NewTask, Task } from '../queue/task.ts';
-import type { Experience, ExperienceRecord } from './experience.ts';
+import type { Experience, Performance } from './experience.ts';
 
 /** An agent as the coordinator sees it when a task is to be assigned. */
 export interface Candidate {
@@ -60,7 +60,7 @@ function priorityPoints(priority: number): number {
 function scoreOne(
   task: ScorableTask,
   candidate: Candidate,
-  known: ExperienceRecord | undefined,
+  known: Performance | undefined,
   fastestMs: number,
 ): AgentScore {
   const matches = task.agentType !== undefined && candidate.capabilities.includes(task.agentType);
@@ -80,6 +80,6 @@ function speedShare(ownMs: number, fastestMs: number): number {
 }
 
 /** Infinity without experience: then nobody is slower. */
-function meanMs(known: ExperienceRecord | undefined): number {
+function meanMs(known: Performance | undefined): number {
   return known === undefined ? Infinity : known.totalMs / known.runs;
 }
