@@ -23,7 +23,7 @@ const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALU
  */
 const LEASE_FRESH = `INSERT OR IGNORE INTO states (stage, due, seq, run_at, status, version, events, fence, owner,
     lease_expires_at, started_at, history)
-  SELECT ${STAGE.leased}, ?, seq, run_at, ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
+  SELECT ${STAGE.leased}, ?, seq, coalesce(run_at, 0), ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
   WHERE seq IN (SELECT value FROM json_each(?))`;
 const ENTER_READY =
   'INSERT OR IGNORE INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
