@@ -37,7 +37,6 @@ export class AgentHost {
   readonly #purged: PurgedThreads | undefined;
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
-  #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
 
   constructor({ agents, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
     const named = Object.entries(agents);
@@ -62,13 +61,6 @@ export class AgentHost {
       throw error;
     });
     return this.#checkpointer;
-  };
-
-  /** As `checkpointer`, with its errors known by `storeErrors`. */
-  readonly #watchedCheckpointer = async (): Promise<Checkpointer> => {
-    const saver = await this.storeErrors.from(this.checkpointer());
-    if (this.#watched?.saver !== saver) this.#watched = { saver, watched: this.storeErrors.watch(saver) };
-    return this.#watched.watched;
   };
 
   /** Deletes the threads of the tasks that this queue object purges from now on, where its saver is not the queue's. */
@@ -135,7 +127,8 @@ export class AgentHost {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);
         },
       },
-      this.#watchedCheckpointer,
+      this.checkpointer,
+      this.storeErrors,
     );
   }
 }
