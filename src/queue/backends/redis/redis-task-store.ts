@@ -328,15 +328,8 @@ export class RedisTaskStore implements TaskStore {
         isLeased(next.status) && next.leaseExpiresAt !== null
           ? this.#leaseEnd(next.leaseExpiresAt, now)
           : String(next.leaseExpiresAt ?? '-');
-      values.push(
-        id,
-        version,
-        STATUS_LETTERS[next.status],
-        next.runAt,
-        lease,
-        restOf(next),
-        event ? historyLine(event) : '',
-      );
+      const head = `${version} ${STATUS_LETTERS[next.status]} ${next.runAt} ${lease}`;
+      values.push(id, head, restOf(next), event ? historyLine(event) : '');
     }
     const reply = await this.#scripts.run('apply', { now: items.at(-1)!.now, mark: `a${slot}`, values });
     const at = reply[0] as number;

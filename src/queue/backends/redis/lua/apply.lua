@@ -1,7 +1,7 @@
 -- Writes changes by compare-and-set, each for itself, and what their endings decide for other tasks.
 --
--- ARGV[5…]  seven for each change: id, the version it was decided on, status, runAt, the end of the lease ('-' none,
---           `+ms` from now by the clock of Redis), the rest of the state with result and details, the line of its event
+-- ARGV[5…]  four for each change: id · `version status runAt lease`: the version it was decided on, and the end of the
+--           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -13,17 +13,21 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 
-local STEP, FIRST = 7, 5
+local STEP, FIRST = 4, 5
+local WANTED = '^(%d+) (%l) (%S+) (%S+)$'
 local ids = {}
 for i = FIRST, #ARGV, STEP do
   ids[#ids + 1] = ARGV[i]
 end
-for i, text in ipairs(fetch(STATES, ids)) do
+local names = {}
+for i = 1, #ids do
+  names[i] = '=' .. ids[i]
+end
+for i, text in ipairs(fetch(TASKS, names)) do
   stateTexts[ids[i]] = text
 end
 
-local function change(task, at)
-  local st, runAt, lease, rest, event = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+local function change(task, st, runAt, lease, rest, event)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
   local stays = WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
@@ -63,11 +67,12 @@ local results, isChanged = { 0 }, false
 for i, id in ipairs(ids) do
   local at = FIRST + (i - 1) * STEP
   local task = load(id)
-  if not task or task.v ~= tonumber(ARGV[at + 1]) then
+  local version, st, runAt, lease = match(ARGV[at + 1], WANTED)
+  if not task or task.v ~= tonumber(version) then
     results[i + 1] = 0
   else
     isChanged = true
-    local effects = change(task, at)
+    local effects = change(task, st, runAt, lease, ARGV[at + 2], ARGV[at + 3])
     if effects or task.blocked > 0 then
       local _, released, skipped, unjudged = 0, {}, {}, 0
       if effects then
