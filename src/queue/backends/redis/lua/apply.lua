@@ -63,30 +63,72 @@ local function change(task, st, runAt, lease, rest, event)
   end
 end
 
+-- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own.
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local texts, scores, ends, lastEnd, lastScore = {}, {}, {}, nil, nil
+
+local function endClaimed(id, version, st, runAt, rest, event)
+  local text = stateTexts[id]
+  local v, e, before, place, at = match(text, CLAIMED_ONCE)
+  if v ~= version then
+    return nil
+  end
+  e = e + 1
+  if e > HISTORY_EVENTS_MAX then
+    return nil
+  end
+  local completed = match(rest, '^%d+ %S+ (%d+) ')
+  if completed ~= lastEnd or not lastEnd then
+    lastEnd, lastScore = completed, int(ENDED + (tonumber(completed) or now))
+  end
+  local count = #texts
+  texts[count + 1] = '=' .. id
+  texts[count + 2] = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
+  scores[count + 1] = lastScore
+  scores[count + 2] = id
+  -- A second change of the same task in this script finds it changed.
+  stateTexts[id] = texts[count + 2]
+  local moved = before .. st
+  ends[moved] = (ends[moved] or 0) + 1
+  return e
+end
+
 local results, isChanged = { 0 }, false
 for i, id in ipairs(ids) do
   local at = FIRST + (i - 1) * STEP
-  local task = load(id)
   local version, st, runAt, lease = match(ARGV[at + 1], WANTED)
-  if not task or task.v ~= tonumber(version) then
-    results[i + 1] = 0
+  local events = OVER[st] and stateTexts[id] and ARGV[at + 3] ~= '' and not loaded[id] and endClaimed(id, version, st, runAt, ARGV[at + 2], ARGV[at + 3])
+  if events then
+    results[i + 1] = events
   else
-    isChanged = true
-    local effects = change(task, st, runAt, lease, ARGV[at + 2], ARGV[at + 3])
-    if effects or task.blocked > 0 then
-      local _, released, skipped, unjudged = 0, {}, {}, 0
-      if effects then
-        released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
-      end
-      results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+    local task = load(id)
+    if not task or task.v ~= tonumber(version) then
+      results[i + 1] = 0
     else
-      results[i + 1] = task.e
+      isChanged = true
+      local effects = change(task, st, runAt, lease, ARGV[at + 2], ARGV[at + 3])
+      if effects or task.blocked > 0 then
+        local released, skipped, unjudged = {}, {}, 0
+        if effects then
+          released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
+        end
+        results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+      else
+        results[i + 1] = task.e
+      end
     end
   end
 end
 results[1] = clock or 0
 
-if isChanged then
+if #texts > 0 or isChanged then
+  for moved, count in pairs(ends) do
+    add(sub(moved, 1, 1), -count)
+    add(sub(moved, 2), count)
+    countEnd(sub(moved, 2), now, count)
+  end
+  spread('HSET', TASKS, texts, 2)
+  spread('ZADD', AGENDA, scores, 2)
   save()
   tell('updated')
   finish(cmsgpack.pack(results))

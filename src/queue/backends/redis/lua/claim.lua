@@ -135,23 +135,24 @@ local function claimAgain(task, text)
 end
 
 -- Claims the task an entry names, if the entry still holds.
-local function claimEntry(entry, text, state)
+local function claimEntry(id, seqWanted, place, text, state)
   if not text then
     return false
   end
-  local seq, _, createdAt, runAt = match(text, IDENTITY)
-  if seq and tonumber(seq) ~= entry.seq then
+  local seq, createdAt, runAt = match(text, '^(%d+) %S+ (%S+) (%S+) ')
+  if seq and tonumber(seq) ~= seqWanted then
     return false
   end
+  place = tonumber(place) or 0
   if not state then
-    if entry.place ~= 0 then
+    if place ~= 0 then
       return false
     end
-    claimFirst(entry.id, text, (not seq and '0') or (runAt == '=' and createdAt) or runAt)
+    claimFirst(id, text, (not seq and '0') or (runAt == '=' and createdAt) or runAt)
     return true
   end
-  local task = parse(entry.id, state)
-  if task.isDamaged or not isReady(task) or task.place ~= entry.place then
+  local task = parse(id, state)
+  if task.isDamaged or not isReady(task) or task.place ~= place then
     return false
   end
   claimAgain(task, text)
@@ -246,8 +247,8 @@ end
 
 -- The next entries of all matching lanes, in order.
 local function pick(want)
-  local picked = {}
-  while #picked < want do
+  local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
+  while count < want do
     local best
     for i = 1, #sources do
       local source = sources[i]
@@ -258,7 +259,8 @@ local function pick(want)
     if not best and nextScore == math.huge then
       break
     elseif best and best.rank < nextScore then
-      picked[#picked + 1] = { seq = best.seq, id = best.id, place = tonumber(best.place) or 0, lane = best.lane }
+      count = count + 1
+      ids[count], seqs[count], places[count], lanes[count] = best.id, best.seq, best.place, best.lane
       best.at, best.rank = best.after, nil
     elseif not isHeadsRead then
       peekHead()
@@ -268,7 +270,7 @@ local function pick(want)
       peekHead()
     end
   end
-  return picked
+  return ids, seqs, places, lanes
 end
 
 -- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
@@ -298,36 +300,33 @@ local function putBack()
 end
 
 -- Entries that did not hold were counted when they became stale.
-local function forget(entry)
-  if call('HEXISTS', STALE, entry.lane) == 1 and call('HINCRBY', STALE, entry.lane, -1) <= 0 then
-    call('HDEL', STALE, entry.lane)
+local function forget(lane)
+  if call('HEXISTS', STALE, lane) == 1 and call('HINCRBY', STALE, lane, -1) <= 0 then
+    call('HDEL', STALE, lane)
   end
 end
 
 local function claimByOrder()
-  local looked = 0
+  local looked, picked = 0, 0
   nextScore = tonumber(fields.head or counters.head or nil) or -math.huge
   readFront()
   repeat
     local want = LIMIT - #taken
-    local picked = pick(want)
-    local ids = {}
-    for i = 1, #picked do
-      ids[i] = picked[i].id
-    end
+    local ids, seqs, places, lanes = pick(want)
     local texts = fetchBoth(ids)
-    for i = 1, #picked do
-      if not claimEntry(picked[i], texts[2 * i - 1], texts[2 * i]) then
-        forget(picked[i])
+    for i = 1, #ids do
+      if not claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) then
+        forget(lanes[i])
       end
     end
-    looked = looked + #picked
-    isChanged = isChanged or #picked > 0 or opened > 0
+    picked = #ids
+    looked = looked + picked
+    isChanged = isChanged or picked > 0 or opened > 0
     if #taken == 0 and looked >= LOOKED_AT_MAX then
       again = 1
       break
     end
-  until #taken == LIMIT or #picked < want
+  until #taken == LIMIT or picked < want
   if isChanged or isHeadsRead then
     putBack()
   end

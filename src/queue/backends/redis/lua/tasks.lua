@@ -124,14 +124,14 @@ end
 local MINUTE, MINUTES_KEPT = '^(%d+) (%d+) (%d+) (%d+) (%d+)$', 60
 local END_AT = { c = 2, f = 3, x = 4, s = 5 }
 
-local function countEnd(status, at)
+local function countEnd(status, at, count)
   local minute = floor(at / 60000)
   local ends = endings[minute]
   if not ends then
     ends = { int(minute), 0, 0, 0, 0 }
     endings[minute] = ends
   end
-  ends[END_AT[status]] = ends[END_AT[status]] + 1
+  ends[END_AT[status]] = ends[END_AT[status]] + (count or 1)
 end
 
 local function addEnds(text, ends)
