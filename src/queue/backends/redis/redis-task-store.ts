@@ -82,6 +82,8 @@ export class RedisTaskStore implements TaskStore {
       keyOf: (claim) => this.#claimKey(claim),
       sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
       parallel: PARALLEL,
+      // Who is woken by a submission of this turn must find it.
+      after: this.#inserts,
     });
     this.#changes = new Batcher({
       send: (items, slot) => this.#sendChanges(items, slot),
