@@ -8,7 +8,7 @@ export interface CheckpointKey {
 /** A value as the serializer gave it. */
 export interface Serialized {
   readonly type: string;
-  readonly data: Uint8Array;
+  readonly data: Uint8Array | string;
 }
 
 /** A checkpoint without its channel values. */
@@ -16,6 +16,8 @@ export interface CheckpointRow extends CheckpointKey {
   readonly parentId: string | null;
   readonly checkpoint: Serialized;
   readonly metadata: Serialized;
+  /** Which channel values belong to it, where that is known: what the checkpoint says too. */
+  readonly versions?: Readonly<Record<string, string | number>>;
 }
 
 /** The value of a channel at a version. */

@@ -25,7 +25,7 @@ import type {
 } from './checkpoint-rows.ts';
 import { checkedFence, type FencedSaver, fenceOf, passFence } from './fence.ts';
 import { JsonSerializer } from './json-serializer.ts';
-import { type PruneOptions, pruneThread } from './prune.ts';
+import { type Prunable, type PruneOptions, pruneThread } from './prune.ts';
 
 /** A listing reads this many checkpoints at a time, so that a long thread is never in memory as a whole. */
 const LIST_PAGE = 50;
@@ -46,6 +46,8 @@ interface Loaded {
  * write with an old fence is refused in the same atomic step (see `FencedSaver`).
  */
 export abstract class IncrementalSaver extends BaseCheckpointSaver implements FencedSaver {
+  declare serde: JsonSerializer;
+
   constructor() {
     super(new JsonSerializer());
   }
@@ -118,13 +120,14 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
     };
     const fence = fenceOf(config);
     const { channel_values: values, ...rest } = checkpoint;
-    const [serialized, serializedMetadata, blobs] = await Promise.all([
-      this.#serialize(rest),
-      this.#serialize(metadata),
-      this.#serializeValues(values, newVersions ?? checkpoint.channel_versions),
-    ]);
-    const parentId = getCheckpointId(config) || null;
-    const row: CheckpointRow = { ...key, parentId, checkpoint: serialized, metadata: serializedMetadata };
+    const row: CheckpointRow = {
+      ...key,
+      parentId: getCheckpointId(config) || null,
+      checkpoint: this.serde.dump(rest),
+      metadata: this.serde.dump(metadata),
+      versions: checkpoint.channel_versions,
+    };
+    const blobs = this.#serializeValues(values, newVersions ?? checkpoint.channel_versions);
     await this.write((rows) => {
       if (fence !== undefined) passFence(rows, key.threadId, fence);
       rows.insert(row, blobs);
@@ -144,12 +147,10 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
       throw new InvalidOptionError('configurable.checkpoint_id', 'the id of a checkpoint', '');
     const key = { threadId: requiredThreadId(config), namespace: namespaceOf(config) ?? '', checkpointId };
     const fence = fenceOf(config);
-    const writeRows = await Promise.all(
-      writes.map(async ([channel, value], i) => {
-        const { type, data } = await this.#serialize(value);
-        return { type, data, taskId, taskPath, channel, index: WRITES_IDX_MAP[channel] ?? i };
-      }),
-    );
+    const writeRows = writes.map(([channel, value], i): WriteRow => {
+      const { type, data } = this.serde.dump(value);
+      return { type, data, taskId, taskPath, channel, index: WRITES_IDX_MAP[channel] ?? i };
+    });
     await this.write((rows) => {
       if (fence !== undefined) passFence(rows, key.threadId, fence);
       rows.insertWrites(key, writeRows);
@@ -177,29 +178,21 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
     if (!Number.isSafeInteger(keep) || keep < 1)
       throw new InvalidOptionError('keep', 'an integer of at least 1', keep);
     const threadIds = 'threadId' in options ? [options.threadId] : options.threadIds;
-    for (const threadId of threadIds) {
-      await pruneThread(
-        { serde: this.serde, read: (look) => this.read(look), write: (change) => this.write(change) },
-        threadId,
-        keep,
-      );
-    }
+    for (const threadId of threadIds) await pruneThread(this.prunable(threadId), threadId, keep);
   }
 
-  async #serialize(value: unknown): Promise<Serialized> {
-    const [type, data] = await this.serde.dumpsTyped(value);
-    return { type, data };
+  /** How pruning reads and changes a thread. */
+  protected prunable(_threadId: string): Prunable {
+    return { serde: this.serde, read: (look) => this.read(look), write: (change) => this.write(change) };
   }
 
   /** Only what changed; a new version without a value means that the channel is empty, which no row says too. */
-  #serializeValues(values: Record<string, unknown>, versions: ChannelVersions): Promise<BlobRow[]> {
+  #serializeValues(values: Record<string, unknown>, versions: ChannelVersions): BlobRow[] {
     const changed = Object.keys(versions).filter((channel) => Object.hasOwn(values, channel));
-    return Promise.all(
-      changed.map(async (channel) => {
-        const { type, data } = await this.#serialize(values[channel]);
-        return { type, data, channel, version: String(versions[channel]) };
-      }),
-    );
+    return changed.map((channel) => {
+      const { type, data } = this.serde.dump(values[channel]);
+      return { type, data, channel, version: String(versions[channel]) };
+    });
   }
 
   #deserialize({ type, data }: Serialized): Promise<unknown> {

@@ -6,4 +6,5 @@ export { FENCE_KEY, type FencedSaver, isFenced } from './fence.ts';
 export { JsonSerializer } from './json-serializer.ts';
 export { FencedMemorySaver } from './memory-saver.ts';
 export type { PruneOptions } from './prune.ts';
+export { RedisSaver, type RedisSaverOptions } from './redis-saver.ts';
 export { SQLiteSaver, type SQLiteSaverOptions } from './sqlite-saver.ts';

@@ -118,7 +118,8 @@ function isWanted(row: CheckpointRow, query: CheckpointQuery, after: CheckpointK
   );
 }
 
-function compareKeys(a: CheckpointKey, b: CheckpointKey): number {
+/** The order of listings, descending there. */
+export function compareKeys(a: CheckpointKey, b: CheckpointKey): number {
   return (
     compare(a.checkpointId, b.checkpointId) ||
     compare(a.threadId, b.threadId) ||

@@ -7,7 +7,7 @@ export type PruneOptions = ({ readonly threadId: string } | { readonly threadIds
 };
 
 /** What pruning needs of a saver. */
-interface Prunable {
+export interface Prunable {
   readonly serde: SerializerProtocol;
   read<T>(look: (rows: CheckpointRows) => T): Promise<T>;
   write<T>(change: (rows: CheckpointRows) => T): Promise<T>;

@@ -1,4 +1,5 @@
 import { ClosedError, InvalidOptionError } from '../errors.ts';
+import type { SqliteConnection } from '../sqlite/connection.ts';
 import { SqliteDatabase } from '../sqlite/sqlite-database.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
 import { CHECKPOINT_COMPONENT } from './component.ts';
@@ -45,18 +46,22 @@ export class SQLiteSaver extends IncrementalSaver {
   }
 
   protected override async read<T>(look: (rows: CheckpointRows) => T): Promise<T> {
-    const database = await this.#open();
+    const database = this.#openDatabase() ?? (await this.#open());
     return database.readSnapshot((connection) => look(new SqliteRows(connection)));
   }
 
-  protected override async write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
-    const database = await this.#open();
-    return database.write((connection) => change(new SqliteRows(connection)));
+  protected override write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
+    const operation = (connection: SqliteConnection) => change(new SqliteRows(connection));
+    return this.#openDatabase()?.write(operation) ?? this.#open().then((opened) => opened.write(operation));
   }
 
-  #open(): Promise<SqliteDatabase> | SqliteDatabase {
+  /** The database where it is open already: then nobody waits for a promise of it. */
+  #openDatabase(): SqliteDatabase | undefined {
     if (this.#closed) throw new ClosedError('the SQLiteSaver');
-    if (this.#database !== undefined) return this.#database;
+    return this.#database;
+  }
+
+  #open(): Promise<SqliteDatabase> {
     this.#opening ??= this.#openOnce().catch((error: unknown) => {
       this.#opening = undefined;
       throw error;

@@ -151,6 +151,7 @@ class StateEncoder {
   }
 
   #at(key: string | number, value: unknown): unknown {
+    if (isPlainLeaf(value)) return value;
     this.#path.push(key);
     const encoded = this.#encode(value);
     this.#path.pop();
@@ -162,6 +163,11 @@ class StateEncoder {
     const path = shown.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
     return new StateNotSerializableError(`state${path}`, problem, { cause });
   }
+}
+
+/** Nearly every value: it is stored as it is, and nothing in it can be refused. */
+function isPlainLeaf(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || (Number.isFinite(value) && value !== 0);
 }
 
 function tagged(kind: string, content: unknown): PlainObject {

@@ -5,6 +5,7 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
 import { toPlainJson } from './plain-result.ts';
+import { RunSaver } from './run-saver.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
@@ -28,14 +29,15 @@ export async function runAttempt(
   const { agent, task } = attempt;
   if (agent.graph === undefined)
     return { status: 'completed', result: resultOf(agent, await callOnce(attempt)) };
-  const saver = await checkpointer();
+  const saver = new RunSaver(await checkpointer());
   const end = await runGraph({
     ...attempt,
-    graph: withCheckpointer(agent.graph, saver),
-    checkpointer: saver,
+    graph: withCheckpointer(agent.graph, saver.checkpointer),
+    checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
     input: () => inputFor(agent, task),
   });
+  await saver.stored();
   return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values) };
 }
 

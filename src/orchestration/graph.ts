@@ -23,7 +23,7 @@ export interface RunnableGraph {
   getState(config: GraphConfig, options?: { readonly subgraphs?: boolean }): Promise<GraphState>;
 }
 
-interface GraphConfig {
+export interface GraphConfig {
   readonly configurable: Readonly<Record<string, unknown>>;
 }
 

@@ -11,13 +11,8 @@ export class StoreErrors {
     return typeof error === 'object' && error !== null && this.#seen.has(error);
   }
 
-  async from<T>(call: Promise<T>): Promise<T> {
-    try {
-      return await call;
-    } catch (error) {
-      this.#add(error);
-      throw error;
-    }
+  from<T>(call: Promise<T>): Promise<T> {
+    return call.then(undefined, this.#rethrow);
   }
 
   /** The same saver, whose errors are remembered. Its methods run on the saver itself, which may have private fields. */
@@ -41,9 +36,10 @@ export class StoreErrors {
     };
   }
 
-  #add(error: unknown): void {
+  readonly #rethrow = (error: unknown): never => {
     if (error instanceof StoreUnavailableError) this.#seen.add(error);
-  }
+    throw error;
+  };
 }
 
 type Method = (...args: unknown[]) => unknown;

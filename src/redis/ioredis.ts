@@ -9,6 +9,8 @@ export interface RedisClient {
   readonly status: string;
   readonly isCluster: boolean;
   connect(): Promise<unknown>;
+  /** Of a Cluster only. */
+  nodes?(role: 'master'): RedisClient[];
   disconnect(reconnect?: boolean): void;
   call(command: string, ...values: RedisArgument[]): Promise<unknown>;
   callBuffer(command: string, ...values: RedisArgument[]): Promise<unknown>;

@@ -13,6 +13,9 @@ const COMMAND_TIMEOUT_MS = 1_500;
 /** The first pause before a command is sent again; doubled each time. */
 const REPEAT_MS = 20;
 
+/** How many keys a step of a scan looks at. */
+const SCAN_COUNT = 1_000;
+
 /**
  * Redis as Jotty uses it: scripts and commands that may safely be sent twice. An answer that got lost with its
  * connection is asked for again until the deadline, so a failed call tells that Redis was away for all that
@@ -57,6 +60,29 @@ export class RedisConnection {
   /** As `call`, with bulk replies as Buffers. */
   callBinary(command: string, ...values: RedisArgument[]): Promise<unknown> {
     return this.#repeat(() => this.#client.callBuffer(command, ...values));
+  }
+
+  /** True when the keys are spread over slots: then all keys of a script must lie in one. */
+  get isCluster(): boolean {
+    return this.#client.isCluster;
+  }
+
+  /** The keys that match, on every master of a cluster. It walks the whole keyspace: for tools, never for a run. */
+  async scan(pattern: string): Promise<string[]> {
+    const nodes = (await this.#repeat(
+      async () => this.#client.nodes?.('master') ?? [this.#client],
+    )) as RedisClient[];
+    const found: string[] = [];
+    for (const node of nodes) {
+      let cursor = '0';
+      do {
+        const reply = this.#repeat(() => node.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT));
+        const [next, keys] = (await reply) as [string, string[]];
+        found.push(...keys);
+        cursor = next;
+      } while (cursor !== '0');
+    }
+    return found;
   }
 
   /**

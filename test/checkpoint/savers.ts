@@ -3,13 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IncrementalSaver } from '../../src/checkpoint/incremental-saver.ts';
 import { FencedMemorySaver } from '../../src/checkpoint/memory-saver.ts';
+import { RedisSaver } from '../../src/checkpoint/redis-saver.ts';
 import { SQLiteSaver } from '../../src/checkpoint/sqlite-saver.ts';
+import { sharedRedis } from '../redis/shared-redis.ts';
 
-/** A saver of either kind with what it needs; disposing removes it. */
+const redis = sharedRedis();
+
+/** A saver of each kind with what it needs; disposing removes it. */
 export class SaverBench {
   readonly folder = mkdtempSync(join(tmpdir(), 'jotty-checkpoint-'));
   readonly path = join(this.folder, 'state.db');
-  readonly #opened: SQLiteSaver[] = [];
+  readonly #opened: (SQLiteSaver | RedisSaver)[] = [];
 
   sqlite(path = this.path): SQLiteSaver {
     const saver = new SQLiteSaver({ path });
@@ -17,8 +21,15 @@ export class SaverBench {
     return saver;
   }
 
+  redis(): RedisSaver {
+    const saver = new RedisSaver({ url: redis.url, prefix: redis.prefix() });
+    this.#opened.push(saver);
+    return saver;
+  }
+
   of(kind: SaverKind): IncrementalSaver {
-    return kind === 'sqlite' ? this.sqlite() : new FencedMemorySaver();
+    if (kind === 'sqlite') return this.sqlite();
+    return kind === 'redis' ? this.redis() : new FencedMemorySaver();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -27,5 +38,5 @@ export class SaverBench {
   }
 }
 
-export type SaverKind = 'sqlite' | 'memory';
-export const KINDS: readonly SaverKind[] = ['sqlite', 'memory'];
+export type SaverKind = 'sqlite' | 'redis' | 'memory';
+export const KINDS: readonly SaverKind[] = ['sqlite', 'redis', 'memory'];
