@@ -1,3 +1,5 @@
+import { StoreUnavailableError } from '../../../errors.ts';
+
 export interface BatchOptions<Item, Answer> {
   /** Sends a batch and gives one answer for each item. `slot` tells batches under way apart. */
   readonly send: (items: readonly Item[], slot: number) => Promise<readonly Answer[]>;
@@ -122,6 +124,9 @@ export class Batcher<Item, Answer> {
       });
     } catch (error) {
       for (const entry of entries) entry.reject(error);
+      // What waited meanwhile has waited for the same outage: nobody waits for two deadlines.
+      if (error instanceof StoreUnavailableError)
+        for (const entry of this.#waiting.splice(0)) entry.reject(error);
     } finally {
       this.#freeSlots.push(slot);
       if (this.#waiting.length > 0) this.#schedule();

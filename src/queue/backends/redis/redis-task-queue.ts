@@ -3,7 +3,8 @@ import { RedisConnection, type RedisConnectionOptions } from '../../../redis/red
 import { ServerClock } from '../../../redis/server-clock.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
 import type { TaskQueueOptions } from '../../task-queue.ts';
-import { RedisTaskStore } from './redis-task-store.ts';
+import type { TaskStore } from '../../task-store.ts';
+import { RedisTaskStore, type RedisTaskStoreOptions } from './redis-task-store.ts';
 
 export interface RedisTaskQueueOptions extends TaskQueueOptions, RedisConnectionOptions {
   /** All keys of the queue begin with it: one for each deployment that shares a Redis. @default 'jotty' */
@@ -18,8 +19,15 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
  */
 export class RedisTaskQueue extends StoredTaskQueue {
   readonly #connection: RedisConnection;
+  readonly #prefix: string;
+  #closeSaver: () => Promise<void> = async () => {};
 
-  constructor({ url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions) {
+  /** `makeStore`: for queues that put something between. */
+  constructor(
+    { url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions,
+    makeStore: (options: RedisTaskStoreOptions) => TaskStore = (storeOptions) =>
+      new RedisTaskStore(storeOptions),
+  ) {
     if (!PREFIX.test(prefix))
       throw new InvalidOptionError('prefix', '1–64 characters of A–Z a–z 0–9 _ . : -', prefix);
     const connection = new RedisConnection({
@@ -28,12 +36,22 @@ export class RedisTaskQueue extends StoredTaskQueue {
       ...(commandTimeoutMs !== undefined && { commandTimeoutMs }),
     });
     const time = options.clock === undefined ? new ServerClock() : undefined;
-    super(new RedisTaskStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
+    super(makeStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
     this.#connection = connection;
+    this.#prefix = prefix;
   }
 
   override async close(): Promise<void> {
     await super.close();
+    await this.#closeSaver();
     this.#connection.close();
+  }
+
+  /** Checkpoints beside the tasks, over the same connection. */
+  protected override async makeCheckpointer(): Promise<unknown> {
+    const { RedisSaver } = await import('../../../checkpoint/redis-saver.ts');
+    const saver = new RedisSaver({ connection: this.#connection, prefix: this.#prefix });
+    this.#closeSaver = () => saver.close();
+    return saver;
   }
 }

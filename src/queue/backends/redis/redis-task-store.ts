@@ -3,10 +3,10 @@ import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
 import { historyLine, parseHistory } from '../../history-text.ts';
+import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import {
   type Applied,
-  type Change,
   type Claim,
   type Effects,
   type InsertOutcome,
@@ -25,6 +25,7 @@ import { Batcher } from './batcher.ts';
 import { toCounts } from './counts.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, historyOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { RedisRegistry } from './redis-registry.ts';
 import {
   filterArguments,
   INSERTED,
@@ -58,10 +59,11 @@ const READ_AT_ONCE_MAX = 500;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
+  readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
   readonly #signal: StoreSignal;
-  readonly #known = new KnownTasks();
+  protected readonly known = new KnownTasks();
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #changes: Batcher<Application, (Applied | null)[]>;
@@ -69,6 +71,7 @@ export class RedisTaskStore implements TaskStore {
 
   constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+    this.registry = new RedisRegistry(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({
@@ -86,7 +89,7 @@ export class RedisTaskStore implements TaskStore {
       after: this.#inserts,
     });
     this.#changes = new Batcher({
-      send: (items, slot) => this.#sendChanges(items, slot),
+      send: (items, slot) => this.sendChanges(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: ({ changes }) => changes.reduce((sum, { next }) => sum + sizeOf(next), 0),
       parallel: PARALLEL,
@@ -106,7 +109,7 @@ export class RedisTaskStore implements TaskStore {
     return claim.limit <= 0 ? [] : this.#claims.ask(claim);
   }
 
-  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+  async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     this.#use();
     if (changes.length <= BATCH_TASKS_MAX)
       return changes.length === 0 ? [] : this.#changes.ask({ changes, now });
@@ -120,7 +123,7 @@ export class RedisTaskStore implements TaskStore {
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
     this.#use();
     const byId = await this.#read(ids);
-    for (const record of byId.values()) this.#known.put(record);
+    for (const record of byId.values()) this.known.put(record);
     const seen = new Set<string>();
     return ids.map((id) => {
       const record = byId.get(id);
@@ -157,7 +160,7 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
-    const reply = await this.#scripts.run('expired', { now: this.#judgeAt(now), values: [limit] });
+    const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
   }
 
@@ -240,6 +243,12 @@ export class RedisTaskStore implements TaskStore {
     await this.#scripts.close();
   }
 
+  /** For what else is asked of the same queue. */
+  protected get scripts(): ScriptRunner {
+    this.#use();
+    return this.#scripts;
+  }
+
   #use(): void {
     if (this.#closing) throw new ClosedError('the task store');
   }
@@ -257,7 +266,7 @@ export class RedisTaskStore implements TaskStore {
     return this.#isTimedByRedis ? 0 : now;
   }
 
-  #judgeAt(now: number): number | '' {
+  protected judgeAt(now: number): number | '' {
     return this.#isTimedByRedis ? '' : now;
   }
 
@@ -310,7 +319,7 @@ export class RedisTaskStore implements TaskStore {
     ];
     for (;;) {
       const askedAt = performance.now();
-      const reply = await this.#scripts.run('claim', { now: this.#judgeAt(now), mark: `c${slot}`, values });
+      const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
       const at = reply[0] as number;
       this.#scripts.learn(at, askedAt);
       const records = readClaimed(reply, {
@@ -321,17 +330,26 @@ export class RedisTaskStore implements TaskStore {
         startedAt: to === 'in_progress' ? at : null,
         version: 2,
       });
-      for (const record of records) this.#known.put(record);
+      for (const record of records) this.known.put(record);
       if (records.length > 0 || reply[1] === 0) return records;
     }
   }
 
-  async #sendChanges(items: readonly Application[], slot: number): Promise<(Applied | null)[][]> {
+  /** Sends these in one call. Calls of one slot are made one after another. */
+  protected async sendChanges(
+    items: readonly Application[],
+    slot: number | string,
+  ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
     for (const { changes, now } of items) {
-      for (const { id, version, next, event } of changes) {
-        const head = `${version} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        values.push(id, head, restOf(next), event ? historyLine(event) : '');
+      for (const { id, version, next, event, claimed } of changes) {
+        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+        values.push(
+          id,
+          head,
+          restOf(next),
+          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
+        );
       }
     }
     const { now } = items.at(-1)!;
@@ -342,7 +360,7 @@ export class RedisTaskStore implements TaskStore {
       changes.map((change) => {
         const answer = reply[i++];
         if (answer === 0) return null;
-        const identity = this.#known.get(change.id) ?? read?.get(change.id);
+        const identity = this.known.get(change.id) ?? read?.get(change.id);
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
@@ -354,7 +372,7 @@ export class RedisTaskStore implements TaskStore {
   }
 
   #toApplied(
-    { id, version, next }: Change,
+    { id, version, next, claimed }: HeldChange,
     identity: TaskRecord,
     answer: unknown,
     at: number,
@@ -365,9 +383,9 @@ export class RedisTaskStore implements TaskStore {
     const [events, effects, blockedBy] = Array.isArray(answer)
       ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
       : [answer as number, NO_EFFECTS, []];
-    const record = merge(identity, next, leaseExpiresAt, version + 1, events, blockedBy);
-    if (isEnded(next.status)) this.#known.delete(id);
-    else this.#known.put(record);
+    const record = merge(identity, next, leaseExpiresAt, version + (claimed ? 2 : 1), events, blockedBy);
+    if (isEnded(next.status)) this.known.delete(id);
+    else this.known.put(record);
     return { record, effects };
   }
 
@@ -380,7 +398,7 @@ export class RedisTaskStore implements TaskStore {
     let ids: string[] | undefined;
     for (const { changes } of items) {
       for (const { id } of changes) {
-        if (reply[i++] === 0 || this.#known.get(id) !== undefined) continue;
+        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
         ids ??= [];
         ids.push(id);
       }
@@ -410,8 +428,8 @@ interface Insertion {
   readonly bytes: number;
 }
 
-interface Application {
-  readonly changes: readonly Change[];
+export interface Application {
+  readonly changes: readonly HeldChange[];
   readonly now: number;
 }
 

@@ -66,12 +66,13 @@ end
 local function walk()
   local bucket = bucketOf(after)
   while true do
-    local member = call('ZRANGEBYSCORE', BUCKETS, bucket, '+inf', 'LIMIT', 0, 1)[1]
-    if not member then
+    -- By the score: a foreign member must not stop the list.
+    local nearest = call('ZRANGEBYSCORE', BUCKETS, bucket, '(9007199254740992', 'WITHSCORES', 'LIMIT', 0, 1)
+    if #nearest == 0 then
       return true
     end
-    bucket = tonumber(member)
-    local entries = call('LRANGE', base .. 'ids:' .. member, 0, -1)
+    bucket = ceil(tonumber(nearest[2]))
+    local entries = call('LRANGE', base .. 'ids:' .. int(bucket), 0, -1)
     for from = 1, #entries, STEP do
       if not show(bucket, entries, from) then
         return false
