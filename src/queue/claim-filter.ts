@@ -53,10 +53,10 @@ export function laneFromKey(key: string): Lane {
   return { priority: Number(priority), agentType: agentType || null, agent: agent || null };
 }
 
-/** The kinds of these lanes, each once. */
-export function kindsOf(lanes: Iterable<Lane>): Kind[] {
+/** Each kind once. */
+export function kindsOf(all: Iterable<Kind>): Kind[] {
   const kinds = new Map<string, Kind>();
-  for (const { agentType, agent } of lanes)
+  for (const { agentType, agent } of all)
     kinds.set(`${agentType ?? ''}|${agent ?? ''}`, { agentType, agent });
   return [...kinds.values()];
 }
