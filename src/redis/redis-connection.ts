@@ -62,6 +62,10 @@ export class RedisConnection {
     return this.#repeat(() => this.#client.callBuffer(command, ...values));
   }
 
+  get commandTimeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
   /** True when the keys are spread over slots: then all keys of a script must lie in one. */
   get isCluster(): boolean {
     return this.#client.isCluster;
