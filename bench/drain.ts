@@ -1,8 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Task, TaskQueue } from '../dist/queue/index.js';
 import { RESULT } from './work.ts';
 
 /** Claims may run ahead of the handlers by this many tasks. */
 const CLAIM_AHEAD_MAX = 100;
+
+/** How soon an empty queue is asked again. */
+const ASK_AGAIN_MS = 5;
 
 /** Settlements in flight at most, so that a slow disk bounds the memory. */
 const SETTLEMENTS_MAX = 1_000;
@@ -12,13 +16,27 @@ const SETTLEMENTS_MAX = 1_000;
  * time. Claims run ahead, settlements are in flight together; resolves when the last of them is durable.
  */
 export async function drain(queue: TaskQueue, concurrency: number, tasks: number): Promise<void> {
-  const ahead = new ClaimsAhead(queue, tasks);
+  await work(queue, concurrency, new ClaimsAhead(queue, tasks));
+}
+
+/** The same beside other processes, for ever: nobody knows who gets how many. */
+export async function drainShared(queue: TaskQueue, concurrency: number, onDone: () => void): Promise<void> {
+  await work(queue, concurrency, new ClaimsAhead(queue, Number.POSITIVE_INFINITY), onDone);
+}
+
+async function work(
+  queue: TaskQueue,
+  concurrency: number,
+  ahead: ClaimsAhead,
+  onDone = () => {},
+): Promise<void> {
   const unsettled = new Set<Promise<unknown>>();
   const worker = async () => {
     for (let task = await ahead.next(); task !== undefined; task = await ahead.next()) {
       const result = await noOpHandler(task);
       const settlement = queue
         .settle(task, { status: 'completed', result })
+        .then(onDone)
         .finally(() => unsettled.delete(settlement));
       unsettled.add(settlement);
       if (unsettled.size >= SETTLEMENTS_MAX) await settlement;
@@ -59,10 +77,17 @@ class ClaimsAhead {
     return this.#claiming;
   }
 
+  /** Another process may have taken the last ones; alone, nothing may be missing. */
+  async #nothing(): Promise<void> {
+    if (this.#left !== Number.POSITIVE_INFINITY)
+      throw new Error(`expected ${this.#left} more tasks to claim, got none`);
+    await sleep(ASK_AGAIN_MS);
+  }
+
   async #claim(): Promise<void> {
     const limit = Math.min(CLAIM_AHEAD_MAX - this.#claimed.length, this.#left);
     const batch = await this.#queue.dequeueMany(limit);
-    if (batch.length === 0) throw new Error(`expected ${this.#left} more tasks to claim, got none`);
+    if (batch.length === 0) return this.#nothing();
     this.#left -= batch.length;
     this.#claimed.push(...batch);
   }

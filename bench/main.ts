@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { setup as installRedis } from '../test/redis/installed.ts';
 import { type Contest, hold } from './contest.ts';
+import { EVERYSEC } from './private-redis.ts';
 import { SECTIONS } from './sections.ts';
 import { table } from './table.ts';
 import { judge } from './verdict.ts';
@@ -13,6 +15,7 @@ const HELP = `npm run bench -- [options]
 
   --quick         less work and fewer rounds: under two minutes
   --only <name>   one section, may be repeated: ${SECTIONS.map(({ name }) => name).join(', ')}
+  --everysec      Redis with an append-only file, flushed once a second (without it, it keeps nothing)
   --out <folder>  where the JSON file goes (bench/results)
 `;
 
@@ -22,6 +25,7 @@ async function main(): Promise<void> {
     options: {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
+      everysec: { type: 'boolean', default: false },
       out: { type: 'string', default: join(HERE, 'results') },
       help: { type: 'boolean', default: false },
     },
@@ -29,6 +33,8 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(HELP);
   const sections = chosen(values.only);
   installPeers();
+  if (sections.some(({ name }) => name.startsWith('redis'))) installRedis();
+  if (values.everysec) process.env[EVERYSEC] = 'yes';
   if (!existsSync(join(HERE, '..', 'dist')))
     process.stderr.write('dist/ is missing (npm run build): only peers run\n');
   const around = surroundings();
@@ -55,17 +61,21 @@ function chosen(names: readonly string[]) {
   return names.length === 0 ? SECTIONS : SECTIONS.filter(({ name }) => names.includes(name));
 }
 
+/** One that came with each generation of this benchmark: an older folder is installed anew. */
+const PEERS = ['plainjob', 'bullmq'];
+
 /** The peers are no dependencies of Jotty: they are installed when the benchmark first runs. */
 function installPeers(): void {
-  if (existsSync(join(HERE, 'node_modules', 'plainjob'))) return;
+  if (PEERS.every((peer) => existsSync(join(HERE, 'node_modules', peer)))) return;
   const { status } = spawnSync('npm', ['ci'], { cwd: HERE, stdio: 'inherit' });
   if (status !== 0) throw new Error('npm ci in bench/ failed; the peers are needed to compare with');
 }
 
-function described({ node, sqlite, cpu, cores, memoryGB, kernel, packages }: Surroundings): string {
+function described({ node, sqlite, redis, cpu, cores, memoryGB, kernel, packages }: Surroundings): string {
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
+  const kept = process.env[EVERYSEC] === 'yes' ? 'appendfsync everysec' : 'appendonly no';
   return [
-    `Node ${node}, SQLite ${sqlite}, ${cpu}, ${cores} cores, ${memoryGB} GB, kernel ${kernel}`,
+    `Node ${node}, SQLite ${sqlite}, Redis ${redis} (${kept}), ${cpu}, ${cores} cores, ${memoryGB} GB, kernel ${kernel}`,
     versions.join(', '),
   ].join('\n');
 }
@@ -79,7 +89,7 @@ function progress(text: string): void {
 function save(
   contests: readonly Contest[],
   around: Surroundings,
-  values: { quick: boolean; out: string },
+  values: { quick: boolean; everysec: boolean; out: string },
 ): string {
   const measuredAt = new Date().toISOString();
   mkdirSync(values.out, { recursive: true });
@@ -96,7 +106,7 @@ function save(
   }));
   writeFileSync(
     file,
-    `${JSON.stringify({ measuredAt, quick: values.quick, ...around, sections }, null, 2)}\n`,
+    `${JSON.stringify({ measuredAt, quick: values.quick, everysec: values.everysec, ...around, sections }, null, 2)}\n`,
   );
   return file;
 }

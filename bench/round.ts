@@ -15,6 +15,8 @@ const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   queue: async () => (await import('./measures/queue.ts')).queue,
   manager: async () => (await import('./measures/manager.ts')).manager,
   latency: async () => (await import('./measures/latency.ts')).latency,
+  fleet: async () => (await import('./measures/fleet.ts')).fleet,
+  idle: async () => (await import('./measures/idle.ts')).idle,
   depth: async () => (await import('./measures/depth.ts')).depth,
   graphs: async () => (await import('./measures/graphs.ts')).graphs,
   resident: async () => (await import('./measures/resident.ts')).resident,

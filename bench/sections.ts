@@ -1,3 +1,6 @@
+import { LABELS } from './labels.ts';
+import { REDIS_SECTIONS } from './redis-sections.ts';
+
 /** What is measured, who is compared with whom, and what must be reached: data only. */
 
 export interface Section {
@@ -21,7 +24,8 @@ export interface Entrant {
 /** One line of the table: a figure of one entrant, perhaps against that of another. */
 export interface Row {
   readonly label: string;
-  readonly unit: 'ms' | '/s' | 's' | 'MB';
+  /** Only of `/s` more is better. */
+  readonly unit: 'ms' | '/s' | 's' | 'MB' | 'B' | 'commands' | 'commands/s';
   /** `entrant.figure` */
   readonly subject: string;
   readonly against?: string;
@@ -37,14 +41,6 @@ export type Goal =
   | { readonly atLeast: number };
 
 const SLOW_ROUNDS_MAX = 2;
-
-const LABELS: Readonly<Record<string, string>> = {
-  enqueueInFlight: 'enqueue, 100 in flight',
-  bulk: 'enqueue in bulks of 1,000',
-  process1: 'process, c=1',
-  process10: 'process, c=10',
-  process100: 'process, c=100',
-};
 
 const sqlite: Section = {
   name: 'sqlite',
@@ -247,4 +243,12 @@ const assignment: Section = {
   ],
 };
 
-export const SECTIONS: readonly Section[] = [sqlite, start, memory, depth, graphs, assignment];
+export const SECTIONS: readonly Section[] = [
+  sqlite,
+  start,
+  memory,
+  depth,
+  graphs,
+  assignment,
+  ...REDIS_SECTIONS,
+];

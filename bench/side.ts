@@ -1,13 +1,18 @@
+import type { Meter, Place } from './private-redis.ts';
 import type { WorkItem } from './work.ts';
 
 /** What the benchmark asks of Jotty's queue and of every other one. */
 export interface QueueSide {
   /** Opens a queue on a fresh database file; sides in memory ignore the path. */
   open(path: string): Promise<OpenQueue>;
+  /** Opens in this process a queue that another one has opened, where the side can. */
+  join?(place: Place): Promise<OpenQueue>;
   /** Tasks at this concurrency: sides too slow for the full work get less of it, which is in their favour. */
   tasksMax(concurrency: number): number;
   /** Quick enough that the first thousands of tasks are spent on compiling: warms up on all of the work. @default false */
   readonly inMemory?: boolean;
+  /** Is told of a new task, also by another process; the others poll. @default false */
+  readonly wakes?: boolean;
   /** Takes only tasks of one type in one bulk call. @default false */
   readonly bulkByType?: boolean;
 }
@@ -26,6 +31,15 @@ export interface OpenQueue {
   process(concurrency: number, tasks: number): Promise<void>;
   /** Starts a consumer that tells when a handler starts. */
   consume(onStart: () => void): Promise<Consumer>;
+  /**
+   * Runs waiting tasks with no-op handlers, beside other processes that do the same, and goes on for ever.
+   * Tells each completion when it is stored.
+   */
+  share?(concurrency: number, onDone: () => void): void;
+  /** Where other processes find the same tasks. */
+  readonly place?: Place;
+  /** What the store has done and holds, where it can be asked. */
+  meter?(): Promise<Meter>;
   close(): Promise<void>;
 }
 

@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { isInstalled, redisBinary } from '../test/redis/binary.ts';
 
 const PACKAGES = [
   'better-sqlite3',
@@ -10,6 +12,9 @@ const PACKAGES = [
   '@sidequest/engine',
   '@sidequest/sqlite-backend',
   'p-queue',
+  'ioredis',
+  'bullmq',
+  'bee-queue',
   '@langchain/langgraph',
   '@langchain/langgraph-checkpoint',
   '@langchain/langgraph-checkpoint-sqlite',
@@ -19,6 +24,7 @@ const PACKAGES = [
 export interface Surroundings {
   readonly node: string;
   readonly sqlite: string;
+  readonly redis: string;
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGB: number;
@@ -31,6 +37,7 @@ export function surroundings(): Surroundings {
   return {
     node: process.version,
     sqlite: sqliteVersion(),
+    redis: redisVersion(),
     cpu: cpu?.model ?? 'unknown',
     cores: cpus().length,
     memoryGB: Math.round(totalmem() / 1e9),
@@ -52,6 +59,12 @@ function sqliteVersion(): string {
   const { version } = database.prepare('SELECT sqlite_version() AS version').get();
   database.close();
   return version;
+}
+
+function redisVersion(): string {
+  if (!isInstalled()) return NOT_INSTALLED;
+  const { stdout } = spawnSync(redisBinary(), ['--version'], { encoding: 'utf8' });
+  return /v=(\S+)/.exec(stdout)?.[1] ?? 'unknown';
 }
 
 /** Packages may not export their package.json, so it is looked for in the folders of modules. */

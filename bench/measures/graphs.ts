@@ -9,6 +9,7 @@ import {
 } from '@langchain/langgraph';
 import Database from 'better-sqlite3';
 import { type Figures, inFlight, rate } from '../figures.ts';
+import { emptyRedis, type Place } from '../private-redis.ts';
 import type { Measure } from '../round.ts';
 
 const CONCURRENCY = 10;
@@ -21,8 +22,17 @@ export const graphs: Measure = async ({ side, folder, quick }) => {
   const runs = quick ? QUICK_RUNS : RUNS;
   const path = join(folder, 'graphs.db');
   const perSecond =
-    side === 'jotty-queue' ? await throughQueue(path, runs) : await bareRuns(await saverOf(side, path), runs);
+    side in QUEUES
+      ? await throughQueue(QUEUES[side] ?? side, path, runs)
+      : await bareRuns(await saverOf(side, path), runs);
   return { runs: perSecond } satisfies Figures;
+};
+
+/** The sides that go through a queue, and which one. */
+const QUEUES: Readonly<Record<string, string>> = {
+  'jotty-queue': 'jotty',
+  'redis-queue': 'redis',
+  'hybrid-queue': 'hybrid',
 };
 
 async function saverOf(side: string, path: string): Promise<BaseCheckpointSaver | undefined> {
@@ -42,9 +52,26 @@ async function saverOf(side: string, path: string): Promise<BaseCheckpointSaver 
       const { SQLiteSaver } = await import('../../dist/checkpoint/index.js');
       return new SQLiteSaver({ path });
     }
+    case 'redis-saver':
+      return redisSaver();
+    case 'plain-redis-saver': {
+      const { PlainRedisSaver } = await import('../peers/plain-redis-saver.ts');
+      return new PlainRedisSaver((await emptyRedis()).url);
+    }
     default:
       throw new Error(`expected a saver, got ${side}`);
   }
+}
+
+async function redisSaver(): Promise<BaseCheckpointSaver> {
+  const savers = (await import('../../dist/checkpoint/index.js')) as unknown as Record<
+    string,
+    new (
+      place: Place,
+    ) => BaseCheckpointSaver
+  >;
+  if (savers.RedisSaver === undefined) throw new Error('expected a saver of this build, got RedisSaver');
+  return new savers.RedisSaver({ url: (await emptyRedis()).url });
 }
 
 const State = Annotation.Root({
@@ -83,10 +110,10 @@ function threads(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`);
 }
 
-async function throughQueue(path: string, runs: number): Promise<number> {
+async function throughQueue(side: string, path: string, runs: number): Promise<number> {
   const { Conductor } = await import('../../dist/index.js');
-  const { SQLiteTaskQueue } = await import('../../dist/queue/index.js');
-  const queue = new SQLiteTaskQueue({ path });
+  const { emptyPlace, openTaskQueue } = await import('../task-queues.ts');
+  const queue = openTaskQueue(side, await emptyPlace(side, path));
   const conductor = new Conductor({ agents: { worker: threeNodes() }, queue });
   const process = async (name: string, count: number) => {
     await conductor.enqueueGoals(threads(name, count).map((goal) => ({ goal })));

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { Conductor, TaskQueueManager } from '../../dist/index.js';
-import { SQLiteTaskQueue, type TaskQueue } from '../../dist/queue/index.js';
+import type { TaskQueue } from '../../dist/queue/index.js';
 import { type Figures, rate } from '../figures.ts';
 import type { Measure } from '../round.ts';
+import { emptyPlace, openTaskQueue } from '../task-queues.ts';
 import { AGENT_TYPES, batches, RESULT, workItems } from '../work.ts';
 
 const CONCURRENCIES = [1, 10, 100];
@@ -12,12 +13,18 @@ const QUICK_TASKS = 4_000;
 const WARM_UP_TASKS = 500;
 
 /** Processing through `Conductor` and `TaskQueueManager`, with an agent that does nothing. */
-export const manager: Measure = async ({ folder, quick }) => {
+export const manager: Measure = async ({ side, folder, quick }) => {
   const figures: Figures = {};
-  await processed(join(folder, 'warm-up.db'), 10, WARM_UP_TASKS);
+  const processed = async (name: string, concurrency: number, tasks: number) =>
+    throughManager(
+      openTaskQueue(side, await emptyPlace(side, join(folder, `${name}.db`))),
+      concurrency,
+      tasks,
+    );
+  await processed('warm-up', 10, WARM_UP_TASKS);
   for (const concurrency of CONCURRENCIES) {
-    const path = join(folder, `${concurrency}.db`);
-    figures[`process${concurrency}`] = await processed(path, concurrency, quick ? QUICK_TASKS : TASKS);
+    const tasks = quick ? QUICK_TASKS : TASKS;
+    figures[`process${concurrency}`] = await processed(`${concurrency}`, concurrency, tasks);
   }
   return figures;
 };
@@ -28,8 +35,7 @@ export const noOpAgent = {
   capabilities: [...AGENT_TYPES],
 };
 
-async function processed(path: string, concurrency: number, tasks: number): Promise<number> {
-  const queue = new SQLiteTaskQueue({ path });
+async function throughManager(queue: TaskQueue, concurrency: number, tasks: number): Promise<number> {
   const conductor = new Conductor({ agents: { worker: noOpAgent }, queue });
   for (const batch of batches(workItems(tasks), BULK)) {
     await conductor.enqueueGoals(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { durations, type Figures, inFlight, median, rate } from '../figures.ts';
 import { sideByName } from '../peers/by-name.ts';
+import { METER_COMMANDS, type Meter } from '../private-redis.ts';
 import type { Measure, Round } from '../round.ts';
 import type { OpenQueue, QueueSide } from '../side.ts';
 import { AGENT_TYPES, batches, type WorkItem, workItems } from '../work.ts';
@@ -58,9 +59,8 @@ class QueueBench {
   async processing(): Promise<Figures> {
     const figures: Figures = {};
     for (const concurrency of CONCURRENCIES) {
-      const { process, through } = await this.#fillAndProcess(concurrency, this.#tasks(concurrency));
-      figures[`process${concurrency}`] = process;
-      figures[`through${concurrency}`] = through;
+      const processed = await this.#fillAndProcess(concurrency, this.#tasks(concurrency));
+      for (const [name, value] of Object.entries(processed)) figures[`${name}${concurrency}`] = value;
     }
     return figures;
   }
@@ -71,11 +71,14 @@ class QueueBench {
   }
 
   /** Tasks/s of the processing alone, and of the whole way with the enqueueing. */
-  #fillAndProcess(concurrency: number, tasks: number): Promise<{ process: number; through: number }> {
+  #fillAndProcess(concurrency: number, tasks: number): Promise<Processed> {
     return this.#onFresh(async (open) => {
+      const empty = await open.meter?.();
       const filled = await this.#fill(open, tasks);
+      const full = await open.meter?.();
       const process = await rate(tasks, () => open.process(concurrency, tasks));
-      return { process, through: 1 / (1 / filled + 1 / process) };
+      const done = await open.meter?.();
+      return { process, through: 1 / (1 / filled + 1 / process), ...costs(tasks, empty, full, done) };
     });
   }
 
@@ -100,6 +103,24 @@ class QueueBench {
       await open.close();
     }
   }
+}
+
+/** What `#fillAndProcess` measures: rates, and where the store can be asked what a task costs it. */
+interface Processed {
+  readonly process: number;
+  readonly through: number;
+  /** A waiting task holds this much. */
+  readonly bytes?: number;
+  /** Commands that Redis ran for the processing of a task. */
+  readonly commands?: number;
+}
+
+function costs(tasks: number, empty?: Meter, full?: Meter, done?: Meter): Partial<Processed> {
+  if (empty === undefined || full === undefined || done === undefined) return {};
+  return {
+    bytes: (full.bytes - empty.bytes) / tasks,
+    commands: (done.commands - full.commands - METER_COMMANDS) / tasks,
+  };
 }
 
 function byType(items: readonly WorkItem[]): WorkItem[][] {

@@ -1,15 +1,26 @@
 import { Conductor, TaskQueueManager } from '../../dist/index.js';
-import { SQLiteTaskQueue } from '../../dist/queue/index.js';
-import type { OpenQueue } from '../side.ts';
+import type { Place } from '../private-redis.ts';
+import type { QueueSide } from '../side.ts';
+import { emptyPlace, openTaskQueue } from '../task-queues.ts';
 import { AGENT_TYPES, RESULT } from '../work.ts';
 import { openJotty } from './jotty.ts';
 
-/** Jotty's queue with the `TaskQueueManager` as its consumer; the start is that of the agent. */
-export function openWithManager(path: string): OpenQueue {
-  const queue = new SQLiteTaskQueue({ path });
+/** One of Jotty's queues with the `TaskQueueManager` as its consumer; the start is that of the agent. */
+export function withManager(side: string): QueueSide {
+  const join = async (place: Place) => openWithManager(side, place);
   return {
-    ...openJotty(queue),
-    consume: async (onStart) => {
+    tasksMax: () => 20_000,
+    wakes: true,
+    join,
+    open: async (path) => join(await emptyPlace(side, path)),
+  };
+}
+
+function openWithManager(side: string, place: Place) {
+  const queue = openTaskQueue(side, place);
+  return {
+    ...openJotty(queue, place),
+    consume: async (onStart: () => void) => {
       const invoke = async () => {
         onStart();
         return { ...RESULT };

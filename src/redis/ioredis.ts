@@ -20,7 +20,7 @@ export interface RedisClient {
 }
 
 /** A client of the user's: single, Sentinel or Cluster. Its settings are copied, its connection is left alone. */
-export interface RedisTemplate {
+interface RedisTemplate {
   readonly isCluster: boolean;
   duplicate(...overrides: never[]): unknown;
 }
@@ -46,7 +46,8 @@ const CLIENT_OPTIONS = {
   // A command waits for the connection in RedisConnection, with a deadline; a queue here would send it long after.
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: null,
+  // Rejects what was under way when a connection is lost; otherwise ioredis drops it without a word.
+  maxRetriesPerRequest: 0,
   connectTimeout: 2_000,
   retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
 };

@@ -87,12 +87,17 @@ export class RedisConnection {
 
   /**
    * Listens to a channel on a connection of its own until the returned function is called. `onGap` tells that
-   * the connection was away, so that messages may have been missed.
+   * the subscription has begun, or has begun again after an outage: earlier messages may have been missed.
    */
   subscribe(channel: string, onMessage: (message: string) => void, onGap: () => void): () => void {
     if (this.#isClosed) throw new ClosedError('the Redis connection');
     this.#subscriber ??= new Subscriber(newRedisClient(this.#address));
     return this.#subscriber.add(channel, onMessage, onGap);
+  }
+
+  /** Whether a command would be sent at once. */
+  get isReady(): boolean {
+    return this.#client.status === 'ready';
   }
 
   /** Ends both connections; calls under way are rejected. */
@@ -186,7 +191,6 @@ interface Listener {
 class Subscriber {
   readonly #client: RedisClient;
   readonly #listeners = new Map<string, Set<Listener>>();
-  #wasReady = false;
   #isClosed = false;
 
   constructor(client: RedisClient) {
@@ -203,7 +207,7 @@ class Subscriber {
     const listener = { onMessage, onGap };
     const listeners = this.#listeners.get(channel) ?? new Set();
     this.#listeners.set(channel, listeners.add(listener));
-    if (listeners.size === 1 && this.#client.status === 'ready') this.#subscribe(channel);
+    if (this.#client.status === 'ready') this.#subscribe(channel);
     return () => listeners.delete(listener);
   }
 
@@ -214,17 +218,17 @@ class Subscriber {
 
   #onReady(): void {
     for (const channel of this.#listeners.keys()) this.#subscribe(channel);
-    if (!this.#wasReady) {
-      this.#wasReady = true;
-      return;
-    }
-    for (const listeners of this.#listeners.values()) for (const { onGap } of listeners) onGap();
   }
 
   #subscribe(channel: string): void {
     // A connection lost meanwhile subscribes when it is back.
-    this.#client.subscribe(channel).catch(() => {
-      if (!this.#isClosed && this.#client.status === 'ready') this.#subscribe(channel);
-    });
+    this.#client.subscribe(channel).then(
+      () => {
+        for (const { onGap } of this.#listeners.get(channel) ?? []) onGap();
+      },
+      () => {
+        if (!this.#isClosed && this.#client.status === 'ready') this.#subscribe(channel);
+      },
+    );
   }
 }

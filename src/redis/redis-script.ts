@@ -3,12 +3,15 @@ import { readFileSync } from 'node:fs';
 
 /** A Lua program in a file, known to Redis by its SHA-1. Read when first used, not on import. */
 export class RedisScript {
-  readonly #file: URL;
+  readonly #files: readonly URL[];
   #loaded: { readonly source: string; readonly sha: string } | undefined;
 
-  /** `file` beside the module: `new RedisScript(new URL('./lua/claim.lua', import.meta.url))`. */
-  constructor(file: URL) {
-    this.#file = file;
+  /**
+   * `file` beside the module: `new RedisScript(new URL('./lua/claim.lua', import.meta.url))`. `preludes` come
+   * before it in the same program, so that scripts can share functions.
+   */
+  constructor(file: URL, preludes: readonly URL[] = []) {
+    this.#files = [...preludes, file];
   }
 
   get source(): string {
@@ -21,7 +24,7 @@ export class RedisScript {
 
   #read(): { readonly source: string; readonly sha: string } {
     if (!this.#loaded) {
-      const source = readFileSync(this.#file, 'utf8');
+      const source = this.#files.map((file) => readFileSync(file, 'utf8')).join('\n');
       this.#loaded = { source, sha: createHash('sha1').update(source).digest('hex') };
     }
     return this.#loaded;

@@ -18,13 +18,22 @@ export const FAKE_NOW = 1_699_999_980_000;
 export class FakeClock implements Clock {
   #now: number;
   readonly #turns: number;
+  readonly #turn: () => Promise<unknown>;
   #nextHandle = 1;
   readonly #timers = new Map<number, Timer>();
 
-  /** `turns` is how often the event loop turns after each timer; more helps slow stores. */
-  constructor(now: number = FAKE_NOW, turns: number = TURNS_DEFAULT) {
+  /**
+   * `turns` is how often the event loop turns after each timer; more helps slow stores. `turn` is what one turn
+   * is: with a server also the time it takes to answer.
+   */
+  constructor(
+    now: number = FAKE_NOW,
+    turns: number = TURNS_DEFAULT,
+    turn: () => Promise<unknown> = turnOfEventLoop,
+  ) {
     this.#now = now;
     this.#turns = turns;
+    this.#turn = turn;
   }
 
   now(): number {
@@ -63,8 +72,7 @@ export class FakeClock implements Clock {
 
   /** Lets the event loop turn without moving time. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < this.#turns; turn++)
-      await new Promise<void>((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < this.#turns; turn++) await this.#turn();
   }
 
   /** The timer that fires first among those due by `end`; ties go by the order in which they were set. */
@@ -79,4 +87,10 @@ export class FakeClock implements Clock {
     }
     return best;
   }
+}
+
+function turnOfEventLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

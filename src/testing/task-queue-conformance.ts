@@ -27,6 +27,8 @@ export interface QueueBackend {
   readonly name: string;
   readonly durable: boolean;
   readonly shared: boolean;
+  /** A clock that gives the storage the time it needs. @default new FakeClock() */
+  clock?(): FakeClock;
   open(): Promise<QueueStorage>;
 }
 
@@ -58,12 +60,11 @@ export function describeTaskQueue(runner: TestRunner, backend: QueueBackend): vo
     `${backend.name} keeps the contract of a TaskQueue`,
     taskQueueCases,
     backend,
-    async () => harness(await backend.open()),
+    async () => harness(await backend.open(), backend.clock?.() ?? new FakeClock()),
   );
 }
 
-function harness(storage: QueueStorage): QueueHarness {
-  const clock = new FakeClock();
+function harness(storage: QueueStorage, clock: FakeClock): QueueHarness {
   const opened: TaskQueue[] = [];
   const keep = (queue: TaskQueue) => {
     opened.push(queue);

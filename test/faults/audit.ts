@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3';
 import { expect } from 'vitest';
-import { SQLiteTaskQueue } from '../../src/queue/index.ts';
+import { SQLiteTaskQueue, type StoredTaskQueue } from '../../src/queue/index.ts';
 import { isEnded, type Task, type TaskEvent } from '../../src/queue/task.ts';
 import type { Stage } from './stage.ts';
 
@@ -15,14 +15,19 @@ export async function audit(path: string): Promise<Audit> {
   expectWhole(path);
   const queue = new SQLiteTaskQueue({ path });
   try {
-    const tasks = await allTasks(queue);
-    const histories = new Map<string, TaskEvent[]>();
-    for (const id of tasks.keys()) histories.set(id, await queue.history(id));
-    for (const task of tasks.values()) expectOneEndingPerLife(task, histories.get(task.id) ?? []);
-    return { tasks, histories };
+    return await auditQueue(queue);
   } finally {
     await queue.close();
   }
+}
+
+/** The same of any queue. */
+export async function auditQueue(queue: StoredTaskQueue): Promise<Audit> {
+  const tasks = await allTasks(queue);
+  const histories = new Map<string, TaskEvent[]>();
+  for (const id of tasks.keys()) histories.set(id, await queue.history(id));
+  for (const task of tasks.values()) expectOneEndingPerLife(task, histories.get(task.id) ?? []);
+  return { tasks, histories };
 }
 
 /** SQLite's own opinion, through a connection that knows nothing of us. */
@@ -35,7 +40,7 @@ export function expectWhole(path: string): void {
   }
 }
 
-export async function allTasks(queue: SQLiteTaskQueue): Promise<Map<string, Task>> {
+export async function allTasks(queue: StoredTaskQueue): Promise<Map<string, Task>> {
   const tasks = new Map<string, Task>();
   let cursor: string | undefined;
   do {
@@ -81,7 +86,7 @@ interface CheckpointReader {
 }
 
 /** The checkpoints of a thread, oldest first: one line, in which each has the one before it as its parent. */
-export async function lineage(queue: SQLiteTaskQueue, threadId: string): Promise<string[]> {
+export async function lineage(queue: StoredTaskQueue, threadId: string): Promise<string[]> {
   const saver = (await queue.checkpointer()) as CheckpointReader;
   const ids: string[] = [];
   const parents: (string | undefined)[] = [];
@@ -93,6 +98,15 @@ export async function lineage(queue: SQLiteTaskQueue, threadId: string): Promise
     ids.length === 0 ? [] : [undefined, ...ids.slice(0, -1)],
   );
   return ids;
+}
+
+/** Everything a thread's saver tells of it, pending writes included. */
+export async function checkpointsOf(queue: StoredTaskQueue, threadId: string): Promise<unknown[]> {
+  const saver = (await queue.checkpointer()) as CheckpointReader;
+  const tuples: unknown[] = [];
+  for await (const tuple of saver.list({ configurable: { thread_id: threadId } })) tuples.push(tuple);
+  expect(tuples.length, `checkpoints of ${threadId}`).toBeGreaterThan(0);
+  return tuples;
 }
 
 /** Everything stored of a thread's checkpoints, pending writes included, as the file has it. */

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { SQLiteTaskQueue } from '../../src/queue/index.ts';
+import type { StoredTaskQueue } from '../../src/queue/index.ts';
 import { audit, lineage } from './audit.ts';
 import { type Child, eventually } from './processes.ts';
 import { scaled, TEST_TIMEOUT } from './scale.ts';
@@ -32,7 +32,7 @@ test(
 
 async function dieAtEveryCall(
   stage: Stage,
-  queue: SQLiteTaskQueue,
+  queue: StoredTaskQueue,
   survivor: Child,
   when: Death['when'],
 ): Promise<number> {
@@ -56,7 +56,7 @@ function victim(stage: Stage, death: Death): Child {
 }
 
 /** The victim begins, a person answers once, the survivor ends what the victim left. Returns whether the victim died. */
-async function live(queue: SQLiteTaskQueue, id: string, current: Child, survivor: Child): Promise<boolean> {
+async function live(queue: StoredTaskQueue, id: string, current: Child, survivor: Child): Promise<boolean> {
   await queue.enqueue({ id, agent: 'five', payload: {} });
   const ended = queue.waitFor(id, { timeoutMs: 20_000 });
   const answered = answerOnce(queue, id);
@@ -72,7 +72,7 @@ async function live(queue: SQLiteTaskQueue, id: string, current: Child, survivor
   return died;
 }
 
-async function answerOnce(queue: SQLiteTaskQueue, id: string): Promise<void> {
+async function answerOnce(queue: StoredTaskQueue, id: string): Promise<void> {
   await eventually(
     async () => (await queue.getTask(id))?.status === 'waiting',
     20_000,
@@ -85,7 +85,7 @@ async function answerOnce(queue: SQLiteTaskQueue, id: string): Promise<void> {
 
 async function expectOneStory(
   stage: Stage,
-  queue: SQLiteTaskQueue,
+  queue: StoredTaskQueue,
   id: string,
   died: boolean,
 ): Promise<void> {

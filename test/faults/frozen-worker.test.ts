@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest';
-import type { SQLiteTaskQueue } from '../../src/queue/index.ts';
-import { audit, checkpointRows, expectQuiet, lineage } from './audit.ts';
+import type { StoredTaskQueue } from '../../src/queue/index.ts';
+import { audit, auditQueue, checkpointRows, checkpointsOf, expectQuiet, lineage } from './audit.ts';
+import { onRedis, REDIS_BACKENDS, type RedisBackend } from './on-redis.ts';
 import type { Child } from './processes.ts';
 import { scaled, TEST_TIMEOUT } from './scale.ts';
 import { type Stage, test } from './stage.ts';
@@ -9,73 +10,76 @@ const ROUNDS = scaled(2, 20);
 const ABORTED_WITHIN_MS = 1_000;
 const LEASE = { leaseMs: 600, sweepMs: 100, retry: { initialInterval: 50 } };
 
-describe('R03: a process is stopped inside a node, past its lease', () => {
-  test(
-    'when it wakes after another has ended the task, it can neither settle nor checkpoint',
-    TEST_TIMEOUT,
-    async ({ stage }) => {
-      stage.queueOptions = LEASE;
-      const queue = stage.queue();
-      const workers = await Promise.all([stage.launch('graph-worker'), stage.launch('graph-worker')]);
-      const seen = new Map<string, unknown>();
+describe.each(['sqlite', ...REDIS_BACKENDS])(
+  'R03: a process is stopped inside a node, past its lease (%s)',
+  (backend) => {
+    test(
+      'when it wakes after another has ended the task, it can neither settle nor checkpoint',
+      TEST_TIMEOUT,
+      async ({ stage }) => {
+        if (backend !== 'sqlite') await onRedis(stage, backend as RedisBackend);
+        stage.queueOptions = LEASE;
+        const queue = stage.queue();
+        const workers = await Promise.all([stage.launch('graph-worker'), stage.launch('graph-worker')]);
+        const seen = new Map<string, unknown>();
 
-      for (let round = 0; round < ROUNDS; round++) {
-        const id = `round-${round}`;
-        const until = round % 2 === 0 ? 'return' : 'abort';
-        const zombie = await freeze(stage, queue, workers, id, { until });
-        expect((await queue.waitFor(id, { timeoutMs: 10_000 })).status).toBe('completed');
-        const before = await stateOf(stage, queue, id);
+        for (let round = 0; round < ROUNDS; round++) {
+          const id = `round-${round}`;
+          const until = round % 2 === 0 ? 'return' : 'abort';
+          const zombie = await freeze(stage, queue, workers, id, { until });
+          expect((await queue.waitFor(id, { timeoutMs: 10_000 })).status).toBe('completed');
+          const before = await stateOf(stage, queue, id);
 
-        await wake(zombie, id);
-        expect(await stateOf(stage, queue, id)).toEqual(before);
-        seen.set(id, before);
-      }
+          await wake(zombie, id);
+          expect(await stateOf(stage, queue, id)).toEqual(before);
+          seen.set(id, before);
+        }
 
-      for (const [id, before] of seen) {
-        expect(await stateOf(stage, queue, id), 'later than the round').toEqual(before);
-        await expectOneStory(stage, queue, id);
-      }
-      await audit(stage.database);
-      expectQuiet(stage);
-    },
-  );
+        for (const [id, before] of seen) {
+          expect(await stateOf(stage, queue, id), 'later than the round').toEqual(before);
+          await expectOneStory(stage, queue, id);
+        }
+        await (backend === 'sqlite' ? audit(stage.database) : auditQueue(queue));
+        expectQuiet(stage);
+      },
+    );
 
-  test(
-    'when it wakes while another runs the task, that run is not disturbed',
-    TEST_TIMEOUT,
-    async ({ stage }) => {
-      stage.queueOptions = LEASE;
-      const queue = stage.queue();
-      const workers = await Promise.all([stage.launch('graph-worker'), stage.launch('graph-worker')]);
+    test(
+      'when it wakes while another runs the task, that run is not disturbed',
+      TEST_TIMEOUT,
+      async ({ stage }) => {
+        if (backend !== 'sqlite') await onRedis(stage, backend as RedisBackend);
+        stage.queueOptions = LEASE;
+        const queue = stage.queue();
+        const workers = await Promise.all([stage.launch('graph-worker'), stage.launch('graph-worker')]);
 
-      for (let round = 0; round < ROUNDS; round++) {
-        const id = `round-${round}`;
-        const zombie = await freeze(stage, queue, workers, id, { until: 'return', hold: true });
-        const heir = workers.find((worker) => worker !== zombie)!;
-        await heir.until('holding', { id });
-        const before = { history: await queue.history(id), checkpoints: checkpointRows(stage.database, id) };
+        for (let round = 0; round < ROUNDS; round++) {
+          const id = `round-${round}`;
+          const zombie = await freeze(stage, queue, workers, id, { until: 'return', hold: true });
+          const heir = workers.find((worker) => worker !== zombie)!;
+          await heir.until('holding', { id });
+          const before = await storyOf(stage, queue, id);
 
-        await wake(zombie, id);
-        // A whole task of the zombie's process after it has woken: what its late return led to has happened by now.
-        await queue.enqueue({ id: `after-${id}`, agent: 'steps', payload: { ms: 0 } });
-        await queue.waitFor(`after-${id}`, { timeoutMs: 10_000 });
-        expect({ history: await queue.history(id), checkpoints: checkpointRows(stage.database, id) }).toEqual(
-          before,
-        );
-        heir.send({ type: 'open', id });
-        expect((await queue.waitFor(id, { timeoutMs: 10_000 })).status).toBe('completed');
-        await expectOneStory(stage, queue, id);
-      }
-      await audit(stage.database);
-      expectQuiet(stage);
-    },
-  );
-});
+          await wake(zombie, id);
+          // A whole task of the zombie's process after it has woken: what its late return led to has happened by now.
+          await queue.enqueue({ id: `after-${id}`, agent: 'steps', payload: { ms: 0 } });
+          await queue.waitFor(`after-${id}`, { timeoutMs: 10_000 });
+          expect(await storyOf(stage, queue, id)).toEqual(before);
+          heir.send({ type: 'open', id });
+          expect((await queue.waitFor(id, { timeoutMs: 10_000 })).status).toBe('completed');
+          await expectOneStory(stage, queue, id);
+        }
+        await (backend === 'sqlite' ? audit(stage.database) : auditQueue(queue));
+        expectQuiet(stage);
+      },
+    );
+  },
+);
 
 /** Submits the task and stops whoever runs it. */
 async function freeze(
   stage: Stage,
-  queue: SQLiteTaskQueue,
+  queue: StoredTaskQueue,
   workers: readonly Child[],
   id: string,
   payload: { readonly until: string; readonly hold?: boolean },
@@ -97,17 +101,19 @@ async function wake(zombie: Child, id: string): Promise<void> {
   await zombie.until('out-of-gate', { id });
 }
 
-async function expectOneStory(stage: Stage, queue: SQLiteTaskQueue, id: string): Promise<void> {
+async function expectOneStory(stage: Stage, queue: StoredTaskQueue, id: string): Promise<void> {
   expect(stage.log({ id, phase: 'start', node: 'a' }), 'the finished node is not run again').toHaveLength(1);
   expect(await queue.getTask(id)).toMatchObject({ retryCount: 0, result: { path: ['a', 'b', 'c'] } });
   await lineage(queue, id);
 }
 
 /** Everything that a late write could have changed. */
-async function stateOf(stage: Stage, queue: SQLiteTaskQueue, id: string): Promise<unknown> {
-  return {
-    task: await queue.getTask(id),
-    history: await queue.history(id),
-    checkpoints: checkpointRows(stage.database, id),
-  };
+async function stateOf(stage: Stage, queue: StoredTaskQueue, id: string): Promise<unknown> {
+  return { task: await queue.getTask(id), ...(await storyOf(stage, queue, id)) };
+}
+
+async function storyOf(stage: Stage, queue: StoredTaskQueue, id: string): Promise<object> {
+  const checkpoints =
+    stage.backend === 'sqlite' ? checkpointRows(stage.database, id) : await checkpointsOf(queue, id);
+  return { history: await queue.history(id), checkpoints };
 }

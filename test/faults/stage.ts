@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test as base } from 'vitest';
-import { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from '../../src/queue/index.ts';
+import type { StoredTaskQueue, TaskQueueOptions } from '../../src/queue/index.ts';
 import { compiledWorker } from './compiled.ts';
 import { Child } from './processes.ts';
 import { seededRandom } from './scale.ts';
+import { type Backend, openQueue } from './workers/open-queue.ts';
 import { type LogLine, readLog, type Settings } from './workers/protocol.ts';
 import type { Random } from './workers/random.ts';
 
@@ -22,7 +23,9 @@ export class Stage {
   readonly folder: string;
   readonly random: Random;
   /** Options of every queue on this stage, here and in the workers, unless they say otherwise. */
-  queueOptions: Omit<SQLiteTaskQueueOptions, 'path'> = {};
+  queueOptions: TaskQueueOptions = {};
+  backend: Backend = 'sqlite';
+  /** Where the tasks are, as `openQueue` takes it: a file of this stage, unless the test has a Redis. */
   database: string;
   readonly children: Child[] = [];
   readonly #endings: (() => unknown)[] = [];
@@ -47,6 +50,7 @@ export class Stage {
   spawn(worker: WorkerName, options: SpawnOptions = {}): Child {
     const { nodeArgs = [], wrapper = [], ...given } = options;
     const settings: Settings = {
+      backend: this.backend,
       path: this.database,
       log: this.logPath,
       queue: this.queueOptions as Settings['queue'],
@@ -74,9 +78,9 @@ export class Stage {
     return child;
   }
 
-  /** A queue of the test's own process on the stage's file. */
-  queue(options: Omit<SQLiteTaskQueueOptions, 'path'> = this.queueOptions): SQLiteTaskQueue {
-    const queue = new SQLiteTaskQueue({ path: this.database, ...options });
+  /** A queue of the test's own process, where those of the workers are unless it says otherwise. */
+  queue(options: TaskQueueOptions = this.queueOptions, place = this.database): StoredTaskQueue {
+    const queue = openQueue(this.backend, place, options);
     this.atEnd(() => queue.close());
     return queue;
   }

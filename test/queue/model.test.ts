@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
+import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
 import type { Outcome, Task } from '../../src/queue/task.ts';
 import type { TaskQueue, TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { redisClock } from '../redis/redis-clock.ts';
+import { sharedRedis } from '../redis/shared-redis.ts';
 import {
   type NewReference,
   ReferenceQueue,
@@ -81,18 +84,21 @@ type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 interface Backend {
   readonly open: (options: TaskQueueOptions) => TaskQueue;
   readonly isDurable: boolean;
+  readonly clock?: FakeClock;
 }
 
 /** One queue and the reference beside it, told to do the same. */
 class Pair {
-  readonly #clock = new FakeClock();
-  readonly #reference = new ReferenceQueue(this.#clock.now());
+  readonly #clock: FakeClock;
+  readonly #reference: ReferenceQueue;
   readonly #backend: Backend;
   readonly #handles: Task[] = [];
   #queue: TaskQueue;
 
   constructor(backend: Backend) {
     this.#backend = backend;
+    this.#clock = backend.clock ?? new FakeClock();
+    this.#reference = new ReferenceQueue(this.#clock.now());
     this.#queue = this.#open();
   }
 
@@ -329,6 +335,23 @@ describe(`a queue does what the reference does (MODEL_SEED=${SEED})`, () => {
       dispose: async () => {},
     });
     await fc.assert(property(open), { seed: SEED, numRuns: memoryRuns });
+  });
+
+  describe('redis', () => {
+    const redis = sharedRedis();
+    const redisRuns = RUNS ?? 40;
+    test('redis', { timeout: 60_000 + redisRuns * 4 * SECONDS_PER_RUN * 1_000 }, async () => {
+      const open = async () => {
+        const prefix = redis.prefix();
+        return {
+          open: (options: TaskQueueOptions) => new RedisTaskQueue({ ...options, url: redis.url, prefix }),
+          isDurable: true,
+          clock: redisClock(redis),
+          dispose: async () => {},
+        };
+      };
+      await fc.assert(property(open), { seed: SEED, numRuns: redisRuns });
+    });
   });
 
   const sqliteRuns = RUNS ?? 40;

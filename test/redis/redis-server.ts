@@ -29,6 +29,7 @@ export interface RedisServerOptions {
 /** How long a server may take until it answers. It takes about 50 ms. */
 const START_MS_MAX = 15_000;
 const ASK_AGAIN_MS = 5;
+const SAY_MS_MAX = 1_000;
 const PORT_TRIES_MAX = 5;
 
 /**
@@ -107,6 +108,24 @@ export class RedisServer {
       this.#clients.delete(client);
       client.disconnect();
     }
+  }
+
+  /**
+   * The first line of the answer to one line, an error too; undefined when nobody answers. It needs no greeting,
+   * so that it also reaches a server that is busy or loading.
+   */
+  say(line: string): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const socket = connect(this.#port, '127.0.0.1', () => socket.write(`${line}\r\n`));
+      const tell = (answer: string | undefined) => {
+        socket.destroy();
+        resolve(answer);
+      };
+      socket.setTimeout(SAY_MS_MAX, () => tell(undefined));
+      socket.once('data', (data) => tell(String(data).split('\r\n')[0]));
+      socket.once('error', () => tell(undefined));
+      socket.once('close', () => tell(undefined));
+    });
   }
 
   /** As a crash or the kernel would end it: without a word, nothing more is written. */
@@ -200,7 +219,7 @@ export class RedisServer {
   async #answers(child: ChildProcess, untilLoaded: boolean): Promise<void> {
     const deadline = performance.now() + START_MS_MAX;
     for (;;) {
-      const answer = await ping(this.#port);
+      const answer = await this.say('PING');
       if (child.exitCode !== null || child.signalCode !== null || performance.now() > deadline)
         throw new Error(`redis-server did not start:\n${this.log.slice(-2_000)}`);
       if (answer !== undefined && !(untilLoaded && answer.startsWith('-LOADING'))) return;
@@ -220,19 +239,4 @@ export class RedisServer {
     this.#process = undefined;
     this.#guardian.watch(undefined);
   }
-}
-
-/** The first line of the answer, an error too; undefined when nobody answers. */
-function ping(port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
-    const tell = (answer: string | undefined) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.setTimeout(1_000, () => tell(undefined));
-    socket.once('data', (data) => tell(String(data).split('\r\n')[0]));
-    socket.once('error', () => tell(undefined));
-    socket.once('close', () => tell(undefined));
-  });
 }

@@ -1,9 +1,10 @@
 /**
  * Submits tasks and says each id only after its promise has resolved, so that every id said was acknowledged.
  * `more`: `prefix`, `total`, `perSecond` (0: as fast as it goes), `inFlight`, `batch` (ids of one enqueueMany),
- * `msMin`, `msMax` (what a task takes), `stay` (keeps the file open when all is said).
+ * `msMin`, `msMax` (what a task takes), `patient` (says refusals and goes on), `stay` (keeps the file open when all is said).
  */
-import { type NewTask, SQLiteTaskQueue } from '../../../src/queue/index.ts';
+import type { NewTask } from '../../../src/queue/index.ts';
+import { openQueue } from './open-queue.ts';
 import { dieLoudly, onCommand, readSettings, say } from './protocol.ts';
 import { randomFrom } from './random.ts';
 
@@ -22,7 +23,7 @@ const {
   prefix?: string;
 };
 const random = randomFrom(settings.seed);
-const queue = new SQLiteTaskQueue({ path: settings.path, ...settings.queue });
+const queue = openQueue(settings.backend, settings.path, settings.queue);
 let submitted = 0;
 
 process.on('unhandledRejection', dieLoudly('unhandledRejection'));
@@ -47,8 +48,13 @@ async function submitter(): Promise<void> {
 }
 
 async function submit(tasks: readonly NewTask[]): Promise<void> {
-  const ids = tasks.length === 1 ? [await queue.enqueue(tasks[0]!)] : await queue.enqueueMany(tasks);
-  say('acknowledged', { ids });
+  try {
+    const ids = tasks.length === 1 ? [await queue.enqueue(tasks[0]!)] : await queue.enqueueMany(tasks);
+    say('acknowledged', { ids });
+  } catch (error) {
+    if (settings.more.patient !== true) throw error;
+    say('refused', { ids: tasks.map(({ id }) => id), code: (error as { code?: string }).code });
+  }
 }
 
 function newTask(n: number): NewTask {

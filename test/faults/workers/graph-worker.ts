@@ -6,15 +6,15 @@ import {
   type JsonValue,
   TaskQueueManager,
 } from '../../../src/index.ts';
-import { SQLiteTaskQueue } from '../../../src/queue/index.ts';
 import { type Death, makeDeadly } from './deadly-saver.ts';
 import { agents, Gate } from './graphs.ts';
+import { openQueue } from './open-queue.ts';
 import { dieLoudly, type Message, onCommand, readSettings, say, sayError } from './protocol.ts';
 
 const settings = readSettings();
 const more = settings.more as { autostart?: boolean; drainMs?: number; death?: Death };
 const gate = new Gate();
-const queue = new SQLiteTaskQueue({ path: settings.path, ...settings.queue });
+const queue = openQueue(settings.backend, settings.path, settings.queue);
 const saver = (await queue.checkpointer()) as Checkpointer;
 makeDeadly(saver, more.death);
 const conductor = new Conductor({ agents: agents(settings.log, gate), queue, checkpointer: saver });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Task } from '../../../src/queue/task.ts';
-import { readLog } from './protocol.ts';
+import { readLog, say } from './protocol.ts';
 
 /** What a task of a queue worker does, said in its payload. */
 export interface Work {
@@ -44,6 +44,14 @@ export function isFirstRun(log: string, id: string, node = 'run'): boolean {
   return (
     readLog(log).filter((line) => line.id === id && line.node === node && line.phase === 'start').length <= 1
   );
+}
+
+const rightTime = Date.now;
+
+/** From now on this process's clock is wrong by this much; its timers are not. */
+export function skewClock(ms: number): void {
+  Date.now = () => rightTime() + ms;
+  say('skewed', { ms });
 }
 
 export function never(): Promise<never> {

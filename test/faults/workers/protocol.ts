@@ -1,5 +1,6 @@
 import { appendFileSync, readFileSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import type { Backend } from './open-queue.ts';
 
 /** One line of JSON, on stdout from a worker and on stdin to it. */
 export interface Message {
@@ -71,6 +72,8 @@ export function readLog(log: string): LogLine[] {
 
 /** What a test hands to a worker as its only argument. */
 export interface Settings {
+  readonly backend: Backend;
+  /** As `openQueue` takes it. */
   readonly path: string;
   readonly log: string;
   /** Options of the queue beside the path. */

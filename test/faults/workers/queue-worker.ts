@@ -2,8 +2,9 @@
  * A worker on the bare queue: claims up to `concurrency` tasks, heartbeats them, does what they say, settles.
  * `more`: `claiming: false` claims nothing until it is told to, `untilEmpty: true` ends when nothing is left.
  */
-import { SQLiteTaskQueue, type Task } from '../../../src/queue/index.ts';
-import { work } from './misdeeds.ts';
+import type { Task } from '../../../src/queue/index.ts';
+import { skewClock, work } from './misdeeds.ts';
+import { openQueue } from './open-queue.ts';
 import { appendLog, dieLoudly, type Message, onCommand, readSettings, say, sayError } from './protocol.ts';
 
 /** The safety net below the queue's own wake-ups. */
@@ -12,7 +13,7 @@ const IDLE_MS = 250;
 const BACK_OFF_MS = 50;
 
 const settings = readSettings();
-const queue = new SQLiteTaskQueue({ path: settings.path, ...settings.queue });
+const queue = openQueue(settings.backend, settings.path, settings.queue);
 const held = new Map<string, Task>();
 /** Claimed for a race; settled only there. */
 const inHand = new Map<string, Task>();
@@ -106,6 +107,7 @@ async function heartbeat(): Promise<void> {
 async function obey(command: Message): Promise<void> {
   if (command.type === 'claim') claiming = true;
   if (command.type === 'hold') claiming = false;
+  if (command.type === 'skew') skewClock(command.ms as number);
   if (command.type === 'dequeue') await hold(command.ids as string[]);
   if (command.type === 'race') for (const race of command.races as Race[]) void enter(race);
   wake();

@@ -1,5 +1,5 @@
-import { TASK_STATUSES, type TaskEvent, type TaskStatus } from '../../task.ts';
-import { HISTORY_EVENTS_MAX } from '../../task-store.ts';
+import { TASK_STATUSES, type TaskEvent, type TaskStatus } from './task.ts';
+import { HISTORY_EVENTS_MAX } from './task-store.ts';
 
 /** One letter per status; '-' stands for null. */
 const LETTERS: Readonly<Record<TaskStatus, string>> = {

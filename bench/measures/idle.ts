@@ -1,0 +1,27 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sideByName } from '../peers/by-name.ts';
+import { METER_COMMANDS } from '../private-redis.ts';
+import type { Measure } from '../round.ts';
+
+const WORKERS = 10;
+/** What happens once after a start is over by then. */
+const SETTLE_MS = 2_000;
+/** Longer than the period of anything that happens again and again. */
+const IDLE_MS = 12_000;
+const QUICK_IDLE_MS = 5_000;
+
+/** Commands/s that Redis runs for ten workers that have nothing to do, all together. */
+export const idle: Measure = async ({ side: name, folder, quick }) => {
+  const side = await sideByName(name);
+  const first = await side.open(join(folder, 'idle.db'));
+  const workers = [first];
+  while (workers.length < WORKERS) workers.push(await side.join!(first.place!));
+  await Promise.all(workers.map((worker) => worker.consume(() => {})));
+  await sleep(SETTLE_MS);
+  const before = await first.meter!();
+  await sleep(quick ? QUICK_IDLE_MS : IDLE_MS);
+  const after = await first.meter!();
+  const seconds = (quick ? QUICK_IDLE_MS : IDLE_MS) / 1_000;
+  return { commandsPerS: (after.commands - before.commands - METER_COMMANDS) / seconds };
+};

@@ -1,0 +1,136 @@
+import { StoreUnavailableError } from '../../../errors.ts';
+
+export interface BatchOptions<Item, Answer> {
+  /** Sends a batch and gives one answer for each item. `slot` tells batches under way apart. */
+  readonly send: (items: readonly Item[], slot: number) => Promise<readonly Answer[]>;
+  /** Items with the same key may share a batch. */
+  readonly keyOf: (item: Item) => string | number;
+  /** How much of a batch an item fills: at most 1. */
+  readonly sizeOf: (item: Item) => number;
+  /** So many batches are under way at the same time. */
+  readonly parallel: number;
+  /**
+   * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
+   * what `after` was asked for by then is sent first.
+   */
+  readonly after?: Pick<Batcher<never, unknown>, 'asked' | 'sent' | 'flush'>;
+}
+
+interface Entry<Item, Answer> {
+  readonly item: Item;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * What is asked in one turn of the event loop, and while answers are awaited, shares the next round trip. A
+ * batch that fails fails all that were in it.
+ */
+export class Batcher<Item, Answer> {
+  readonly #options: BatchOptions<Item, Answer>;
+  #waiting: Entry<Item, Answer>[] = [];
+  readonly #freeSlots: number[];
+  #isScheduled = false;
+  #asked = 0;
+  #sent = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(options: BatchOptions<Item, Answer>) {
+    this.#options = options;
+    this.#freeSlots = Array.from({ length: options.parallel }, (_, i) => i).reverse();
+  }
+
+  /** How many items were asked for, and how many of those were sent. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  ask(item: Item): Promise<Answer> {
+    this.#asked++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves when nothing waits or is under way. */
+  idle(): Promise<void> {
+    if (this.#isIdle) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+    });
+  }
+
+  get #isIdle(): boolean {
+    return this.#waiting.length === 0 && this.#freeSlots.length === this.#options.parallel;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#freeSlots.length === 0) return;
+    this.#isScheduled = true;
+    const { after } = this.#options;
+    if (after === undefined) setImmediate(this.flush);
+    else this.#scheduleAfter(after, after.asked);
+  }
+
+  #scheduleAfter(after: NonNullable<BatchOptions<Item, Answer>['after']>, asked: number): void {
+    process.nextTick(() => {
+      if (after.sent < asked) after.flush();
+      if (after.sent >= asked) this.flush();
+      else setImmediate(() => this.#scheduleAfter(after, asked));
+    });
+  }
+
+  readonly flush = (): void => {
+    this.#isScheduled = false;
+    while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
+      const slot = this.#freeSlots.pop()!;
+      const entries = this.#take();
+      this.#sent += entries.length;
+      void this.#send(entries, slot);
+    }
+  };
+
+  /** The next items that fit into one batch: the first one always does. */
+  #take(): Entry<Item, Answer>[] {
+    const { keyOf, sizeOf } = this.#options;
+    const key = keyOf(this.#waiting[0]!.item);
+    let size = 0;
+    let count = 0;
+    while (count < this.#waiting.length) {
+      const { item } = this.#waiting[count]!;
+      size += sizeOf(item);
+      if (count > 0 && (size > 1 || keyOf(item) !== key)) break;
+      count++;
+    }
+    if (count < this.#waiting.length) return this.#waiting.splice(0, count);
+    const all = this.#waiting;
+    this.#waiting = [];
+    return all;
+  }
+
+  async #send(entries: readonly Entry<Item, Answer>[], slot: number): Promise<void> {
+    try {
+      const answers = await this.#options.send(
+        entries.map((entry) => entry.item),
+        slot,
+      );
+      entries.forEach((entry, i) => {
+        entry.resolve(answers[i]!);
+      });
+    } catch (error) {
+      for (const entry of entries) entry.reject(error);
+      // What waited meanwhile has waited for the same outage: nobody waits for two deadlines.
+      if (error instanceof StoreUnavailableError)
+        for (const entry of this.#waiting.splice(0)) entry.reject(error);
+    } finally {
+      this.#freeSlots.push(slot);
+      if (this.#waiting.length > 0) this.#schedule();
+      else if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+}

@@ -1,0 +1,133 @@
+-- The frame of every script: the keys of a queue, its counters, what was answered before, and the end.
+--
+-- KEYS[1]  the counters of the queue, `{prefix}:c`. All other keys share its hash tag and are derived from it.
+-- ARGV[1]  now, ms since the epoch; empty: Redis tells the time (`TIME`)
+-- ARGV[2]  the store object that asks
+-- ARGV[3]  the counter field that holds what this kind of request of that store was answered last; may be empty
+-- ARGV[4]  the number of the request; sent again, the script changes nothing and answers as it did
+-- ARGV[5…] what each script says of itself
+--
+-- Guarantee of every script: all checks come before the first write, numbers are never written by tostring()
+-- beyond 14 digits, and JSON passes through unread.
+local call, match, sub, format, find = redis.call, string.match, string.sub, string.format, string.find
+local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
+local base = sub(KEYS[1], 1, -2)
+local COUNTERS, TASKS, AGENDA, HEADS = KEYS[1], base .. 't', base .. 'agenda', base .. 'heads'
+local STALE, JUDGING = base .. 'stale', base .. 'judging'
+-- One sorted set for all that has a time: leases by their end, from DELAYED on tasks by runAt, from ENDED on ends.
+local DELAYED, ENDED = 8796093022208, 17592186044416
+local FORMAT = '1'
+-- Lua gives at most 8,000 values to one call.
+local VALUES_MAX = 4000
+local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's',
+  'front', 'head', 'minute', 'holders', 'wanted', 'mark' }
+
+local counters, delta, fields = {}, {}, {}
+local now, clock, news
+
+local function int(number)
+  return format('%.0f', number)
+end
+
+local function add(name, by)
+  delta[name] = (delta[name] or 0) + by
+end
+
+local function serverNow()
+  if not clock then
+    local time = call('TIME')
+    clock = time[1] * 1000 + floor(time[2] / 1000)
+  end
+  return clock
+end
+
+-- Calls a command with any number of values, `step` of which belong together.
+local function spread(command, key, values, step)
+  local size = VALUES_MAX - VALUES_MAX % (step or 1)
+  for from = 1, #values, size do
+    call(command, key, unpack(values, from, min(from + size - 1, #values)))
+  end
+end
+
+-- HMGET of any number of fields.
+local function fetch(key, names)
+  if #names <= VALUES_MAX then
+    return #names == 0 and {} or call('HMGET', key, unpack(names))
+  end
+  local all = {}
+  for from = 1, #names, VALUES_MAX do
+    local part = call('HMGET', key, unpack(names, from, min(from + VALUES_MAX - 1, #names)))
+    for i = 1, #part do
+      all[from + i - 1] = part[i]
+    end
+  end
+  return all
+end
+
+-- Reads the counters. Returns an error to answer with, or nothing; and what this very request was answered.
+local function begin()
+  READ[21] = ARGV[3]
+  local values = call('HMGET', COUNTERS, unpack(READ))
+  for i = 1, 20 do
+    counters[READ[i]] = values[i]
+  end
+  if values[1] ~= FORMAT then
+    local version = tonumber(values[1] or nil)
+    if version and version > 1 then
+      return redis.error_reply('JOTTYFORMAT ' .. values[1])
+    end
+    fields.format = FORMAT
+  end
+  now = tonumber(ARGV[1]) or serverNow()
+  if values[21] then
+    local request, answer = match(values[21], '^(%d+) %S+ (.*)$')
+    if request == ARGV[4] then
+      return nil, answer
+    end
+  end
+end
+
+-- 'new' says more than 'updated'; one message per script.
+local function tell(what)
+  if news ~= 'new' then
+    news = what
+  end
+end
+
+-- Another store object that listens? `watchers` holds `object:until` of each.
+local function isWatched()
+  if not counters.watchers then
+    return false
+  end
+  for object, untilTime in string.gmatch(counters.watchers, '(%S+)=(%d+)') do
+    if object ~= ARGV[2] and tonumber(untilTime) > now then
+      return true
+    end
+  end
+  return false
+end
+
+-- Writes the counters, and what this request is answered, when it is to be remembered.
+local function finish(answer)
+  local values = {}
+  for name, by in pairs(delta) do
+    if by ~= 0 then
+      values[#values + 1] = name
+      values[#values + 1] = int(max(0, (tonumber(counters[name] or nil) or 0) + by))
+    end
+  end
+  for name, value in pairs(fields) do
+    values[#values + 1] = name
+    values[#values + 1] = value
+  end
+  if answer and ARGV[3] ~= '' then
+    values[#values + 1] = ARGV[3]
+    values[#values + 1] = ARGV[4] .. ' ' .. int(now) .. ' ' .. answer
+  end
+  if #values > 0 then
+    call('HSET', COUNTERS, unpack(values))
+  end
+  if news and isWatched() then
+    call('PUBLISH', base .. 'task_notifications', news .. ' ' .. ARGV[2])
+  end
+end

@@ -1,0 +1,235 @@
+-- Stores tasks, in groups: each group whole or not at all.
+--
+-- ARGV[5]   the sizes of the groups; empty: every task is one
+-- ARGV[6…]  five for each task: id, lane, rank, the text of `t` without its sequence, and what is special:
+--           empty, or `runAt` (empty: now) and a line `on dependency condition` for each edge
+-- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
+--           'conflict' and the records that exist · 'unknown' and pairs of task index, dependency · 'effects'
+-- Guarantee sequences rise with the order given; a group with a conflict or an unknown dependency writes nothing.
+local failure, answered = begin()
+if failure then
+  return failure
+end
+
+local STEP, FIRST = 5, 6
+local results, ids = {}, {}
+
+local function reply()
+  local values = {}
+  for _, result in ipairs(results) do
+    local size = #values
+    values[size + 1] = result[1]
+    values[size + 2] = result[2]
+    values[size + 3] = result[2] == 'conflict' and pushRecords({}, result[3]) or result[3]
+  end
+  return values
+end
+
+if answered then
+  results = cmsgpack.unpack(answered)
+  return reply()
+end
+
+for i = FIRST, #ARGV, STEP do
+  ids[#ids + 1] = ARGV[i]
+end
+local exists = {}
+for i, text in ipairs(fetch(TASKS, ids)) do
+  if text then
+    exists[ids[i]] = true
+  end
+end
+
+local seq = tonumber(counters.seq or nil)
+if not seq then
+  local last = call('ZREVRANGE', BUCKETS, 0, 0)[1]
+  seq = last and (tonumber(last) + 1) * BUCKET_SIZE or 0
+end
+local firstSeq = seq + 1
+local texts, stored, lanes = {}, {}, {}
+
+local function pushReady(id, seqText, rank, lane)
+  local entries = lanes[lane]
+  if not entries then
+    entries = {}
+    lanes[lane] = entries
+  end
+  entries[#entries + 1] = { rank, seqText, id, 0 }
+  tell('new')
+end
+
+local function delay(id, runAt)
+  local due = ceil(runAt)
+  schedule(id, DELAYED + due)
+  local known = tonumber(fields.due or counters.due or nil)
+  if not known or due < known then
+    fields.due = int(due)
+  end
+end
+
+-- Puts the edges of a new task in place; returns why it is skipped at once, if it is.
+local function link(task, edges, effects)
+  local reason
+  for position, edge in ipairs(edges) do
+    local dependency = load(edge.id)
+    local verdict = OVER[dependency.st] and verdictOf(edge.on, dependency.st) or 'open'
+    if verdict == 'fails' then
+      reason = reason or skipReason(edge.id, edge.on, dependency.st)
+    elseif verdict ~= 'holds' then
+      task.blocked = task.blocked + 1
+      if verdict == 'unjudged' then
+        markUnjudged(task, position - 1, edge.id, edge.condition)
+        effects.unjudged = true
+      else
+        call('HSET', base .. 'e:' .. task.id, position - 1, 'u' .. edge.on .. ' ' .. edge.id .. ' ' .. edge.condition)
+        call('RPUSH', base .. 'd:' .. edge.id, task.id .. ' ' .. (position - 1))
+        if dependency.links ~= '1' then
+          dependency.links = '1'
+          write(dependency)
+        end
+      end
+    end
+  end
+  return reason
+end
+
+local function linkAll(linked, effects)
+  local ended = {}
+  for _, one in ipairs(linked) do
+    local task = load(one.id)
+    task.isArriving = true
+    one.task = task
+  end
+  for _, one in ipairs(linked) do
+    local reason = not OVER[one.task.st] and link(one.task, one.edges, effects)
+    if reason then
+      skip(one.task, reason, effects, ended)
+    end
+  end
+  settleDependents(ended, effects)
+  for _, one in ipairs(linked) do
+    local task = one.task
+    task.isArriving = nil
+    if task.blocked > 0 then
+      add('blocked', 1)
+      write(task)
+    elseif not OVER[task.st] then
+      if tonumber(task.runAt) > now then
+        delay(task.id, tonumber(task.runAt))
+      else
+        pushReady(task.id, task.seq, task.rank, task.lane)
+      end
+    end
+  end
+end
+
+local function edgesOf(lines)
+  local edges = {}
+  for on, id, condition in string.gmatch(lines, '([sfcx]) (%S+) ?(%S*)\n') do
+    edges[#edges + 1] = { on = on, id = id, condition = condition }
+  end
+  return edges
+end
+
+local function unknownOf(linked, group)
+  local unknown = {}
+  for _, one in ipairs(linked) do
+    for _, edge in ipairs(one.edges) do
+      if not group[edge.id] and not exists[edge.id] and not load(edge.id) then
+        unknown[#unknown + 1] = one.index
+        unknown[#unknown + 1] = edge.id
+      end
+    end
+  end
+  return unknown
+end
+
+-- Everything that is wrong with a group; its tasks with edges.
+local function examine(from, to)
+  local conflicts, linked, group = {}, {}, {}
+  for i = from, to do
+    local id, special = ids[i], ARGV[FIRST + (i - 1) * STEP + 4]
+    if exists[id] then
+      conflicts[#conflicts + 1] = id
+    end
+    group[id] = true
+    local lines = special ~= '' and match(special, '^[^\n]*\n(.+)$')
+    if lines then
+      linked[#linked + 1] = { id = id, index = i - from, edges = edgesOf(lines), lines = true }
+    end
+  end
+  return conflicts, #conflicts == 0 and unknownOf(linked, group) or {}, linked
+end
+
+local function store(from, to)
+  for i = from, to do
+    local at = FIRST + (i - 1) * STEP
+    local id, special = ids[i], ARGV[at + 4]
+    seq = seq + 1
+    local seqText = int(seq)
+    local text = seqText .. ' ' .. ARGV[at + 3]
+    texts[#texts + 1] = id
+    texts[#texts + 1] = text
+    stored[#stored + 1] = id
+    exists[id] = true
+    taskTexts[id] = text
+    stateTexts[id] = false
+    loaded[id] = nil
+    if special == '' then
+      pushReady(id, seqText, ARGV[at + 2], ARGV[at + 1])
+    else
+      local runAt, lines = match(special, '^([^\n]*)\n(.*)$')
+      if lines == '' then
+        runAt = tonumber(runAt)
+        if runAt and runAt > now then
+          delay(id, runAt)
+        else
+          pushReady(id, seqText, ARGV[at + 2], ARGV[at + 1])
+        end
+      end
+    end
+  end
+  add('p', to - from + 1)
+end
+
+local function insertGroup(index, from, to)
+  local conflicts, unknown, linked = examine(from, to)
+  if #conflicts > 0 then
+    results[#results + 1] = { index, 'conflict', conflicts }
+  elseif #unknown > 0 then
+    results[#results + 1] = { index, 'unknown', unknown }
+  else
+    store(from, to)
+    if #linked > 0 then
+      local effects = newEffects()
+      linkAll(linked, effects)
+      if not isQuiet(effects) then
+        results[#results + 1] = { index, 'effects', effectsReply(effects) }
+      end
+    end
+  end
+end
+
+if ARGV[5] == '' then
+  for i = 1, #ids do
+    insertGroup(i - 1, i, i)
+  end
+else
+  local index, from = 0, 1
+  for size in string.gmatch(ARGV[5], '%d+') do
+    insertGroup(index, from, from + size - 1)
+    index, from = index + 1, from + size
+  end
+end
+
+if #stored > 0 then
+  spread('HSET', TASKS, texts, 2)
+  appendToBuckets(stored, firstSeq)
+  pushAll(lanes)
+  save()
+  fields.seq = int(seq)
+  tell('updated')
+end
+-- A request that stored nothing may be answered anew.
+finish(#stored > 0 and cmsgpack.pack(results) or nil)
+return reply()

@@ -1,0 +1,204 @@
+-- What is ready waits in lanes: all tasks of one priority, agent type and agent.
+--
+-- `r:<lane>`  a list of `rank seq id place` in ascending order: the usual way in is at its end
+-- `z:<lane>`  a sorted set for what comes out of order: score rank, member `seq(16 digits) id place`
+-- `heads`     a sorted set of 'r'/'z' .. lane by the rank of its first entry, or a lower one
+-- `stale`     how many entries of a list are not valid any more (see `place`); a list of such only is removed
+--
+-- `front` in the counters holds entries taken from the lanes ahead: for each lane `@lane` and a line for each.
+-- `head` in the counters is the lowest score in `heads`, or a lower one: below it nothing waits but in front.
+local ENTRY = '^(%S+) (%d+) (%S+) ?(%d*)$'
+local SIDE_ENTRY = '^(%d+) (%S+) ?(%d*)$'
+
+local function withPlace(entry, place)
+  return place > 0 and entry .. ' ' .. place or entry
+end
+
+local function sideEntry(seq, id, place)
+  return withPlace(format('%016.0f', tonumber(seq)) .. ' ' .. id, place)
+end
+
+-- Rank and sequence of a list's last entry; nothing of an empty list, the highest of one that cannot be read.
+local function tailOf(list)
+  local last = redis.pcall('LINDEX', list, -1)
+  if not last then
+    return nil
+  end
+  local rank, seq = match(type(last) == 'string' and last or '', ENTRY)
+  return tonumber(rank or nil) or math.huge, tonumber(seq or nil) or math.huge
+end
+
+-- Puts ready tasks into their lanes: `lanes` is lane -> { rank, seq, id, place } in ascending order.
+local function pushAll(lanes)
+  local heads = {}
+  for lane, entries in pairs(lanes) do
+    local list, side = base .. 'r:' .. lane, base .. 'z:' .. lane
+    local lastRank, lastSeq = tailOf(list)
+    local values, scores = {}, {}
+    if not lastRank then
+      lastRank, lastSeq = -math.huge, 0
+      heads[#heads + 1] = entries[1][1]
+      heads[#heads + 1] = 'r' .. lane
+    end
+    for i = 1, #entries do
+      local entry = entries[i]
+      local rank, seq = tonumber(entry[1]), tonumber(entry[2])
+      if rank > lastRank or (rank == lastRank and seq > lastSeq) then
+        values[#values + 1] = withPlace(entry[1] .. ' ' .. entry[2] .. ' ' .. entry[3], entry[4])
+        lastRank, lastSeq = rank, seq
+      else
+        scores[#scores + 1] = entry[1]
+        scores[#scores + 1] = sideEntry(entry[2], entry[3], entry[4])
+        heads[#heads + 1] = entry[1]
+        heads[#heads + 1] = 'z' .. lane
+      end
+    end
+    spread('RPUSH', list, values)
+    spread('ZADD', side, scores, 2)
+  end
+  local head = tonumber(fields.head or counters.head or nil)
+  for from = 1, #heads, VALUES_MAX do
+    call('ZADD', HEADS, 'LT', unpack(heads, from, min(from + VALUES_MAX - 1, #heads)))
+  end
+  for i = 1, #heads, 2 do
+    if head and tonumber(heads[i]) < head then
+      head, fields.head = tonumber(heads[i]), heads[i]
+    end
+  end
+end
+
+local function pushOne(task)
+  identify(task)
+  pushAll({ [task.lane] = { { task.rank, task.seq, task.id, task.place } } })
+end
+
+local function isReady(task)
+  return WAITING[task.st] and task.blocked == 0
+end
+
+-- A list in which everything seems stale: it goes, unless something in it still holds.
+local function sift(lane)
+  local list, valid = base .. 'r:' .. lane, 0
+  local entries = call('LRANGE', list, 0, -1)
+  for _, entry in ipairs(entries) do
+    local _, seq, id, place = match(entry, ENTRY)
+    local task = id and load(id)
+    if task then
+      identify(task)
+      if task.seq == seq and task.place == (tonumber(place) or 0) and isReady(task) then
+        valid = valid + 1
+      end
+    end
+  end
+  if valid == 0 then
+    call('DEL', list)
+    call('HDEL', STALE, lane)
+    call('ZREM', HEADS, 'r' .. lane)
+  else
+    call('HSET', STALE, lane, #entries - valid)
+  end
+end
+
+local function leaveFront(task)
+  local front = fields.front or counters.front or ''
+  local line = withPlace(task.rank .. ' ' .. task.seq .. ' ' .. task.id, task.place)
+  local from, to = find('\n' .. front, '\n' .. line .. '\n', 1, true)
+  if from then
+    fields.front = sub(front, 1, from - 1) .. sub(front, to)
+  end
+  return from ~= nil
+end
+
+local function leaveSide(task)
+  local side = base .. 'z:' .. task.lane
+  if call('ZREM', side, sideEntry(task.seq, task.id, task.place)) == 0 then
+    return false
+  end
+  if call('EXISTS', side) == 0 then
+    call('ZREM', HEADS, 'z' .. task.lane)
+  end
+  return true
+end
+
+-- A ready task goes elsewhere, not by a claim from its lane.
+local function leaveLane(task)
+  identify(task)
+  local isGone = leaveFront(task) or leaveSide(task)
+  task.place = task.place + 1
+  if not isGone and call('HINCRBY', STALE, task.lane, 1) >= call('LLEN', base .. 'r:' .. task.lane) then
+    sift(task.lane)
+  end
+end
+
+-- Beyond all times: what nodes hold ahead, see `holds.lua`.
+local HELD = 26388279066624
+local agendaScores = {}
+
+local function scoreOf(id)
+  local score = agendaScores[id]
+  if score == nil then
+    score = tonumber(call('ZSCORE', AGENDA, id) or nil) or false
+    agendaScores[id] = score
+  end
+  return score
+end
+
+-- Whether a waiting, unblocked task waits for its time, or in the hands of a node.
+local function isScheduled(id)
+  if agenda[id] then
+    return true
+  end
+  return not unscheduled[id] and scoreOf(id) ~= false
+end
+
+-- The number of the node that holds a task ahead; nil where nobody does.
+local function holderOf(task)
+  if not WAITING[task.st] or task.blocked > 0 or agenda[task.id] or unscheduled[task.id] then
+    return nil
+  end
+  local score = scoreOf(task.id)
+  return score and score >= HELD and score - HELD or nil
+end
+
+-- Takes a task from where it stands, before its state changes.
+local function leave(task)
+  add(task.st, -1)
+  if WAITING[task.st] then
+    if task.blocked > 0 then
+      add('blocked', -1)
+    elseif isScheduled(task.id) then
+      unschedule(task.id)
+    else
+      leaveLane(task)
+    end
+  elseif task.st ~= 'w' then
+    unschedule(task.id)
+  end
+end
+
+-- Puts a task where its new state belongs.
+local function enter(task, completed)
+  add(task.st, 1)
+  if OVER[task.st] then
+    schedule(task.id, ENDED + ceil(completed or now))
+  elseif LEASED[task.st] then
+    local lease = tonumber(task.lease)
+    if lease then
+      schedule(task.id, ceil(lease))
+    end
+  elseif WAITING[task.st] then
+    if task.blocked > 0 then
+      add('blocked', 1)
+    elseif tonumber(task.runAt) > now then
+      local due = ceil(tonumber(task.runAt))
+      schedule(task.id, DELAYED + due)
+      local known = tonumber(fields.due or counters.due or nil)
+      if not known or due < known then
+        fields.due = int(due)
+      end
+    else
+      pushOne(task)
+      tell('new')
+    end
+  end
+end

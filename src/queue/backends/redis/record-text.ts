@@ -1,0 +1,227 @@
+import { type Lane, laneFromKey, laneKey } from '../../claim-filter.ts';
+import { TASK_STATUSES, type TaskStatus } from '../../task.ts';
+import type { Edge, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
+
+/** As in the lines of the history. */
+export const STATUS_LETTERS: Readonly<Record<TaskStatus, string>> = {
+  pending: 'p',
+  assigned: 'a',
+  in_progress: 'i',
+  waiting: 'w',
+  retrying: 'r',
+  completed: 'c',
+  failed: 'f',
+  cancelled: 'x',
+  skipped: 's',
+};
+const STATUS_OF = new Map<string, TaskStatus>(
+  TASK_STATUSES.map((status) => [STATUS_LETTERS[status], status]),
+);
+const EDGE_LETTERS: Readonly<Record<Edge['on'], string>> = {
+  success: 's',
+  failure: 'f',
+  completion: 'c',
+  custom: 'x',
+};
+const PRIORITY_OF_DAMAGED = 5;
+const PLAIN = /^[A-Za-z0-9_.:-]+$/;
+
+/** What `insert.lua` is given for one task. */
+export function insertArguments(record: NewRecord, now: number): [string, string, string, string, string] {
+  const { id, rank, createdAt, runAt, hash, submission, dependsOn } = record;
+  const lane = laneKey(record);
+  const due = runAt === createdAt ? '=' : runAt;
+  const text = `${rank} ${createdAt} ${due} ${lane}\n${hash}\n${submission}`;
+  const special = runAt <= now && dependsOn.length === 0 ? '' : `${runAt}\n${edgeLines(dependsOn)}`;
+  return [id, lane, String(rank), text, special];
+}
+
+function edgeLines(edges: readonly Edge[]): string {
+  return edges
+    .map(({ dependencyId, on, condition }) => `${EDGE_LETTERS[on]} ${dependencyId} ${condition ?? ''}\n`)
+    .join('');
+}
+
+export function ownerField(owner: string | null): string {
+  if (owner === null) return '-';
+  return PLAIN.test(owner) ? `=${owner}` : `%${encodeURIComponent(owner.toWellFormed())}`;
+}
+
+function ownerOf(field: string | undefined): string | null {
+  if (field?.startsWith('=')) return field.slice(1);
+  if (!field?.startsWith('%')) return null;
+  try {
+    return decodeURIComponent(field.slice(1));
+  } catch {
+    return field.slice(1);
+  }
+}
+
+/** The part of a state that the scripts pass through: see `tasks.lua`. */
+export function restOf(next: TaskState): string {
+  const { fence, startedAt, completedAt, owner, result, details, retryCount, crashes } = next;
+  const sizes = `${bytesOf(result)} ${bytesOf(details)} ${retryCount} ${crashes} ${result?.length ?? 0} ${details?.length ?? 0}`;
+  const head = `${fence} ${startedAt ?? '-'} ${completedAt ?? '-'} ${ownerField(owner)} ${sizes}\n`;
+  return result === null && details === null ? head : head + (result ?? '') + (details ?? '');
+}
+
+function bytesOf(text: string | null): number | '-' {
+  return text === null ? '-' : Buffer.byteLength(text);
+}
+
+/** A record from its two texts; damage reads as nothing, as 0, or as `failed`, and never throws. */
+export function toRecord(
+  id: string,
+  text: string,
+  state: string,
+  blockers: string,
+  seq?: number,
+): TaskRecord {
+  if (state === '') return firstRecord(id, text, NEVER_RAN, seq);
+  const record = firstRecord(id, text, NEVER_RAN, seq);
+  return { ...record, ...toState(state), blockedBy: blockersOf(blockers) };
+}
+
+/** What a task's first claim makes of it, or how it was before that. */
+export interface FirstState {
+  readonly status: TaskStatus;
+  readonly fence: number;
+  readonly owner: string | null;
+  readonly leaseExpiresAt: number | null;
+  readonly startedAt: number | null;
+  /** Version and count of events. */
+  readonly version: number;
+}
+
+const NEVER_RAN: FirstState = {
+  status: 'pending',
+  fence: 0,
+  owner: null,
+  leaseExpiresAt: null,
+  startedAt: null,
+  version: 1,
+};
+
+/** A task without a state of its own. One literal: this is on the path of every claim. */
+export function firstRecord(id: string, text: string, first: FirstState, known?: number): TaskRecord {
+  const headEnd = text.indexOf('\n');
+  const hashEnd = text.indexOf('\n', headEnd + 1);
+  const [seq, rank, createdAt, runAt, lane = ''] = text.slice(0, Math.max(0, headEnd)).split(' ');
+  const { priority, agentType, agent } = laneOf(lane);
+  const created = toNumber(createdAt);
+  return {
+    seq: known ?? toNumber(seq),
+    id,
+    submission: hashEnd < 0 ? text : text.slice(hashEnd + 1),
+    hash: hashEnd < 0 ? '' : text.slice(headEnd + 1, hashEnd),
+    priority,
+    agentType,
+    agent,
+    rank: toNumber(rank),
+    createdAt: created,
+    status: first.status,
+    runAt: runAt === '=' ? created : toNumber(runAt),
+    retryCount: 0,
+    crashes: 0,
+    fence: first.fence,
+    owner: first.owner,
+    leaseExpiresAt: first.leaseExpiresAt,
+    startedAt: first.startedAt,
+    completedAt: null,
+    result: null,
+    details: null,
+    version: first.version,
+    events: first.version,
+    blockedBy: [],
+  };
+}
+
+const LANES_MAX = 1_000;
+const lanes = new Map<string, Lane>();
+
+/** Lanes are few and looked at often. */
+function laneOf(key: string): Lane {
+  const known = lanes.get(key);
+  if (known) return known;
+  const lane = laneFromKey(key);
+  const { priority } = lane;
+  const read = {
+    ...lane,
+    priority: Number.isInteger(priority) && priority > 0 ? priority : PRIORITY_OF_DAMAGED,
+  };
+  if (lanes.size >= LANES_MAX) lanes.clear();
+  lanes.set(key, read);
+  return read;
+}
+
+type StoredState = TaskState & Pick<TaskRecord, 'version' | 'events'>;
+
+const UNREADABLE: StoredState = {
+  status: 'failed',
+  runAt: 0,
+  retryCount: 0,
+  crashes: 0,
+  fence: 0,
+  owner: null,
+  leaseExpiresAt: null,
+  startedAt: null,
+  completedAt: null,
+  result: null,
+  details:
+    '{"error":{"name":"StoreCorruptError","message":"the stored state cannot be read","code":"STORE_CORRUPT"}}',
+  version: 0,
+  events: 0,
+};
+
+/** The pattern by which the scripts read a state. */
+const STATE = /^\d+ \d+ [a-z] \S+ \d+ \d+ [01] \S+ \d+ \S+ \S+ \S+ \S+ \S+ [^\n]*\n/;
+
+function toState(text: string): StoredState {
+  if (!STATE.test(text)) return UNREADABLE;
+  const headEnd = text.indexOf('\n');
+  const f = text.slice(0, headEnd).split(' ');
+  const resultEnd = headEnd + 1 + toNumber(f[16]);
+  return {
+    status: STATUS_OF.get(f[2]!) ?? 'failed',
+    runAt: toNumber(f[3]),
+    retryCount: toNumber(f[14]),
+    crashes: toNumber(f[15]),
+    fence: toNumber(f[8]),
+    owner: ownerOf(f[11]),
+    leaseExpiresAt: toTime(f[7]),
+    startedAt: toTime(f[9]),
+    completedAt: toTime(f[10]),
+    result: f[12] === '-' ? null : text.slice(headEnd + 1, resultEnd),
+    details: f[13] === '-' ? null : text.slice(resultEnd, resultEnd + toNumber(f[17])),
+    version: toNumber(f[0]),
+    events: toNumber(f[1]),
+  };
+}
+
+/** The lines of the history at the end of a state. */
+export function historyOf(state: string): string {
+  if (!STATE.test(state)) return '';
+  const headEnd = state.indexOf('\n');
+  const f = state.slice(0, headEnd).split(' ');
+  return state.slice(headEnd + 1 + toNumber(f[16]) + toNumber(f[17]));
+}
+
+/** Pairs of position and dependency, in the order submitted. */
+export function blockersOf(text: string): readonly string[] {
+  if (text === '') return [];
+  const words = text.split(' ');
+  const edges: { position: number; id: string }[] = [];
+  for (let i = 0; i < words.length; i += 2)
+    edges.push({ position: toNumber(words[i]), id: words[i + 1] ?? '' });
+  return edges.sort((a, b) => a.position - b.position).map((edge) => edge.id);
+}
+
+function toNumber(text: string | undefined): number {
+  const value = Number(text);
+  return Number.isFinite(value) ? value : 0;
+}
+
+function toTime(text: string | undefined): number | null {
+  const value = text === '-' ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? value : null;
+}

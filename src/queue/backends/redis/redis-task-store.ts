@@ -1,0 +1,440 @@
+import { ClosedError } from '../../../errors.ts';
+import type { RedisArgument } from '../../../redis/ioredis.ts';
+import type { RedisConnection } from '../../../redis/redis-connection.ts';
+import type { ServerClock } from '../../../redis/server-clock.ts';
+import { historyLine, parseHistory } from '../../history-text.ts';
+import type { HeldChange } from '../../holding-store.ts';
+import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import {
+  type Applied,
+  type Claim,
+  type Effects,
+  type InsertOutcome,
+  type ListPage,
+  type ListQuery,
+  type NewRecord,
+  NO_EFFECTS,
+  type StoreCounts,
+  type TaskRecord,
+  type TaskState,
+  type TaskStore,
+  type UnjudgedEdge,
+  type Verdict,
+} from '../../task-store.ts';
+import { Batcher } from './batcher.ts';
+import { toCounts } from './counts.ts';
+import { KnownTasks } from './known-tasks.ts';
+import { blockersOf, historyOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { RedisRegistry } from './redis-registry.ts';
+import {
+  filterArguments,
+  INSERTED,
+  merge,
+  names,
+  readClaimed,
+  readListed,
+  readRecords,
+  toEffects,
+  toOutcome,
+} from './replies.ts';
+import { ScriptRunner } from './script-runner.ts';
+import { StoreSignal } from './store-signal.ts';
+
+export interface RedisTaskStoreOptions {
+  /** Stays open when the store is closed. */
+  readonly connection: RedisConnection;
+  /** All keys of the queue begin with it. @default 'jotty' */
+  readonly prefix?: string | undefined;
+  /** With it leases are judged by the time of Redis, which it learns; else by the `now` of each call. */
+  readonly time?: ServerClock | undefined;
+}
+
+/** One script works on so many tasks at most, so that nobody waits long for Redis. */
+const BATCH_TASKS_MAX = 1_000;
+/** …and takes so many bytes. */
+const BATCH_BYTES_MAX = 1024 * 1024;
+/** Batches of one kind under way at the same time: one is worked on while the next is made. */
+const PARALLEL = 2;
+const READ_AT_ONCE_MAX = 500;
+
+/** A queue's tasks in Redis, shared by any number of processes. */
+export class RedisTaskStore implements TaskStore {
+  readonly registry: RedisRegistry;
+  readonly #scripts: ScriptRunner;
+  readonly #isTimedByRedis: boolean;
+  readonly #signal: StoreSignal;
+  protected readonly known = new KnownTasks();
+  readonly #inserts: Batcher<Insertion, InsertOutcome>;
+  readonly #claims: Batcher<Claim, TaskRecord[]>;
+  readonly #changes: Batcher<Application, (Applied | null)[]>;
+  #closing: Promise<void> | undefined;
+
+  constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
+    this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+    this.registry = new RedisRegistry(this.#scripts);
+    this.#isTimedByRedis = time !== undefined;
+    this.#signal = new StoreSignal(connection, this.#scripts);
+    this.#inserts = new Batcher({
+      send: (items, slot) => this.#sendInserts(items, slot),
+      keyOf: ({ now }) => this.#keyOf(now),
+      sizeOf: ({ records, bytes }) => Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX),
+      parallel: PARALLEL,
+    });
+    this.#claims = new Batcher({
+      send: (items, slot) => this.#sendClaims(items, slot),
+      keyOf: (claim) => this.#claimKey(claim),
+      sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
+      parallel: PARALLEL,
+      // Who is woken by a submission of this turn must find it.
+      after: this.#inserts,
+    });
+    this.#changes = new Batcher({
+      send: (items, slot) => this.sendChanges(items, slot),
+      keyOf: ({ now }) => this.#keyOf(now),
+      sizeOf: ({ changes }) => changes.reduce((sum, { next }) => sum + sizeOf(next), 0),
+      parallel: PARALLEL,
+    });
+  }
+
+  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+    this.#use();
+    if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
+    let bytes = 0;
+    for (const { submission } of records) bytes += submission.length;
+    return this.#inserts.ask({ records, now, bytes });
+  }
+
+  async claim(claim: Claim): Promise<TaskRecord[]> {
+    this.#use();
+    return claim.limit <= 0 ? [] : this.#claims.ask(claim);
+  }
+
+  async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
+    this.#use();
+    if (changes.length <= BATCH_TASKS_MAX)
+      return changes.length === 0 ? [] : this.#changes.ask({ changes, now });
+    const parts: Promise<(Applied | null)[]>[] = [];
+    for (let from = 0; from < changes.length; from += BATCH_TASKS_MAX) {
+      parts.push(this.#changes.ask({ changes: changes.slice(from, from + BATCH_TASKS_MAX), now }));
+    }
+    return (await Promise.all(parts)).flat();
+  }
+
+  async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
+    this.#use();
+    const byId = await this.#read(ids);
+    for (const record of byId.values()) this.known.put(record);
+    const seen = new Set<string>();
+    return ids.map((id) => {
+      const record = byId.get(id);
+      // Nobody gets an object that somebody else got too.
+      return record === undefined ? null : seen.size === seen.add(id).size ? { ...record } : record;
+    });
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    this.#use();
+    const { statuses, agentTypes, createdAfter, limit } = query;
+    if (statuses?.length === 0 || agentTypes?.length === 0) return { records: [], next: null };
+    const records: TaskRecord[] = [];
+    const letters = statuses === null ? '*' : statuses.map((status) => STATUS_LETTERS[status]).join('');
+    for (let after = query.after; ; ) {
+      const values = [after, limit + 1 - records.length, letters, names(agentTypes), createdAfter ?? ''];
+      const reply = await this.#scripts.run('list', { now: 0, values });
+      records.push(...readListed(reply));
+      if (records.length > limit) {
+        return { records: records.slice(0, limit), next: records[limit - 1]!.seq };
+      }
+      if (reply[0] === '') return { records, next: null };
+      after = Number(reply[0]);
+    }
+  }
+
+  async history(id: string): Promise<TaskEvent[]> {
+    this.#use();
+    const reply = await this.#scripts.run('read', { now: 0, values: [id] });
+    const [record] = readRecords(reply, 0);
+    if (record === undefined) return [];
+    return parseHistory(id, historyOf(String(reply[2])), record.events, record.createdAt);
+  }
+
+  async expired(now: number, limit: number): Promise<TaskRecord[]> {
+    this.#use();
+    const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
+    return readRecords(reply, 0);
+  }
+
+  async nextDueAt(now: number): Promise<number | null> {
+    this.#use();
+    const reply = await this.#scripts.call(
+      'ZRANGEBYSCORE',
+      'agenda',
+      `(${DELAYED + now}`,
+      `(${ENDED}`,
+      'WITHSCORES',
+      'LIMIT',
+      0,
+      1,
+    );
+    // RESP 3 pairs each member with its score.
+    const score = (reply as unknown[]).flat()[1];
+    return score === undefined ? null : Number(score) - DELAYED;
+  }
+
+  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
+    this.#use();
+    const members = await this.#scripts.call('ZCARD', 'unjudged');
+    if (members === 0) return [];
+    const reply = (await this.#scripts.run('unjudged', { now: 0, values: [limit] })) as string[];
+    const edges: UnjudgedEdge[] = [];
+    for (let i = 0; i < reply.length; i += 3) {
+      edges.push({ taskId: reply[i]!, dependencyId: reply[i + 1]!, condition: reply[i + 2]! });
+    }
+    return edges;
+  }
+
+  async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
+    this.#use();
+    const values = verdicts.flatMap(({ taskId, dependencyId, condition, holds, reason }) => [
+      taskId,
+      dependencyId,
+      condition,
+      holds ? 1 : 0,
+      JSON.stringify(reason),
+    ]);
+    return toEffects(await this.#scripts.run('judge', { now, mark: this.#ownMark('j'), values }), 0);
+  }
+
+  async counts(now: number): Promise<StoreCounts> {
+    this.#use();
+    return toCounts(await this.#scripts.run('counts', { now }), now);
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    this.#use();
+    await this.#scripts.run('pause', { now: 0, values: [paused ? 1 : 0] });
+  }
+
+  async isPaused(): Promise<boolean> {
+    this.#use();
+    return (await this.#scripts.call('HGET', 'c', 'paused')) === '1';
+  }
+
+  async purge(endedBefore: number, limit: number): Promise<string[]> {
+    this.#use();
+    const values = [Math.max(0, endedBefore), limit];
+    return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
+  }
+
+  watch(listener: () => void): () => void {
+    this.#use();
+    return this.#signal.watch(listener);
+  }
+
+  /** Resolves after the writes in flight. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([this.#inserts.idle(), this.#claims.idle(), this.#changes.idle()]);
+    await this.#signal.close();
+    await this.#scripts.close();
+  }
+
+  /** For what else is asked of the same queue. */
+  protected get scripts(): ScriptRunner {
+    this.#use();
+    return this.#scripts;
+  }
+
+  #use(): void {
+    if (this.#closing) throw new ClosedError('the task store');
+  }
+
+  /** Calls of one kind that are not batched never share the memory of an answer. */
+  #ownMark(kind: string): string {
+    this.#markCount = (this.#markCount + 1) % OWN_MARKS;
+    return kind + this.#markCount;
+  }
+
+  #markCount = 0;
+
+  /** With injected time every call is judged by its own; by Redis it is the same for all. */
+  #keyOf(now: number): number {
+    return this.#isTimedByRedis ? 0 : now;
+  }
+
+  protected judgeAt(now: number): number | '' {
+    return this.#isTimedByRedis ? '' : now;
+  }
+
+  #leaseEnd(leaseExpiresAt: number, now: number): string {
+    return this.#isTimedByRedis ? `+${leaseExpiresAt - now}` : String(leaseExpiresAt);
+  }
+
+  async #sendInserts(items: readonly Insertion[], slot: number): Promise<InsertOutcome[]> {
+    const isSingles = items.every(({ records }) => records.length === 1);
+    const values: RedisArgument[] = [isSingles ? '' : items.map(({ records }) => records.length).join(' ')];
+    const now = items.at(-1)!.now;
+    for (const { records } of items) {
+      for (const record of records) for (const value of insertArguments(record, now)) values.push(value);
+    }
+    const reply = await this.#scripts.run('insert', { now, mark: `i${slot}`, values });
+    const outcomes = items.map(() => INSERTED);
+    for (let i = 0; i < reply.length; i += 3) {
+      outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
+    }
+    return outcomes;
+  }
+
+  #claimKey({ owner, leaseExpiresAt, filter, to, now }: Claim): string {
+    const parts = filter === null ? '' : JSON.stringify(filter);
+    return `${owner} ${to} ${this.#leaseEnd(leaseExpiresAt, now)} ${this.#keyOf(now)} ${parts}`;
+  }
+
+  /** Claims that ask for the same are one claim; what it takes is dealt out in the order they came. */
+  async #sendClaims(claims: readonly Claim[], slot: number): Promise<TaskRecord[][]> {
+    const limit = claims.reduce((sum, claim) => sum + claim.limit, 0);
+    const records = await this.#claimOnce(claims[0]!, limit, slot);
+    let taken = 0;
+    return claims.map((claim) => {
+      const own = records.slice(taken, taken + claim.limit);
+      taken += own.length;
+      return own;
+    });
+  }
+
+  async #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
+    const { owner, leaseExpiresAt, filter, to, now } = claim;
+    const lease = this.#leaseEnd(leaseExpiresAt, now);
+    const values = [
+      limit,
+      ownerField(owner),
+      JSON.stringify(owner),
+      lease,
+      STATUS_LETTERS[to],
+      ...filterArguments(filter),
+    ];
+    for (;;) {
+      const askedAt = performance.now();
+      const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
+      const at = reply[0] as number;
+      this.#scripts.learn(at, askedAt);
+      const records = readClaimed(reply, {
+        status: to,
+        fence: 1,
+        owner,
+        leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
+        startedAt: to === 'in_progress' ? at : null,
+        version: 2,
+      });
+      for (const record of records) this.known.put(record);
+      if (records.length > 0 || reply[1] === 0) return records;
+    }
+  }
+
+  /** Sends these in one call. Calls of one slot are made one after another. */
+  protected async sendChanges(
+    items: readonly Application[],
+    slot: number | string,
+  ): Promise<(Applied | null)[][]> {
+    const values: RedisArgument[] = [];
+    for (const { changes, now } of items) {
+      for (const { id, version, next, event, claimed } of changes) {
+        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+        values.push(
+          id,
+          head,
+          restOf(next),
+          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
+        );
+      }
+    }
+    const { now } = items.at(-1)!;
+    const reply = await this.#scripts.run('apply', { now, mark: `a${slot}`, values });
+    const read = await this.#readUnknown(items, reply);
+    let i = 1;
+    return items.map(({ changes, now }) =>
+      changes.map((change) => {
+        const answer = reply[i++];
+        if (answer === 0) return null;
+        const identity = this.known.get(change.id) ?? read?.get(change.id);
+        return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
+      }),
+    );
+  }
+
+  #leaseOf({ status, leaseExpiresAt }: TaskState, now: number): string {
+    if (leaseExpiresAt === null) return '-';
+    return isLeased(status) ? this.#leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
+  }
+
+  #toApplied(
+    { id, version, next, claimed }: HeldChange,
+    identity: TaskRecord,
+    answer: unknown,
+    at: number,
+    now: number,
+  ): Applied {
+    const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
+    const leaseExpiresAt = isRelative ? at + next.leaseExpiresAt! - now : next.leaseExpiresAt;
+    const [events, effects, blockedBy] = Array.isArray(answer)
+      ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
+      : [answer as number, NO_EFFECTS, []];
+    const record = merge(identity, next, leaseExpiresAt, version + (claimed ? 2 : 1), events, blockedBy);
+    if (isEnded(next.status)) this.known.delete(id);
+    else this.known.put(record);
+    return { record, effects };
+  }
+
+  /** Those of the changed tasks that nobody read or claimed here lately. */
+  async #readUnknown(
+    items: readonly Application[],
+    reply: readonly unknown[],
+  ): Promise<Map<string, TaskRecord> | undefined> {
+    let i = 1;
+    let ids: string[] | undefined;
+    for (const { changes } of items) {
+      for (const { id } of changes) {
+        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
+        ids ??= [];
+        ids.push(id);
+      }
+    }
+    return ids && this.#read(ids);
+  }
+
+  async #read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
+    const byId = new Map<string, TaskRecord>();
+    for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
+      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
+      const reply = await this.#scripts.run('read', { now: 0, values: part });
+      for (const record of readRecords(reply, 0)) byId.set(record.id, record);
+    }
+    return byId;
+  }
+}
+
+const DELAYED = 2 ** 43;
+const ENDED = 2 ** 44;
+/** More verdicts or purges of one store than this are never under way at the same time. */
+const OWN_MARKS = 8;
+
+interface Insertion {
+  readonly records: readonly NewRecord[];
+  readonly now: number;
+  readonly bytes: number;
+}
+
+export interface Application {
+  readonly changes: readonly HeldChange[];
+  readonly now: number;
+}
+
+/** How much of a batch a change fills. */
+function sizeOf({ result, details }: TaskState): number {
+  const chars = (result?.length ?? 0) + (details?.length ?? 0);
+  return 1 / BATCH_TASKS_MAX + chars / BATCH_BYTES_MAX;
+}

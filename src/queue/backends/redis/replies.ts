@@ -1,0 +1,115 @@
+import type { RedisArgument } from '../../../redis/ioredis.ts';
+import type { ClaimFilter } from '../../claim-filter.ts';
+import {
+  type Effects,
+  type InsertOutcome,
+  NO_EFFECTS,
+  type TaskRecord,
+  type TaskState,
+} from '../../task-store.ts';
+import { type FirstState, firstRecord, toRecord } from './record-text.ts';
+
+export const INSERTED: InsertOutcome = { conflicts: [], unknown: [], effects: NO_EFFECTS };
+
+export function names(list: readonly string[] | null): string {
+  return list === null ? '*' : ` ${list.join(' ')} `;
+}
+
+export function filterArguments(filter: ClaimFilter | null): RedisArgument[] {
+  if (filter === null) return ['', '*', '*', '*', ''];
+  const { priorityMin, agentTypes, runnableBy, ids } = filter;
+  const agents = runnableBy === null ? '*' : runnableBy.agents.length === 0 ? ' ' : names(runnableBy.agents);
+  const types = runnableBy === null || runnableBy.agentTypes === 'all' ? '*' : names(runnableBy.agentTypes);
+  return [priorityMin ?? '', names(agentTypes), agents, types, ids === null ? '' : '1', ...(ids ?? [])];
+}
+
+export function readRecords(reply: readonly unknown[], from: number): TaskRecord[] {
+  const words = reply as readonly string[];
+  const records: TaskRecord[] = [];
+  for (let i = from; i + 3 < words.length; i += 4) {
+    records.push(toRecord(words[i]!, words[i + 1]!, words[i + 2]!, words[i + 3]!));
+  }
+  return records;
+}
+
+/** As `readRecords`, where each id comes with its sequence. */
+export function readListed(reply: readonly unknown[]): TaskRecord[] {
+  const words = reply as readonly string[];
+  const records: TaskRecord[] = [];
+  for (let i = 1; i + 3 < words.length; i += 4) {
+    const [seq = '', id = ''] = words[i]!.split(' ');
+    records.push(toRecord(id, words[i + 1]!, words[i + 2]!, words[i + 3]!, Number(seq)));
+  }
+  return records;
+}
+
+/** A task's first claim is not spelled out: it is what was asked for. */
+export function readClaimed(reply: readonly unknown[], first: FirstState): TaskRecord[] {
+  const words = reply as readonly string[];
+  const records: TaskRecord[] = [];
+  for (let i = 2; i + 3 < words.length; i += 4) {
+    const state = words[i + 2]!;
+    records.push(
+      state === ''
+        ? firstRecord(words[i]!, words[i + 1]!, first)
+        : toRecord(words[i]!, words[i + 1]!, state, ''),
+    );
+  }
+  return records;
+}
+
+export function toOutcome(kind: string, found: readonly unknown[]): InsertOutcome {
+  if (kind === 'conflict') return { ...INSERTED, conflicts: readRecords(found, 0) };
+  if (kind === 'effects') return { ...INSERTED, effects: toEffects(found, 0) };
+  const unknown: { index: number; dependencyId: string }[] = [];
+  for (let i = 0; i < found.length; i += 2) {
+    unknown.push({ index: found[i] as number, dependencyId: found[i + 1] as string });
+  }
+  return { ...INSERTED, unknown };
+}
+
+export function toEffects(reply: readonly unknown[], at: number): Effects {
+  return {
+    released: reply[at] as string[],
+    skipped: reply[at + 1] as string[],
+    unjudged: reply[at + 2] === 1,
+  };
+}
+
+export function merge(
+  identity: TaskRecord,
+  next: TaskState,
+  leaseExpiresAt: number | null,
+  version: number,
+  events: number,
+  blockedBy: readonly string[],
+): TaskRecord {
+  const { seq, id, submission, hash, priority, agentType, agent, rank, createdAt } = identity;
+  const { status, runAt, retryCount, crashes, fence, owner } = next;
+  const { startedAt, completedAt, result, details } = next;
+  return {
+    seq,
+    id,
+    submission,
+    hash,
+    priority,
+    agentType,
+    agent,
+    rank,
+    createdAt,
+    status,
+    runAt,
+    retryCount,
+    crashes,
+    fence,
+    owner,
+    leaseExpiresAt,
+    startedAt,
+    completedAt,
+    result,
+    details,
+    version,
+    events,
+    blockedBy,
+  };
+}

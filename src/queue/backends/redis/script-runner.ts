@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import { ClosedError, SchemaTooNewError } from '../../../errors.ts';
+import type { RedisArgument } from '../../../redis/ioredis.ts';
+import type { RedisConnection } from '../../../redis/redis-connection.ts';
+import type { ServerClock } from '../../../redis/server-clock.ts';
+import { SCRIPTS, type ScriptName } from './scripts.ts';
+
+/** What one call of a script says beside its own arguments. */
+export interface ScriptCall {
+  /** Empty: Redis tells the time. */
+  readonly now: number | '';
+  /** The field that remembers the answer, so that the call may be sent again; empty where it changes nothing. */
+  readonly mark?: string;
+  readonly values?: readonly RedisArgument[];
+}
+
+/**
+ * Runs the scripts of one queue in the name of one store object. The first call finds out whether this
+ * release can read the queue, and what time it is by Redis.
+ */
+export class ScriptRunner {
+  /** Names this store object among those that share the queue. */
+  readonly instance = randomBytes(6).toString('hex');
+  readonly #connection: RedisConnection;
+  readonly #base: string;
+  readonly #keys: readonly string[];
+  readonly #time: ServerClock | null;
+  #requests = 0;
+  #opening: Promise<void> | undefined;
+  #isOpen = false;
+  #isClosed = false;
+  readonly #marks = new Set<string>();
+
+  constructor(connection: RedisConnection, prefix: string, time: ServerClock | null) {
+    this.#connection = connection;
+    this.#base = `{${prefix}}:`;
+    this.#keys = [this.key('c')];
+    this.#time = time;
+  }
+
+  /** A key, or the channel, of this queue. */
+  key(name: string): string {
+    return this.#base + name;
+  }
+
+  async run(name: ScriptName, { now, mark = '', values = [] }: ScriptCall): Promise<unknown[]> {
+    if (!this.#isOpen) await this.#open();
+    const field = mark === '' ? '' : `${mark}:${this.instance}`;
+    if (field !== '') this.#marks.add(field);
+    return this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
+  }
+
+  /** One plain command that may be sent twice. */
+  async call(command: string, key: string, ...values: readonly RedisArgument[]): Promise<unknown> {
+    if (!this.#isOpen) await this.#open();
+    return this.#connection.call(command, this.key(key), ...values);
+  }
+
+  /** Takes in the time by Redis that an answer brought. */
+  learn(serverMs: unknown, askedAt: number): void {
+    if (typeof serverMs === 'number' && serverMs > 0) this.#time?.learn(serverMs, askedAt);
+  }
+
+  /** The answers remembered for this store object are forgotten, where Redis can be reached. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.#isOpen || !this.#connection.isReady || this.#marks.size === 0) return;
+    await this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks).catch(() => {});
+  }
+
+  async #open(): Promise<void> {
+    this.#opening ??= this.#greet().finally(() => {
+      this.#opening = undefined;
+    });
+    await this.#opening;
+  }
+
+  async #greet(): Promise<void> {
+    const askedAt = performance.now();
+    const time = await this.#send('open', ['', this.instance, '', 0]);
+    this.learn(time, askedAt);
+    this.#isOpen = true;
+  }
+
+  async #send(name: ScriptName, values: readonly RedisArgument[]): Promise<unknown[]> {
+    if (this.#isClosed) throw new ClosedError('the task store');
+    try {
+      return (await this.#connection.run(SCRIPTS[name], this.#keys, values)) as unknown[];
+    } catch (error) {
+      throw this.#tooNew(error) ?? error;
+    }
+  }
+
+  #tooNew(error: unknown): SchemaTooNewError | undefined {
+    const version = error instanceof Error ? /^JOTTYFORMAT (\d+)/.exec(error.message)?.[1] : undefined;
+    if (version === undefined) return undefined;
+    return new SchemaTooNewError(
+      `the queue under ${this.#base} has format ${version}, written by a newer release of Jotty; update this one`,
+    );
+  }
+}

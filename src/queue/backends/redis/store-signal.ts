@@ -1,0 +1,86 @@
+import { systemClock } from '../../../clock.ts';
+import type { RedisConnection } from '../../../redis/redis-connection.ts';
+import type { ScriptRunner } from './script-runner.ts';
+
+/** Others publish for whoever told within this time that it listens. */
+const LISTENING_MS = 90_000;
+const RENEW_MS = 30_000;
+
+/** Hints by pub/sub that another store object wrote. Costs nothing until somebody listens. */
+export class StoreSignal {
+  readonly #connection: RedisConnection;
+  readonly #scripts: ScriptRunner;
+  readonly #listeners = new Set<() => void>();
+  #unsubscribe: (() => void) | undefined;
+  #renewal: unknown;
+  #isClosed = false;
+
+  constructor(connection: RedisConnection, scripts: ScriptRunner) {
+    this.#connection = connection;
+    this.#scripts = scripts;
+  }
+
+  watch(listener: () => void): () => void {
+    const own = () => listener();
+    this.#listeners.add(own);
+    this.#start();
+    return () => {
+      this.#listeners.delete(own);
+      if (this.#listeners.size === 0) this.#stop();
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#listeners.clear();
+    const wasListening = this.#unsubscribe !== undefined;
+    this.#stop();
+    if (wasListening && this.#connection.isReady) await this.#tell(0).catch(() => {});
+  }
+
+  #start(): void {
+    if (this.#unsubscribe) return;
+    const { instance } = this.#scripts;
+    this.#unsubscribe = this.#connection.subscribe(
+      this.#scripts.key('task_notifications'),
+      (message) => {
+        if (!message.endsWith(instance)) this.#hint();
+      },
+      () => void this.#listen(),
+    );
+  }
+
+  #stop(): void {
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    if (this.#renewal !== undefined) systemClock.clearTimeout(this.#renewal);
+    this.#renewal = undefined;
+  }
+
+  /** The subscription has begun: from now on others shall publish, and what they wrote before is looked for. */
+  async #listen(): Promise<void> {
+    if (this.#renewal !== undefined) systemClock.clearTimeout(this.#renewal);
+    this.#renewal = undefined;
+    if (!this.#unsubscribe) return;
+    // A failure is made good by the next renewal; until then there is polling.
+    await this.#tell(LISTENING_MS).catch(() => {});
+    if (!this.#unsubscribe || this.#isClosed) return;
+    this.#renew();
+    this.#hint();
+  }
+
+  #renew(): void {
+    this.#renewal = systemClock.setTimeout(() => {
+      void this.#tell(LISTENING_MS).catch(() => {});
+      this.#renew();
+    }, RENEW_MS);
+  }
+
+  async #tell(ms: number): Promise<void> {
+    await this.#scripts.run('watch', { now: '', values: [ms] });
+  }
+
+  #hint(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
