@@ -59,13 +59,13 @@ export class RedisReader {
     }
   }
 
-  /** All checkpoints of a thread, the newest first, each with the names of the values that are stored. */
-  async thread(threadId: string): Promise<readonly StoredRow[]> {
+  /** All checkpoints of a thread, the newest first, each with the names of the values that are stored; and how many the index has. */
+  async thread(threadId: string): Promise<{ readonly count: number; readonly rows: readonly StoredRow[] }> {
     const keys = await this.#keysOf({ threadId });
     const found: StoredRow[] = [];
     for (let first = 0; first < keys.length; first += ROWS_PER_SCRIPT)
       found.push(...(await this.#rows(keys.slice(first, first + ROWS_PER_SCRIPT), 'names')));
-    return found;
+    return { count: keys.length, rows: found };
   }
 
   async #load(rows: LoadedRows, wanted: WantedKey, depth: ReadDepth): Promise<void> {
