@@ -59,6 +59,7 @@ export {
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { FleetAgent, FleetWorker } from './orchestration/fleet.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
@@ -69,6 +70,8 @@ export type {
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
+export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
+export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Tasks, as results and events show them.

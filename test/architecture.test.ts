@@ -50,6 +50,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     '@langchain/langgraph',
     '@langchain/langgraph-checkpoint',
     '@langchain/core',
+    'croner',
     'p-queue',
     'uuid',
   ],

@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors.ts';
 import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from './agent.ts';
-import { Experience } from './experience.ts';
+import { Experience, type ExperienceRecord } from './experience.ts';
 import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 
 /** Picks one of the agents in the score table, which holds those that may run the task, best first. */
@@ -92,6 +92,16 @@ export class AgentCoordinator {
   /** The score table of the task's last assignment in this process, best first; empty where there was none. */
   explain(taskId: string): readonly AgentScore[] {
     return this.#assignments.get(taskId)?.scores ?? [];
+  }
+
+  /** What was learned in this process, for others: at most `limit` pairs of agent and type, the latest first. */
+  experience(limit: number): ExperienceRecord[] {
+    return this.#experience.own(limit);
+  }
+
+  /** Takes over what other processes learned, in place of what they shared before. */
+  learnFrom(records: readonly ExperienceRecord[]): void {
+    this.#experience.share(records);
   }
 
   /** Tasks the agent runs now. */

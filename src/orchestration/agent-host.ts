@@ -5,11 +5,13 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
+import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
+import { Scheduler } from './scheduler.ts';
 import { StoreErrors } from './store-errors.ts';
 
 export interface AgentHostOptions {
@@ -19,6 +21,13 @@ export interface AgentHostOptions {
   readonly checkpointer: () => Promise<Checkpointer>;
   /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
   readonly deletesPurged: boolean;
+}
+
+/** What a process does for its queue as long as some manager runs its tasks. */
+interface Duties {
+  readonly member: FleetMember;
+  readonly scheduler: Scheduler;
+  users: number;
 }
 
 const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
@@ -35,6 +44,7 @@ export class AgentHost {
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #purged: PurgedThreads | undefined;
+  readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
   #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
@@ -76,6 +86,26 @@ export class AgentHost {
     this.#purged?.follow(queue);
   }
 
+  /**
+   * Shows this process's agents to the others of the queue, and keeps its schedules, until each caller has called
+   * what is returned.
+   */
+  takeDuty(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
+    const duties = this.#duties.get(queue) ?? this.#newDuties(queue, onError);
+    duties.users += 1;
+    return async () => {
+      duties.users -= 1;
+      if (duties.users > 0) return;
+      this.#duties.delete(queue);
+      await Promise.all([duties.member.leave(), duties.scheduler.stop()]);
+    };
+  }
+
+  /** A schedule of this queue has changed. */
+  readonly lookAtSchedules = (queue: TaskQueue): void => {
+    this.#duties.get(queue)?.scheduler.look();
+  };
+
   close(): void {
     this.#purged?.stop();
   }
@@ -103,6 +133,16 @@ export class AgentHost {
       );
     }
     return agent;
+  }
+
+  #newDuties(queue: TaskQueue, onError: (error: unknown) => void): Duties {
+    const { coordinator, agents } = this;
+    const member = new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
+    const duties = { member, scheduler: new Scheduler(queue, onError), users: 0 };
+    this.#duties.set(queue, duties);
+    duties.member.join();
+    duties.scheduler.look();
+    return duties;
   }
 
   /** Runs a held task. The graph streams only where somebody reads along. */

@@ -9,10 +9,12 @@ import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import { type FleetWorker, fleetWorkers } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
+import { Schedules } from './schedules.ts';
 import { taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 
@@ -63,6 +65,8 @@ export interface ResultOptions {
 export class Conductor {
   /** What a TaskQueueManager runs tasks with. */
   readonly host: AgentHost;
+  /** Goals that come again and again; every process that runs this queue's tasks keeps them. */
+  readonly schedules: Schedules;
   readonly #givenQueue: TaskQueue | undefined;
   readonly #managers = new Set<TaskQueueManager>();
   readonly #closing = new AbortController();
@@ -84,6 +88,11 @@ export class Conductor {
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
     });
+    this.schedules = new Schedules(
+      () => this.queue,
+      (goal, options) => this.#toTask(goal, options),
+      () => this.host.lookAtSchedules(this.queue),
+    );
   }
 
   get queue(): TaskQueue {
@@ -209,6 +218,11 @@ export class Conductor {
     } finally {
       release();
     }
+  }
+
+  /** The processes that run tasks of this queue now, with their agents, as they were last heard of. */
+  async workers(): Promise<FleetWorker[]> {
+    return fleetWorkers(this.queue.registry, this.queue.clock.now());
   }
 
   /** Stops what runs here, handing tasks back, and closes the queue if it is the conductor's own. */

@@ -70,6 +70,7 @@ export class TaskQueueManager {
   #loop: Promise<void> = Promise.resolve();
   #stop: Promise<void> | undefined;
   #requestStop: () => void = () => {};
+  #endDuty: () => Promise<void> = async () => {};
   readonly #stopRequested = new Promise<void>((resolve) => {
     this.#requestStop = resolve;
   });
@@ -120,6 +121,7 @@ export class TaskQueueManager {
       this.#undo.push(this.#queue.on('available', () => this.#wakeup.notify()));
       this.#undo.push(this.#queue.on('leaseLost', (lost) => this.#loseLease(lost)));
       this.#host.followPurges(this.#queue);
+      this.#endDuty = this.#host.takeDuty(this.#queue, this.#report);
     } catch (error) {
       this.#undoStart();
       throw error;
@@ -353,6 +355,7 @@ export class TaskQueueManager {
     if (!(await within(clock, STOP_SETTLE_MS, Promise.all([isSettled, this.#loop])))) this.#settler.abandon();
     this.#keeper.stop();
     this.#longRuns.stop();
+    await within(clock, STOP_SETTLE_MS, this.#endDuty());
     this.#undoStart();
     this.#state = 'stopped';
   }

@@ -24,6 +24,7 @@ export {
   UnknownInterruptError,
 } from '../errors.ts';
 export type { JsonObject, JsonValue } from '../json.ts';
+export { HybridTaskQueue, type HybridTaskQueueOptions } from './backends/hybrid/hybrid-task-queue.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
 export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/redis-task-queue.ts';
@@ -40,6 +41,9 @@ export {
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
+export type { MoveReport } from './move.ts';
+export type { MoveOptions } from './queue-move.ts';
+export type { Registry, RegistryEntry } from './registry.ts';
 export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
 export type {

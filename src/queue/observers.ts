@@ -146,7 +146,7 @@ export class Observers {
     if (!mine || (record && record.version < mine.record.version)) return;
     if (record && record.fence === mine.record.fence && isLeased(record.status)) {
       held.refresh(record);
-    } else if (!record || record.version !== mine.record.version) {
+    } else if (!record || record.version !== mine.record.version || record.fence !== mine.record.fence) {
       this.loseLease(mine.record, record?.status === 'cancelled' ? 'cancelled' : 'taken over');
     }
   }

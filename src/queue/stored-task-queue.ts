@@ -15,8 +15,11 @@ import { HeldTasks } from './held-tasks.ts';
 import { takeIn, validateBatch } from './intake.ts';
 import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
+import type { MoveReport } from './move.ts';
 import { Observers } from './observers.ts';
+import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
+import type { Registry } from './registry.ts';
 import { requireObject, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
 import { toStats } from './stats.ts';
 import { intactSubmission, type SubmissionRules, toRecord } from './submission.ts';
@@ -106,6 +109,10 @@ export class StoredTaskQueue implements TaskQueue {
 
   get timeoutMs(): number | undefined {
     return this.#options.timeoutMs;
+  }
+
+  get registry(): Registry {
+    return this.#store.registry;
   }
 
   get clock(): Clock {
@@ -273,12 +280,46 @@ export class StoredTaskQueue implements TaskQueue {
     return this.#checkpointer;
   }
 
+  /** Something went wrong in the background of a backend. */
+  protected report(error: unknown): void {
+    this.#observers.report(error);
+  }
+
   /** Backends with a saver of their own override this. */
   protected async makeCheckpointer(): Promise<unknown> {
     const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');
     const saver = new FencedMemorySaver();
     this.#threads = saver;
     return saver;
+  }
+
+  /**
+   * Moves every task to another queue as it stands: waiting, delayed, blocked, asking, ended, with its history
+   * and its checkpoints, so that it goes on there. This queue is paused first and stays so; what runs may end.
+   * Submissions that still come here go along until `follow` is aborted; cancel and answer in the new queue.
+   * A move that was cut off is called again: nothing is lost, and nothing moved twice.
+   */
+  async moveTo(target: StoredTaskQueue, options: MoveOptions = {}): Promise<MoveReport> {
+    this.#use();
+    target.#use();
+    const report = await moveQueue(
+      {
+        source: this.#store,
+        target: target.#store,
+        clock: this.clock,
+        sweep: () => this.#sweeper.runNow(),
+        copyThreads: async (ids) => {
+          if (ids.length === 0) return;
+          const { copyThreads } = await import('../checkpoint/copy-threads.ts');
+          const [from, to] = await Promise.all([this.checkpointer(), target.checkpointer()]);
+          await copyThreads(from as never, to as never, ids);
+        },
+      },
+      options,
+    );
+    await target.#sweeper.runNow();
+    target.#observers.emit('available', undefined);
+    return report;
   }
 
   close(): Promise<void> {

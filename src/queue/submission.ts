@@ -97,7 +97,7 @@ export function intactSubmission(record: TaskIdentity): NewTask | null {
 }
 
 /** The id is hashed too, so that a submission that ends up under another id is noticed. */
-function hashOf(id: string, submission: string): string {
+export function hashOf(id: string, submission: string): string {
   return hash('sha256', `${id}\n${submission}`, 'base64');
 }
 

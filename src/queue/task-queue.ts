@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
 import type { RunnableBy } from './claim-filter.ts';
+import type { Registry } from './registry.ts';
 import type {
   AgentScore,
   NewTask,
@@ -108,6 +109,8 @@ export interface TaskQueue {
   /** The queue-wide bound of one attempt, if any. */
   readonly timeoutMs: number | undefined;
   readonly clock: Clock;
+  /** What processes that share this queue leave for one another. */
+  readonly registry: Registry;
 
   /** An id that exists is left as it is (same content), or refused with DuplicateTaskError (other content). */
   enqueue(task: NewTask): Promise<string>;

@@ -1,4 +1,5 @@
 import type { ClaimFilter } from './claim-filter.ts';
+import type { Registry } from './registry.ts';
 import type { EndStatus, TaskEvent, TaskStatus } from './task.ts';
 
 /** The part of a task that changes. Stores write it as a whole and never look into `result` and `details`. */
@@ -179,6 +180,8 @@ export interface TaskStore {
    * hashed, which is a sixth of the cost of a task in memory. @default false
    */
   readonly isInProcess?: boolean;
+  /** What processes that share this store leave for one another. */
+  readonly registry: Registry;
   /**
    * Stores all records, or none: when an id exists (`conflicts`) or a dependency does not (`unknown`).
    * Edges to tasks that have ended are decided at once; such a record may start its life as `skipped`.

@@ -13,6 +13,7 @@ import { leaseCases } from './task-store-cases/leases.ts';
 import { listCases } from './task-store-cases/list.ts';
 import { purgeCases } from './task-store-cases/purge.ts';
 import { randomWalkCases } from './task-store-cases/random-walk.ts';
+import { registryCases } from './task-store-cases/registry.ts';
 
 /** A fresh, empty storage for one case. */
 export interface StoreHarness {
@@ -48,6 +49,7 @@ export const taskStoreCases: readonly ConformanceCase<StoreHarness>[] = [
   ...purgeCases,
   ...durabilityCases,
   ...randomWalkCases,
+  ...registryCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskStore({ describe, test }, backend)` in vitest. */

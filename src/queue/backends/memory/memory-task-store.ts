@@ -37,6 +37,7 @@ import {
   newEntry,
   undecidedIds,
 } from './memory-entry.ts';
+import { MemoryRegistry } from './memory-registry.ts';
 import { isBefore, ReadyLanes } from './ready-lanes.ts';
 
 /** A time at which an entry was to be looked at; stale when the entry has moved on since. */
@@ -63,6 +64,7 @@ const byTime = (a: Timed, b: Timed) => a.at < b.at;
  */
 export class MemoryTaskStore implements TaskStore {
   readonly isInProcess = true;
+  readonly registry = new MemoryRegistry();
   readonly #byId = new Map<string, MemoryEntry>();
   /** In order of sequence. Purged entries leave holes until they are half of it. */
   #bySeq: MemoryEntry[] = [];

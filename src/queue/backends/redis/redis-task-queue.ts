@@ -3,7 +3,8 @@ import { RedisConnection, type RedisConnectionOptions } from '../../../redis/red
 import { ServerClock } from '../../../redis/server-clock.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
 import type { TaskQueueOptions } from '../../task-queue.ts';
-import { RedisTaskStore } from './redis-task-store.ts';
+import type { TaskStore } from '../../task-store.ts';
+import { RedisTaskStore, type RedisTaskStoreOptions } from './redis-task-store.ts';
 
 export interface RedisTaskQueueOptions extends TaskQueueOptions, RedisConnectionOptions {
   /** All keys of the queue begin with it: one for each deployment that shares a Redis. @default 'jotty' */
@@ -21,7 +22,12 @@ export class RedisTaskQueue extends StoredTaskQueue {
   readonly #prefix: string;
   #closeSaver: () => Promise<void> = async () => {};
 
-  constructor({ url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions) {
+  /** `makeStore`: for queues that put something between. */
+  constructor(
+    { url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions,
+    makeStore: (options: RedisTaskStoreOptions) => TaskStore = (storeOptions) =>
+      new RedisTaskStore(storeOptions),
+  ) {
     if (!PREFIX.test(prefix))
       throw new InvalidOptionError('prefix', '1–64 characters of A–Z a–z 0–9 _ . : -', prefix);
     const connection = new RedisConnection({
@@ -30,7 +36,7 @@ export class RedisTaskQueue extends StoredTaskQueue {
       ...(commandTimeoutMs !== undefined && { commandTimeoutMs }),
     });
     const time = options.clock === undefined ? new ServerClock() : undefined;
-    super(new RedisTaskStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
+    super(makeStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
     this.#connection = connection;
     this.#prefix = prefix;
   }

@@ -3,10 +3,10 @@ import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
 import { historyLine, parseHistory } from '../../history-text.ts';
+import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import {
   type Applied,
-  type Change,
   type Claim,
   type Effects,
   type InsertOutcome,
@@ -24,6 +24,7 @@ import { Batcher } from './batcher.ts';
 import { toCounts } from './counts.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, historyOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { RedisRegistry } from './redis-registry.ts';
 import {
   filterArguments,
   INSERTED,
@@ -57,10 +58,11 @@ const READ_AT_ONCE_MAX = 500;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
+  readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
   readonly #signal: StoreSignal;
-  readonly #known = new KnownTasks();
+  protected readonly known = new KnownTasks();
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #changes: Batcher<TimedChange, Applied | null>;
@@ -68,6 +70,7 @@ export class RedisTaskStore implements TaskStore {
 
   constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+    this.registry = new RedisRegistry(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({
@@ -83,7 +86,7 @@ export class RedisTaskStore implements TaskStore {
       parallel: PARALLEL,
     });
     this.#changes = new Batcher({
-      send: (items, slot) => this.#sendChanges(items, slot),
+      send: (items, slot) => this.sendChanges(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: ({ change: { next } }) =>
         1 / BATCH_TASKS_MAX + ((next.result?.length ?? 0) + (next.details?.length ?? 0)) / BATCH_BYTES_MAX,
@@ -104,7 +107,7 @@ export class RedisTaskStore implements TaskStore {
     return claim.limit <= 0 ? [] : this.#claims.ask(claim);
   }
 
-  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+  async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     this.#use();
     return Promise.all(changes.map((change) => this.#changes.ask({ change, now })));
   }
@@ -116,7 +119,7 @@ export class RedisTaskStore implements TaskStore {
       const part = ids.slice(from, from + READ_AT_ONCE_MAX);
       const reply = await this.#scripts.run('read', { now: 0, values: part });
       for (const record of readRecords(reply, 0)) {
-        this.#known.put(record);
+        this.known.put(record);
         byId.set(record.id, record);
       }
     }
@@ -156,7 +159,7 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
-    const reply = await this.#scripts.run('expired', { now: this.#judgeAt(now), values: [limit] });
+    const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
   }
 
@@ -239,6 +242,12 @@ export class RedisTaskStore implements TaskStore {
     await this.#scripts.close();
   }
 
+  /** For what else is asked of the same queue. */
+  protected get scripts(): ScriptRunner {
+    this.#use();
+    return this.#scripts;
+  }
+
   #use(): void {
     if (this.#closing) throw new ClosedError('the task store');
   }
@@ -256,7 +265,7 @@ export class RedisTaskStore implements TaskStore {
     return this.#isTimedByRedis ? 0 : now;
   }
 
-  #judgeAt(now: number): number | '' {
+  protected judgeAt(now: number): number | '' {
     return this.#isTimedByRedis ? '' : now;
   }
 
@@ -309,33 +318,37 @@ export class RedisTaskStore implements TaskStore {
     ];
     for (;;) {
       const askedAt = performance.now();
-      const reply = await this.#scripts.run('claim', { now: this.#judgeAt(now), mark: `c${slot}`, values });
+      const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
       const at = reply[0] as number;
       this.#scripts.learn(at, askedAt);
       const leaseEnd = this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt;
       const first = { owner, leaseExpiresAt: leaseEnd, startedAt: to === 'in_progress' ? at : null };
       const records = readClaimed(reply, { ...first, status: to });
-      for (const record of records) this.#known.put(record);
+      for (const record of records) this.known.put(record);
       if (records.length > 0 || reply[1] === 0) return records;
     }
   }
 
-  async #sendChanges(items: readonly TimedChange[], slot: number): Promise<(Applied | null)[]> {
+  /** Sends these in one call. Calls of one slot are made one after another. */
+  protected async sendChanges(
+    items: readonly TimedChange[],
+    slot: number | string,
+  ): Promise<(Applied | null)[]> {
     const values: RedisArgument[] = [];
     for (const { change, now } of items) {
-      const { id, version, next, event } = change;
+      const { id, version, next, event, claimed } = change;
       const lease =
         isLeased(next.status) && next.leaseExpiresAt !== null
           ? this.#leaseEnd(next.leaseExpiresAt, now)
           : String(next.leaseExpiresAt ?? '-');
       values.push(
         id,
-        version,
+        claimed ? `${version}+` : version,
         STATUS_LETTERS[next.status],
         next.runAt,
         lease,
         restOf(next),
-        event ? historyLine(event) : '',
+        (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
       );
     }
     const reply = await this.#scripts.run('apply', { now: items.at(-1)!.now, mark: `a${slot}`, values });
@@ -350,19 +363,20 @@ export class RedisTaskStore implements TaskStore {
     at: number,
   ): Applied | null | Promise<Applied | null> {
     if (answer === 0) return null;
-    const { id, version, next } = change;
+    const { id, next } = change;
+    const version = change.version + (change.claimed ? 2 : 1);
     const [events, effects, blockedBy] = Array.isArray(answer)
       ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
       : [answer as number, NO_EFFECTS, []];
     const finish = (identity: TaskRecord): Applied => {
       const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
       const leaseExpiresAt = isRelative ? at + next.leaseExpiresAt! - now : next.leaseExpiresAt;
-      const record = merge(identity, next, leaseExpiresAt, version + 1, events, blockedBy);
-      if (isEnded(next.status)) this.#known.delete(id);
-      else this.#known.put(record);
+      const record = merge(identity, next, leaseExpiresAt, version, events, blockedBy);
+      if (isEnded(next.status)) this.known.delete(id);
+      else this.known.put(record);
       return { record, effects };
     };
-    const known = this.#known.get(id);
+    const known = this.known.get(id);
     if (known) return finish(known);
     return this.#readIdentity(id).then((record) => (record ? finish(record) : null));
   }
@@ -384,7 +398,7 @@ interface Insertion {
   readonly bytes: number;
 }
 
-interface TimedChange {
-  readonly change: Change;
+export interface TimedChange {
+  readonly change: HeldChange;
   readonly now: number;
 }

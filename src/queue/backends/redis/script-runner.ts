@@ -50,7 +50,7 @@ export class ScriptRunner {
     return this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
   }
 
-  /** One plain command that reads. */
+  /** One plain command that may be sent twice. */
   async call(command: string, key: string, ...values: readonly RedisArgument[]): Promise<unknown> {
     if (!this.#isOpen) await this.#open();
     return this.#connection.call(command, this.key(key), ...values);

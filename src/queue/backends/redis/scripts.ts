@@ -1,6 +1,6 @@
 import { RedisScript } from '../../../redis/redis-script.ts';
 
-type Prelude = 'tasks' | 'lanes' | 'edges' | 'records' | 'buckets';
+type Prelude = 'tasks' | 'lanes' | 'edges' | 'records' | 'buckets' | 'holds';
 
 function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
@@ -11,7 +11,9 @@ function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
 export const SCRIPTS = {
   open: script('open'),
   insert: script('insert', 'tasks', 'lanes', 'edges', 'records', 'buckets'),
-  claim: script('claim', 'tasks', 'lanes', 'edges', 'records'),
+  claim: script('claim', 'tasks', 'lanes', 'edges', 'records', 'holds'),
+  release: script('release', 'tasks', 'lanes', 'edges', 'holds'),
+  nodes: script('nodes', 'tasks', 'lanes', 'edges', 'holds'),
   apply: script('apply', 'tasks', 'lanes', 'edges'),
   judge: script('judge', 'tasks', 'lanes', 'edges'),
   purge: script('purge', 'tasks', 'buckets'),
@@ -21,6 +23,8 @@ export const SCRIPTS = {
   unjudged: script('unjudged', 'tasks', 'lanes', 'edges'),
   counts: script('counts', 'tasks', 'lanes'),
   pause: script('pause'),
+  registryPut: script('registry-put'),
+  registryEntries: script('registry-entries'),
   watch: script('watch'),
 } as const;
 

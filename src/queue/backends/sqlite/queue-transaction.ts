@@ -1,8 +1,8 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
+import { type EventFacts, historyLine } from '../../history-text.ts';
 import { type EndStatus, isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type TaskState, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
-import { type EventFacts, historyLine } from '../../history-text.ts';
 import { placeOf, STAGE } from './stage.ts';
 import { isBlocked, type TaskRow } from './task-row.ts';
 

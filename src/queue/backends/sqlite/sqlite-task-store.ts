@@ -1,6 +1,7 @@
 import { purgeCheckpoints } from '../../../checkpoint/purge.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
+import { parseHistory } from '../../history-text.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import type {
   Applied,
@@ -20,11 +21,11 @@ import type {
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
-import { parseHistory } from '../../history-text.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
+import { SQLiteRegistry } from './sqlite-registry.ts';
 import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 import { TaskWriter } from './task-writer.ts';
 
@@ -44,6 +45,7 @@ export const SELECT_PURGEABLE = `${SELECT_ROWS} WHERE s.stage = 6 AND s.due < ?
  * opened by the first call and closed with the store.
  */
 export class SQLiteTaskStore implements TaskStore {
+  readonly registry = new SQLiteRegistry(() => this.#use());
   readonly #open: () => SqliteDatabase;
   readonly #writer = new TaskWriter(() => this.#use());
   readonly #cache = new RowCache();

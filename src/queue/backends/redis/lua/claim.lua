@@ -8,6 +8,8 @@
 -- ARGV[11]  agent types between blanks, '*' any
 -- ARGV[12]  free agents between blanks, '*' not asked; ARGV[13] their types, '*' all
 -- ARGV[14]  '1': only the ids in ARGV[15…]
+-- To hold tasks ahead: ARGV[6] the node, ARGV[7] for so many ms, ARGV[9] 'h', ARGV[15] and ARGV[16] rank and sequence
+--           of the last place that counts, or empty; the second of the reply is then what the node is told
 -- Returns   the time, 1 when it should be asked again at once, then four for each task: id, `t`, `s` (empty: its first
 --           claim, which the request tells), blockers (none)
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
@@ -22,12 +24,23 @@ if answered then
     ids[#ids + 1] = id
   end
   local time = table.remove(ids, 1)
-  return pushRecords({ tonumber(time), 0 }, ids)
+  local told = ARGV[9] == 'h' and newsFor(ARGV[6], signOfLife(ARGV[6], tonumber(ARGV[7]))) or 0
+  return pushRecords({ tonumber(time), told }, ids)
 end
 
 local LIMIT, OWNER, OWNER_JSON, TO = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[9]
+local IS_HOLD = TO == 'h'
+local LAST_RANK, LAST_SEQ = IS_HOLD and tonumber(ARGV[15]), IS_HOLD and tonumber(ARGV[16])
+expireNodes()
+local number, told
+if IS_HOLD then
+  local isKnown
+  number, isKnown = signOfLife(OWNER, tonumber(OWNER_JSON))
+  told = newsFor(OWNER, number, isKnown)
+end
 if counters.paused == '1' or LIMIT <= 0 then
-  return { now, 0 }
+  finish()
+  return { now, told or 0 }
 end
 
 local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP, ENTRIES_FIRST = 1000, 2000, 64, 32
@@ -112,15 +125,32 @@ local function record(id, text, state, isFirst)
   reply[size + 4] = ''
 end
 
+local function holdAhead(id, text, state)
+  scores[#scores + 1] = int(HELD + number)
+  scores[#scores + 1] = id
+  taken[#taken + 1] = id
+  local size = #reply
+  reply[size + 1] = id
+  reply[size + 2] = text
+  reply[size + 3] = state
+  reply[size + 4] = ''
+end
+
 local FIRST_REST = ' 0 0 0 ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
 
 local function claimFirst(id, text, runAt)
+  if IS_HOLD then
+    return holdAhead(id, text, '')
+  end
   add('p', -1)
   add(TO, 1)
   record(id, text, '2 2 ' .. TO .. ' ' .. runAt .. FIRST_REST, true)
 end
 
 local function claimAgain(task, text)
+  if IS_HOLD then
+    return holdAhead(task.id, text, textOf(task))
+  end
   add(task.st, -1)
   add(TO, 1)
   addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
@@ -235,7 +265,7 @@ local function pick(want)
       sources[#sources + 1] = open(head, score, want - #picked)
       advance()
       head, score = peek()
-    elseif not bestEntry then
+    elseif not bestEntry or (LAST_RANK and isBefore({ rank = LAST_RANK, seq = LAST_SEQ }, bestEntry)) then
       break
     else
       picked[#picked + 1] = bestEntry
@@ -316,7 +346,7 @@ local function claimByIds()
   for i, text in ipairs(fetch(TASKS, ids)) do
     taskTexts[ids[i]], stateTexts[ids[i]] = text, known[i]
     local task = text and load(ids[i])
-    if task and isReady(task) and tonumber(task.runAt) <= now then
+    if task and isReady(task) and tonumber(task.runAt) <= now and not holderOf(task) then
       identify(task)
       if laneMatches(task.lane) then
         ready[#ready + 1] = task
@@ -344,13 +374,23 @@ else
   claimByOrder()
 end
 
-if isChanged then
+-- A node that finds nothing is given something by those that hold more.
+local isWanting = IS_HOLD and #taken < LIMIT and not LAST_RANK and otherNodes(OWNER)
+if isWanting then
+  fields.wanted = OWNER
+  tell('new')
+end
+
+if isChanged or isWanting then
   spread('HSET', STATES, states, 2)
   spread('ZADD', AGENDA, scores, 2)
-  if #taken > 0 then
+  if #taken > 0 and not IS_HOLD then
     tell('updated')
   end
   finish(#taken > 0 and nowText .. ' ' .. table.concat(taken, ' ') or nil)
 end
-reply[2] = again
+reply[2] = told or again
+if told then
+  told[6] = again
+end
 return reply

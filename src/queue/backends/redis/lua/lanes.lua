@@ -82,12 +82,34 @@ local function leaveLane(task)
   task.place = task.place + 1
 end
 
--- Whether a waiting, unblocked task waits for its time.
+-- Beyond all times: what nodes hold ahead, see `holds.lua`.
+local HELD = 26388279066624
+local agendaScores = {}
+
+local function scoreOf(id)
+  local score = agendaScores[id]
+  if score == nil then
+    score = tonumber(call('ZSCORE', AGENDA, id) or nil) or false
+    agendaScores[id] = score
+  end
+  return score
+end
+
+-- Whether a waiting, unblocked task waits for its time, or in the hands of a node.
 local function isScheduled(id)
   if agenda[id] then
     return true
   end
-  return not unscheduled[id] and call('ZSCORE', AGENDA, id) ~= false
+  return not unscheduled[id] and scoreOf(id) ~= false
+end
+
+-- The number of the node that holds a task ahead; nil where nobody does.
+local function holderOf(task)
+  if not WAITING[task.st] or task.blocked > 0 or agenda[task.id] or unscheduled[task.id] then
+    return nil
+  end
+  local score = scoreOf(task.id)
+  return score and score >= HELD and score - HELD or nil
 end
 
 local function isReady(task)

@@ -92,3 +92,13 @@ CREATE TABLE endings (
   count  INTEGER NOT NULL,
   PRIMARY KEY (minute, status)
 ) WITHOUT ROWID;
+
+-- Small texts that processes leave for one another, each until its time is over (see registry.ts).
+CREATE TABLE registry (
+  section    TEXT NOT NULL,
+  key        TEXT NOT NULL,
+  value      TEXT NOT NULL,
+  expires_at INTEGER,
+  version    INTEGER NOT NULL,
+  PRIMARY KEY (section, key)
+) WITHOUT ROWID;

@@ -1,0 +1,6 @@
+import { RedisTaskQueue } from 'jotty/queue';
+
+/** The queue that all processes share. The short lease shows a killed worker's tasks taken over within seconds. */
+export function openQueue({ REDIS_URL = 'redis://127.0.0.1:6379' }: NodeJS.ProcessEnv): RedisTaskQueue {
+  return new RedisTaskQueue({ url: REDIS_URL, prefix: 'fleet', leaseMs: 2_000, sweepMs: 500 });
+}

@@ -1,0 +1,142 @@
+import type { Clock } from '../clock.ts';
+import { Loop } from '../queue/loop.ts';
+import type { Registry } from '../queue/registry.ts';
+import type { Agent } from './agent.ts';
+import type { AgentCoordinator } from './agent-coordinator.ts';
+import type { ExperienceRecord } from './experience.ts';
+
+/** A worker that has not been heard of for three beats is taken for dead. */
+export const BEAT_MS = 15_000;
+const ALIVE_MS = 3 * BEAT_MS;
+
+/** What a worker learned outlives it by a day. */
+const EXPERIENCE_MS = 24 * 3_600_000;
+
+/** Pairs of agent and type that a worker shares: those it worked on last. They fit into one entry. */
+const SHARED_PAIRS_MAX = 300;
+
+const WORKERS = 'workers';
+const EXPERIENCE = 'experience';
+
+/** An agent of some process of the fleet. */
+export interface FleetAgent {
+  readonly name: string;
+  readonly capabilities: readonly string[];
+  /** Tasks it runs at a time in that process; absent where unbounded. */
+  readonly maxConcurrent?: number;
+  /** Tasks it ran when it was last heard of. */
+  readonly running: number;
+}
+
+/** A process that runs tasks, as it was last heard of. */
+export interface FleetWorker {
+  /** As in the leases of its tasks. */
+  readonly owner: string;
+  /** ms since the epoch. */
+  readonly seenAt: number;
+  readonly agents: readonly FleetAgent[];
+}
+
+export interface FleetMemberOptions {
+  readonly queue: FleetQueue;
+  readonly agents: () => Iterable<Agent>;
+  readonly coordinator: AgentCoordinator;
+  readonly onError: (error: unknown) => void;
+}
+
+interface FleetQueue {
+  readonly owner: string;
+  readonly registry: Registry;
+  readonly clock: Clock;
+}
+
+/** Several conductors of a process may share a queue; each has entries of its own. */
+let members = 0;
+
+/**
+ * One process's place in the fleet: with each beat it tells which agents it has and what they have learned, and
+ * takes over what the others have. Each process writes only its own entries, so that nothing has to be locked.
+ */
+export class FleetMember {
+  readonly #options: FleetMemberOptions;
+  readonly #beats: Loop;
+  readonly #key: string;
+  #sharedRuns = 0;
+
+  constructor(options: FleetMemberOptions) {
+    this.#options = options;
+    members += 1;
+    this.#key = `${options.queue.owner}:${members}`;
+    this.#beats = new Loop(options.queue.clock, BEAT_MS, () => this.#beat(), options.onError);
+  }
+
+  join(): void {
+    void this.#beats.runNow();
+  }
+
+  /** Resolves when the entry is gone, or the store has refused; the error is reported. */
+  async leave(): Promise<void> {
+    await this.#beats.stop();
+    const { queue, onError } = this.#options;
+    await this.#shareExperience()
+      .then(() => queue.registry.remove(WORKERS, this.#key))
+      .catch(onError);
+  }
+
+  async #beat(): Promise<void> {
+    const { queue, coordinator } = this.#options;
+    const { owner, registry } = queue;
+    const now = queue.clock.now();
+    const value = JSON.stringify({ owner, seenAt: now, agents: this.#agents() });
+    await registry.put(WORKERS, { key: this.#key, value, expiresAt: now + ALIVE_MS }, now);
+    await this.#shareExperience();
+    const entries = await registry.entries(EXPERIENCE, now);
+    const others = entries.filter(({ key }) => key !== this.#key);
+    coordinator.learnFrom(others.flatMap(({ value }) => decode<ExperienceRecord>(value)));
+  }
+
+  async #shareExperience(): Promise<void> {
+    const { queue, coordinator } = this.#options;
+    const records = coordinator.experience(SHARED_PAIRS_MAX);
+    const runs = records.reduce((sum, record) => sum + record.runs, 0);
+    if (runs === this.#sharedRuns) return;
+    const now = queue.clock.now();
+    const entry = { key: this.#key, value: JSON.stringify(records), expiresAt: now + EXPERIENCE_MS };
+    await queue.registry.put(EXPERIENCE, entry, now);
+    this.#sharedRuns = runs;
+  }
+
+  #agents(): FleetAgent[] {
+    const { agents, coordinator } = this.#options;
+    return [...agents()].map(({ name, capabilities, maxConcurrent }) => ({
+      name,
+      capabilities,
+      ...(maxConcurrent !== Infinity && { maxConcurrent }),
+      running: coordinator.load(name),
+    }));
+  }
+}
+
+/** The processes that run tasks of this store now, by owner. */
+export async function fleetWorkers(registry: Registry, now: number): Promise<FleetWorker[]> {
+  const entries = await registry.entries(WORKERS, now);
+  return entries.flatMap(({ value }) => {
+    const { owner, seenAt, agents } = parsed(value) as Partial<FleetWorker>;
+    return Array.isArray(agents) ? [{ owner: String(owner), seenAt: Number(seenAt), agents }] : [];
+  });
+}
+
+/** What another process wrote is data: what cannot be read counts for nothing. */
+function decode<T>(value: string): T[] {
+  const records = parsed(value);
+  return Array.isArray(records) ? records : [];
+}
+
+function parsed(value: string): object {
+  try {
+    const json: unknown = JSON.parse(value);
+    return typeof json === 'object' && json !== null ? json : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,304 @@
+import type { Clock } from '../../../clock.ts';
+import { StoreUnavailableError } from '../../../errors.ts';
+import type { ClaimFilter } from '../../claim-filter.ts';
+import type { Held, HoldingStore } from '../../holding-store.ts';
+import type { Claim } from '../../task-store.ts';
+import type { Demand } from './demand.ts';
+import type { Question, Served, Shelf } from './shelf.ts';
+
+/** How often the node gives a sign of life while it holds tasks, ms; more often where leases are short. */
+const TICK_MS_MAX = 1_000;
+/** Hints of other nodes' writes come as often as they write; acted on this often at most, ms. */
+const LOOK_MS = 25;
+/** More urgent tasks taken in at one look. */
+const LOOK_TASKS_MAX = 64;
+/** Larger answers would hold up everybody else's. */
+const HOLD_TASKS_MAX = 500;
+/** What another node was given is left to it for so long, ms. */
+const SHARE_MS = 100;
+/** Where claims find nothing, other nodes that hold something are asked for it this often at most, ms. */
+const WANT_MS = 100;
+
+export interface HoldingNodeOptions {
+  readonly store: HoldingStore;
+  readonly shelf: Shelf;
+  readonly demand: Demand;
+  /** Of holds; the tasks' times come with the claims. */
+  readonly clock: Clock;
+  readonly name: string;
+  /** The lease that claims usually ask for. */
+  readonly leaseMs: number;
+  /** Resolves when all claims made before are written or refused. */
+  readonly claimsWritten: () => Promise<void>;
+  readonly onAvailable: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * This process as a holder of tasks: fetches as fast as is claimed, gives signs of life while tasks wait here,
+ * gives back what waits too long, what is too much, and half of all when another node has nothing to do.
+ * All its calls that concern holds are made one after another.
+ */
+export class HoldingNode {
+  readonly #options: HoldingNodeOptions;
+  readonly #holdMs: number;
+  readonly #tickMs: number;
+  #turn: Promise<unknown> = Promise.resolve();
+  #turns = 0;
+  #isRegistered = false;
+  #isAway = false;
+  #isClosed = false;
+  #unwatch: (() => void) | null = null;
+  #ticker: unknown = null;
+  #isTicking = false;
+  #looker: unknown = null;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #sharedAt = Number.NEGATIVE_INFINITY;
+  #wantedAt = Number.NEGATIVE_INFINITY;
+  /** Others have written since this node last asked for what they hold. */
+  #isHinted = true;
+  #filter: ClaimFilter | null = null;
+  #now = 0;
+
+  constructor(options: HoldingNodeOptions) {
+    this.#options = options;
+    this.#holdMs = Math.ceil(options.leaseMs * 1.25);
+    this.#tickMs = Math.max(1, Math.min(TICK_MS_MAX, Math.floor(options.leaseMs / 8)));
+  }
+
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  /** Whether claims are served from the shelf; otherwise each asks the store itself. */
+  get isPrefetching(): boolean {
+    const { shelf, demand, clock } = this.#options;
+    return shelf.size > 0 || demand.window(clock.now()) > 0;
+  }
+
+  /** Whether anything is held, or on its way here. */
+  get isHolding(): boolean {
+    return this.#isRegistered || this.#turns > 0;
+  }
+
+  /** Takes from the shelf what may be handed out now. */
+  take(claim: Claim): Served {
+    const { shelf, clock, leaseMs } = this.#options;
+    const at = clock.now();
+    const heldMs = shelf.heldMs(at);
+    const isSure = heldMs >= claim.leaseExpiresAt - claim.now;
+    // While the store is away the node goes on with what it surely holds.
+    const isTaking = shelf.size > 0 && (isSure || (this.#isAway && heldMs > leaseMs / 10));
+    return shelf.take(isTaking ? claim : { ...claim, limit: 0 }, at, this.#isAway);
+  }
+
+  claimed(tasks: number): void {
+    const { demand, clock } = this.#options;
+    demand.claimed(tasks, clock.now());
+  }
+
+  /** Asks the store for this many tasks more, and for those that will be wanted next. */
+  fetch(claim: Claim, missing: number): Promise<void> {
+    this.#note(claim);
+    return this.#inTurn(async () => {
+      const limit = missing + this.#room(missing);
+      await this.#hold({ filter: claim.filter, limit, last: null }, missing);
+    });
+  }
+
+  /** Fetches in the background when the shelf runs low. */
+  refill(claim: Claim): void {
+    this.#note(claim);
+    const { shelf, demand, clock } = this.#options;
+    if (this.#turns > 0 || this.#isAway || this.#isClosed || shelf.isDry(claim.filter)) return;
+    const room = this.#room(0);
+    if (room === 0 || room * 2 < demand.window(clock.now())) return;
+    this.#background(() => this.#hold({ filter: claim.filter, limit: this.#room(0), last: null }));
+  }
+
+  /** A claim found less in the store than it asked for: other nodes may hold something. */
+  want(claim: Claim, missing: number): void {
+    this.#note(claim);
+    this.#watch();
+    const { clock, onAvailable } = this.#options;
+    if (!this.#isHinted || this.#isClosed || clock.now() < this.#wantedAt + WANT_MS) return;
+    this.#isHinted = false;
+    this.#wantedAt = clock.now();
+    this.#background(async () => {
+      const held = await this.#hold({ filter: claim.filter, limit: missing, last: null });
+      if (held.records.length > 0) onAvailable();
+    });
+  }
+
+  /** A claim made here was refused. Where the task still waits, it may still be held for this node. */
+  refused(id: string, now: number): void {
+    const { store, name } = this.#options;
+    this.#background(() => store.giveBack(name, [id], now));
+  }
+
+  /** Gives these back, where they are held, before somebody writes them or claims them by their ids. */
+  release(ids: readonly string[], now: number): Promise<void> {
+    return this.#inTurn(() => this.#giveBack(ids, now));
+  }
+
+  /** Another node may have written: something more urgent, a cancel, a pause. */
+  readonly hint = (): void => {
+    this.#isHinted = true;
+    if (!this.#isRegistered || this.#looker !== null || this.#isClosed) return;
+    const { clock } = this.#options;
+    const wait = Math.max(0, Math.min(LOOK_MS, this.#lookedAt + LOOK_MS - clock.now()));
+    this.#looker = clock.setTimeout(() => {
+      this.#looker = null;
+      this.#background(() => this.#look());
+    }, wait);
+  };
+
+  /** The store answered, or did not. */
+  heard(isAway: boolean): void {
+    this.#isAway = isAway;
+  }
+
+  /** Writes what was claimed and gives everything back: the node has acknowledged a pause. */
+  async yield(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#isRegistered) await this.#giveAllBack(this.#now);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#unwatch?.();
+    this.#stopTimers();
+    await this.#inTurn(async () => {
+      if (this.#isRegistered) await this.#leave(this.#now);
+    });
+  }
+
+  #note({ filter, now }: Claim): void {
+    this.#filter = filter;
+    this.#now = now;
+  }
+
+  #room(missing: number): number {
+    const { demand, shelf, clock } = this.#options;
+    if (clock.now() < this.#sharedAt + SHARE_MS) return 0;
+    return Math.max(0, Math.min(HOLD_TASKS_MAX - missing, demand.room(shelf, clock.now())));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#turns++;
+    const done = this.#turn.then(work).finally(() => {
+      this.#turns--;
+    });
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  #background(work: () => Promise<unknown>): void {
+    const wasAway = this.#isAway;
+    this.#inTurn(work).catch((error: unknown) => {
+      // An outage is told of once.
+      if (!this.#isClosed && !(wasAway && error instanceof StoreUnavailableError))
+        this.#options.onError(error);
+    });
+  }
+
+  /** `taken`: so many of the answer are claimed as soon as it is here. */
+  async #hold(question: Question, taken = 0): Promise<Held> {
+    const { store, shelf, clock, name } = this.#options;
+    const askedAt = clock.now();
+    const now = this.#now;
+    shelf.asking(question);
+    this.#watch();
+    try {
+      const held = await store.hold({ node: name, holdMs: this.#holdMs, now, ...question });
+      this.#isAway = false;
+      this.#isRegistered = true;
+      this.#startTicking();
+      shelf.answered(question, held, askedAt, this.#holdMs);
+      await this.#adjust(held, taken, now);
+      return held;
+    } catch (error) {
+      shelf.unanswered();
+      if (error instanceof StoreUnavailableError) this.#isAway = true;
+      throw error;
+    }
+  }
+
+  async #adjust({ isPaused, isWanted }: Held, taken: number, now: number): Promise<void> {
+    const { shelf, demand, clock } = this.#options;
+    if (isPaused) return this.#giveAllBack(now);
+    const excess = demand.excess(shelf, clock.now());
+    const wanted = isWanted ? Math.ceil(shelf.size / 2) : 0;
+    if (isWanted) this.#sharedAt = clock.now();
+    const spare = Math.max(excess, wanted) - taken;
+    if (spare > 0) await this.#giveBack(shelf.last(spare), now);
+  }
+
+  async #giveBack(ids: readonly string[], now: number): Promise<void> {
+    const { store, shelf, name } = this.#options;
+    const held = shelf.putBack(ids);
+    if (held.length > 0) await store.giveBack(name, held, now);
+  }
+
+  async #giveAllBack(now: number): Promise<void> {
+    this.#options.shelf.clear();
+    await this.#options.claimsWritten();
+    await this.#leave(now);
+  }
+
+  async #leave(now: number): Promise<void> {
+    const { store, shelf, name } = this.#options;
+    shelf.clear();
+    await store.leave(name, now);
+    this.#isRegistered = false;
+    this.#stopTimers();
+  }
+
+  /** Gives a sign of life, and hears of cancels, pauses and more urgent tasks. */
+  async #look(): Promise<void> {
+    if (this.#isClosed || !this.#isRegistered) return;
+    const { shelf, clock, onAvailable } = this.#options;
+    this.#lookedAt = clock.now();
+    const filter = this.#filter;
+    const last = shelf.lastPlace(filter);
+    const held = await this.#hold({ filter, last, limit: last === null ? 0 : LOOK_TASKS_MAX });
+    if (held.records.length > 0) onAvailable();
+  }
+
+  #watch(): void {
+    if (!this.#isClosed) this.#unwatch ??= this.#options.store.watch(this.hint);
+  }
+
+  #startTicking(): void {
+    if (this.#isClosed) return;
+    this.#ticker ??= this.#options.clock.setTimeout(() => {
+      this.#ticker = null;
+      // Armed again before all else, so that no error ends the signs of life.
+      this.#startTicking();
+      if (this.#isTicking) return;
+      this.#isTicking = true;
+      this.#background(() =>
+        this.#tick().finally(() => {
+          this.#isTicking = false;
+        }),
+      );
+    }, this.#tickMs);
+  }
+
+  async #tick(): Promise<void> {
+    const { clock, demand, shelf } = this.#options;
+    if (!this.#isRegistered) return;
+    if (shelf.heldMs(clock.now()) <= 0) shelf.clear();
+    await this.#look();
+    await this.#giveBack(shelf.stale(clock.now() - 2 * demand.aheadMs, demand.tasksMin), this.#now);
+    if (shelf.size === 0 && demand.isIdle(clock.now())) await this.#giveAllBack(this.#now);
+  }
+
+  #stopTimers(): void {
+    const { clock } = this.#options;
+    for (const timer of [this.#ticker, this.#looker]) if (timer !== null) clock.clearTimeout(timer);
+    this.#ticker = null;
+    this.#looker = null;
+  }
+}

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto';
+import { RedisTaskQueue, type RedisTaskQueueOptions } from '../redis/redis-task-queue.ts';
+import { HybridTaskStore, type HybridTaskStoreOptions } from './hybrid-task-store.ts';
+import { RedisHoldingStore } from './redis-holding-store.ts';
+
+export interface HybridTaskQueueOptions
+  extends RedisTaskQueueOptions,
+    Pick<
+      HybridTaskStoreOptions,
+      'prefetchMs' | 'prefetchTasksMax' | 'prefetchTasksMin' | 'prefetchBytesMax' | 'flushMs'
+    > {}
+
+/**
+ * The queue in Redis with its most urgent tasks in the memory of each process that works on them: a claim takes
+ * microseconds, and while Redis is away a process goes on with what it holds. It shares its tasks with every
+ * `RedisTaskQueue` and `HybridTaskQueue` of the same prefix.
+ *
+ * - Tasks are held ahead once a process claims many, about as many as it runs in `prefetchMs`; they stay
+ *   `pending` for everybody, and nobody else claims them. Order by priority is exact for what this process
+ *   submits, and follows others' submissions within milliseconds; what another process holds goes its own way,
+ *   for about `prefetchMs`.
+ * - Everything acknowledged is in Redis, but what `flushMs` allows to be late. A claim is sent as soon as it is
+ *   made, and its answer is not waited for: whoever dies in that round trip is not charged with a crash.
+ * - What a killed process held comes back after a quarter more than `leaseMs`; `close()` gives it back at once.
+ * - `pause()` resolves when every process that holds tasks has given them back, or was silent for that long.
+ */
+export class HybridTaskQueue extends RedisTaskQueue {
+  constructor(options: HybridTaskQueueOptions) {
+    const { prefetchMs, prefetchTasksMax, prefetchTasksMin, prefetchBytesMax, flushMs, ...queueOptions } =
+      options;
+    let report: (error: unknown) => void = () => {};
+    super(
+      queueOptions,
+      (redisOptions) =>
+        new HybridTaskStore(new RedisHoldingStore(redisOptions), {
+          leaseMs: queueOptions.leaseMs ?? 30_000,
+          node: randomBytes(6).toString('hex'),
+          prefetchMs,
+          prefetchTasksMax,
+          prefetchTasksMin,
+          prefetchBytesMax,
+          flushMs,
+          onError: (error) => report(error),
+        }),
+    );
+    report = (error) => this.report(error);
+  }
+}

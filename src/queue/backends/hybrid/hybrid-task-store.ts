@@ -1,0 +1,422 @@
+import { type Clock, systemClock } from '../../../clock.ts';
+import { ClosedError, InvalidOptionError, StoreUnavailableError } from '../../../errors.ts';
+import type { HoldingStore } from '../../holding-store.ts';
+import type { Registry } from '../../registry.ts';
+import { isLeased, type TaskEvent } from '../../task.ts';
+import {
+  type Applied,
+  type Change,
+  type Claim,
+  type Effects,
+  type InsertOutcome,
+  type ListPage,
+  type ListQuery,
+  type NewRecord,
+  NO_EFFECTS,
+  type StoreCounts,
+  type TaskRecord,
+  type TaskStore,
+  type UnjudgedEdge,
+  type Verdict,
+} from '../../task-store.ts';
+import { Demand } from './demand.ts';
+import { claimOf, stateOf } from './held-claim.ts';
+import { HoldingNode } from './holding-node.ts';
+import { Shelf } from './shelf.ts';
+import { WriteQueue } from './write-queue.ts';
+
+export interface HybridTaskStoreOptions {
+  /** The lease that claims ask for: what is held ahead is held for a quarter more. */
+  readonly leaseMs: number;
+  /** Names this store object among those on the same storage; never used twice. */
+  readonly node: string;
+  /** Tasks are held ahead for about this long: the most by which a priority can be passed over. @default 1000 */
+  readonly prefetchMs?: number | undefined;
+  /** Never more tasks than this. 0 holds none ahead. @default 1000 */
+  readonly prefetchTasksMax?: number | undefined;
+  /** As many tasks even where none is being claimed. @default 0 */
+  readonly prefetchTasksMin?: number | undefined;
+  /** Never more text than this. @default 16 MiB */
+  readonly prefetchBytesMax?: number | undefined;
+  /**
+   * Settlements and heartbeats of this node's own tasks are acknowledged at once and written this often, ms. A
+   * process that dies loses those of the last `flushMs`: their tasks run once more. Nothing that was enqueued
+   * is lost, since enqueues are always written before they are acknowledged. 0 writes before it acknowledges.
+   * @default 0
+   */
+  readonly flushMs?: number | undefined;
+  /** Of holds and flushes; tasks have their times from the queue. @default the system's */
+  readonly clock?: Clock | undefined;
+  readonly onError?: ((error: unknown) => void) | undefined;
+}
+
+/** How often a pause looks whether all nodes have acknowledged it, ms. */
+const PAUSE_LOOK_MS = 20;
+/** So many rounds to fetch what others in this process keep taking. */
+const FETCH_ROUNDS_MAX = 10;
+/** Waiting writes are given this long when the store is closed. */
+const CLOSE_MS_MAX = 2_000;
+
+const FOR_EVER = Number.POSITIVE_INFINITY;
+const COUNTS = ['prefetchTasksMax', 'prefetchTasksMin', 'prefetchBytesMax', 'flushMs'] as const;
+
+/**
+ * Deques in memory in front of a shared store. Tasks are held ahead, so that a claim is a memory operation; the
+ * claim is written behind it at once, in order with what follows, and every other write resolves only when the
+ * store has it. Reads go to the store, after what was written before them.
+ *
+ * A held task stays as it is in the store, so that nobody sees a difference but in who gets it: one that this
+ * node holds is claimed by no other, for as long as the node gives signs of life.
+ */
+export class HybridTaskStore implements TaskStore {
+  readonly #remote: HoldingStore;
+  readonly #clock: Clock;
+  readonly #shelf = new Shelf();
+  readonly #node: HoldingNode;
+  readonly #writes: WriteQueue;
+  readonly #leaseMs: number;
+  readonly #flushMs: number;
+  readonly #onError: (error: unknown) => void;
+  readonly #watchers = new Set<() => void>();
+  readonly #owners = new Set<string>();
+  /** The tasks claimed here as last acknowledged; with `flushMs` only. */
+  readonly #mine = new Map<string, TaskRecord>();
+  #closing: Promise<void> | null = null;
+
+  constructor(remote: HoldingStore, options: HybridTaskStoreOptions) {
+    checkOptions(options);
+    const { leaseMs, node, clock = systemClock, flushMs = 0, onError = () => {} } = options;
+    this.#remote = remote;
+    this.#clock = clock;
+    this.#leaseMs = leaseMs;
+    this.#flushMs = flushMs;
+    this.#onError = onError;
+    this.#writes = new WriteQueue({
+      store: remote,
+      clock,
+      flushMs,
+      onAnswer: () => this.#node.heard(false),
+      onAway: () => this.#node.heard(true),
+      onRefused: (id, now) => {
+        this.#node.refused(id, now);
+        // Who holds it looks again, and learns that it is lost.
+        this.#notify();
+      },
+    });
+    this.#node = new HoldingNode({
+      store: remote,
+      shelf: this.#shelf,
+      demand: new Demand({
+        tasksMin: options.prefetchTasksMin ?? 0,
+        tasksMax: options.prefetchTasksMax ?? 1_000,
+        bytesMax: options.prefetchBytesMax ?? 16 * 1024 * 1024,
+        aheadMs: options.prefetchMs ?? 1_000,
+      }),
+      clock,
+      name: node,
+      leaseMs,
+      claimsWritten: () => this.#writes.settled(),
+      onAvailable: () => this.#notify(),
+      onError,
+    });
+  }
+
+  get registry(): Registry {
+    return this.#remote.registry;
+  }
+
+  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+    this.#use();
+    const outcome = await this.#remote.insert(records, now);
+    if (outcome.conflicts.length > 0 || outcome.unknown.length > 0) return outcome;
+    if (outcome.effects.released.length > 0) this.#shelf.changed();
+    for (const record of records) {
+      // Its sequence is larger than that of all that is held.
+      if (record.runAt > now) this.#shelf.due(record.runAt);
+      else this.#shelf.arrived(record, { rank: record.rank, seq: Number.POSITIVE_INFINITY });
+    }
+    return outcome;
+  }
+
+  async claim(claim: Claim): Promise<TaskRecord[]> {
+    this.#use();
+    if (claim.limit < 1) return [];
+    this.#owners.add(claim.owner);
+    const claimed = await this.#claim(claim);
+    if (this.#flushMs > 0) for (const record of claimed) this.#mine.set(record.id, { ...record });
+    return claimed;
+  }
+
+  async #claim(claim: Claim): Promise<TaskRecord[]> {
+    if (claim.filter?.ids) {
+      if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
+      return this.#remote.claim(claim);
+    }
+    const claimed = this.#claimHeld(claim);
+    if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
+    this.#node.refill(claim);
+    return claimed;
+  }
+
+  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+    this.#use();
+    const waiting = changes.filter(isOfNobody).map(({ id }) => id);
+    // Who writes a waiting task may meet one that is held here, or on its way here.
+    if (waiting.length > 0 && this.#node.isHolding) await this.#node.release(waiting, now);
+    if (changes.length === 1) return [await this.#write(changes[0]!, now)];
+    return Promise.all(changes.map((change) => this.#write(change, now)));
+  }
+
+  async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
+    await this.#written();
+    return this.#remote.get(ids);
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    await this.#written();
+    return this.#remote.list(query);
+  }
+
+  async history(id: string): Promise<TaskEvent[]> {
+    await this.#written();
+    return this.#remote.history(id);
+  }
+
+  async expired(now: number, limit: number): Promise<TaskRecord[]> {
+    await this.#written();
+    return this.#remote.expired(now, limit);
+  }
+
+  async nextDueAt(now: number): Promise<number | null> {
+    await this.#written();
+    return this.#remote.nextDueAt(now);
+  }
+
+  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
+    await this.#written();
+    return this.#remote.unjudged(limit);
+  }
+
+  async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
+    await this.#written();
+    const effects = await this.#remote.judge(verdicts, now);
+    if (effects.released.length > 0) this.#shelf.changed();
+    return effects;
+  }
+
+  async counts(now: number): Promise<StoreCounts> {
+    await this.#written();
+    const counts = await this.#remote.counts(now);
+    const held = this.#shelf.oldestAt();
+    const oldestReadyAt = Math.min(
+      held ?? Number.POSITIVE_INFINITY,
+      counts.oldestReadyAt ?? Number.POSITIVE_INFINITY,
+    );
+    return { ...counts, oldestReadyAt: oldestReadyAt === Number.POSITIVE_INFINITY ? null : oldestReadyAt };
+  }
+
+  /** Once a pause has resolved, every node has given back what it held, or was silent for too long. */
+  async setPaused(paused: boolean): Promise<void> {
+    this.#use();
+    await this.#remote.setPaused(paused);
+    this.#shelf.changed();
+    if (!paused) return;
+    await this.#node.yield();
+    while (!this.#closing && (await this.#remote.nodes()) > 0) await this.#sleep(PAUSE_LOOK_MS);
+  }
+
+  async isPaused(): Promise<boolean> {
+    this.#use();
+    return this.#remote.isPaused();
+  }
+
+  async purge(endedBefore: number, limit: number): Promise<string[]> {
+    await this.#written();
+    return this.#remote.purge(endedBefore, limit);
+  }
+
+  watch(listener: () => void): () => void {
+    this.#use();
+    const call = () => listener();
+    this.#watchers.add(call);
+    const unwatch = this.#remote.watch(call);
+    return () => {
+      this.#watchers.delete(call);
+      unwatch();
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#watchers.clear();
+    await this.#lastWrites();
+    this.#writes.close();
+    await this.#node.close().catch(this.#onError);
+    await this.#remote.close();
+  }
+
+  async #lastWrites(): Promise<void> {
+    const written = this.#writes.settled().catch(this.#onError);
+    let timer: unknown;
+    const late = new Promise<void>((resolve) => {
+      timer = this.#clock.setTimeout(resolve, CLOSE_MS_MAX);
+    });
+    await Promise.race([written, late]);
+    this.#clock.clearTimeout(timer);
+  }
+
+  #use(): void {
+    if (this.#closing) throw new ClosedError('the store');
+  }
+
+  #notify(): void {
+    for (const listener of this.#watchers) listener();
+  }
+
+  /** Reads see what was acknowledged before them. */
+  #written(): Promise<void> {
+    this.#use();
+    return this.#writes.settled();
+  }
+
+  async #claimMore(claim: Claim, claimed: TaskRecord[]): Promise<TaskRecord[]> {
+    if (!this.#node.isPrefetching) return this.#claimRemote(claim);
+    for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
+      if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
+      const failure = await this.#fetch(claim, claim.limit - claimed.length);
+      for (const record of this.#claimHeld({ ...claim, limit: claim.limit - claimed.length }))
+        claimed.push(record);
+      // What was held, and what was claimed already, goes to the caller all the same.
+      if (failure && claimed.length === 0) throw failure;
+      if (failure || this.#shelf.isDry(claim.filter)) break;
+    }
+    return claimed;
+  }
+
+  async #fetch(claim: Claim, missing: number): Promise<StoreUnavailableError | null> {
+    try {
+      await this.#node.fetch(claim, missing);
+      return null;
+    } catch (error) {
+      if (error instanceof StoreUnavailableError) return error;
+      throw error;
+    }
+  }
+
+  async #claimRemote(claim: Claim): Promise<TaskRecord[]> {
+    const records = await this.#remote.claim(claim);
+    this.#node.claimed(records.length);
+    if (records.length < claim.limit) this.#node.want(claim, claim.limit - records.length);
+    return records;
+  }
+
+  /** Claims in memory; the claims are on their way to the store before the tasks are handed out. */
+  #claimHeld(claim: Claim): TaskRecord[] {
+    // What is handed out must be written; what waits for the store is bounded.
+    if (this.#writes.isFull) throw new StoreUnavailableError('too many writes wait for the store');
+    const { records, leaseExpiresAt } = this.#node.take(claim);
+    if (records.length === 0) return [];
+    this.#node.claimed(records.length);
+    const { to, owner, now } = claim;
+    const startedAt = to === 'in_progress' ? now : null;
+    return records.map((record) => {
+      const claimed = claimOf(record, to, owner, leaseExpiresAt, startedAt);
+      const event = { from: record.status, to, at: now, worker: owner };
+      const change = { id: record.id, version: record.version, next: stateOf(claimed), event };
+      this.#writes.pushClaim({
+        change,
+        now,
+        patientUntil: FOR_EVER,
+        done: noted,
+        failed: this.#claimFailed,
+      });
+      return claimed;
+    });
+  }
+
+  readonly #claimFailed = (error: unknown): void => {
+    if (!this.#closing) this.#onError(error);
+    this.#notify();
+  };
+
+  #write(change: Change, now: number): Promise<Applied | null> {
+    const early = this.#flushMs > 0 ? this.#acknowledge(change, now) : null;
+    if (early) return Promise.resolve(early);
+    return new Promise((resolve, failed) => {
+      const done = (applied: Applied | null) => {
+        if (applied) this.#follow(applied, now);
+        resolve(applied);
+      };
+      this.#writes.push({ change, now, patientUntil: this.#patientUntil(change), done, failed });
+    });
+  }
+
+  /** What a worker of this process has to say of its own task waits for the store as long as a hold would last. */
+  #patientUntil({ event, next }: Change): number {
+    const worker = event ? event.worker : next.owner;
+    const isOwn = worker != null && this.#owners.has(worker) && event?.to !== 'cancelled';
+    return isOwn ? this.#clock.now() + this.#leaseMs * 1.25 : 0;
+  }
+
+  /** Something may wait now that did not before. */
+  #follow({ record, effects }: Applied, now: number): void {
+    if (effects.released.length > 0) this.#shelf.changed();
+    if (record.status !== 'pending' && record.status !== 'retrying') return;
+    if (record.runAt > now) this.#shelf.due(record.runAt);
+    else this.#shelf.arrived(record, record);
+  }
+
+  /** With `flushMs` a worker's word on its own task is taken at once, by the record as last acknowledged. */
+  #acknowledge(change: Change, now: number): Applied | null {
+    const mine = this.#mine.get(change.id);
+    if (!mine || mine.version !== change.version || mine.owner === null || this.#writes.isFull) return null;
+    const { event, next } = change;
+    const record = { ...mine, ...next, version: mine.version + 1, events: mine.events + (event ? 1 : 0) };
+    if (isLeased(record.status)) this.#mine.set(record.id, record);
+    else this.#mine.delete(record.id);
+    const done = (applied: Applied | null) => this.#acknowledgedBefore(applied, now);
+    this.#writes.push({ change, now, patientUntil: FOR_EVER, done, failed: this.#claimFailed });
+    return { record: { ...record, blockedBy: [] }, effects: NO_EFFECTS };
+  }
+
+  #acknowledgedBefore(applied: Applied | null, now: number): void {
+    if (applied) this.#follow(applied, now);
+    // Nobody else hears of what this ending released, or that it was refused.
+    if (!applied || applied.effects.released.length > 0) this.#notify();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.setTimeout(resolve, ms);
+    });
+  }
+}
+
+/** The answer to a claim: who asked has gone on already. */
+function noted(): void {}
+
+/** Neither written by the holder of a lease, nor of a task that has one. */
+function isOfNobody({ event, next }: Change): boolean {
+  return next.owner === null && event?.worker === undefined;
+}
+
+function checkOptions(options: HybridTaskStoreOptions): void {
+  for (const name of COUNTS) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isFinite(value) && value >= 0))
+      throw new InvalidOptionError(name, 'a number from 0', value);
+  }
+  const { prefetchMs = 1, prefetchTasksMin = 0, prefetchTasksMax = 1_000 } = options;
+  if (!(Number.isFinite(prefetchMs) && prefetchMs > 0))
+    throw new InvalidOptionError('prefetchMs', 'a positive number of ms', prefetchMs);
+  if (prefetchTasksMin > prefetchTasksMax)
+    throw new InvalidOptionError(
+      'prefetchTasksMin',
+      `at most prefetchTasksMax (${prefetchTasksMax})`,
+      prefetchTasksMin,
+    );
+}

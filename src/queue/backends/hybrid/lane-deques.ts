@@ -1,0 +1,178 @@
+import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import type { Place } from '../../holding-store.ts';
+import type { TaskRecord } from '../../task-store.ts';
+
+export function isAfter(a: Place, b: Place): boolean {
+  return a.rank > b.rank || (a.rank === b.rank && a.seq > b.seq);
+}
+
+export interface HeldAhead {
+  readonly record: TaskRecord;
+  /** When it came, by the clock of holds. */
+  readonly heldAt: number;
+}
+
+/** Sorted by place; the first `head` entries are gone. */
+interface LaneDeque extends Lane {
+  readonly key: string;
+  entries: HeldAhead[];
+  head: number;
+}
+
+/** Gone entries are cut off in pieces of this size at least. */
+const CUT_ENTRIES = 256;
+/** Empty lanes are kept for the next tasks; more than this many are too many to look at. */
+const LANES_MAX = 1_000;
+
+/**
+ * The tasks held ahead, in one deque for each lane. Tasks come in order, so that nearly all are pushed at an
+ * end and all are taken from the other; a claim compares the heads of the lanes that match its filter.
+ */
+export class LaneDeques {
+  readonly #lanes = new Map<string, LaneDeque>();
+  readonly #byId = new Map<string, HeldAhead>();
+  #bytes = 0;
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Of the texts, roughly. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  add(record: TaskRecord, heldAt: number): void {
+    if (this.#byId.has(record.id)) this.remove(record.id);
+    const entry = { record, heldAt };
+    this.#byId.set(record.id, entry);
+    this.#bytes += bytesOf(record);
+    const { entries, head } = this.#lane(record);
+    const last = entries[entries.length - 1];
+    if (!last || isAfter(record, last.record)) entries.push(entry);
+    else entries.splice(placeOf(entries, head, record), 0, entry);
+  }
+
+  /** Removes and returns the first entries that the filter allows and that are not after `last`. */
+  take(limit: number, filter: ClaimFilter | null, last: Place): TaskRecord[] {
+    const lanes = this.#matching(filter);
+    const taken: TaskRecord[] = [];
+    while (taken.length < limit) {
+      const lane = this.#firstOf(lanes);
+      const entry = lane?.entries[lane.head];
+      if (!lane || !entry || isAfter(entry.record, last)) break;
+      this.#drop(lane);
+      this.#byId.delete(entry.record.id);
+      this.#bytes -= bytesOf(entry.record);
+      taken.push(entry.record);
+    }
+    return taken;
+  }
+
+  remove(id: string): TaskRecord | undefined {
+    const entry = this.#byId.get(id);
+    if (!entry) return undefined;
+    this.#byId.delete(id);
+    this.#bytes -= bytesOf(entry.record);
+    const lane = this.#lane(entry.record);
+    const at = placeOf(lane.entries, lane.head, entry.record) - 1;
+    if (lane.entries[at] === entry) lane.entries.splice(at, 1);
+    return entry.record;
+  }
+
+  clear(): void {
+    this.#lanes.clear();
+    this.#byId.clear();
+    this.#bytes = 0;
+  }
+
+  /** All of them, in order. */
+  sorted(): HeldAhead[] {
+    return [...this.#byId.values()].sort((a, b) => (isAfter(a.record, b.record) ? 1 : -1));
+  }
+
+  /** The place of what goes last of all that the filter allows, null with none. */
+  last(filter: ClaimFilter | null): Place | null {
+    let last: Place | null = null;
+    for (const { entries } of this.#matching(filter)) {
+      const record = entries[entries.length - 1]?.record;
+      if (record && (!last || isAfter(record, last))) last = record;
+    }
+    return last && { rank: last.rank, seq: last.seq };
+  }
+
+  oldestAt(): number | null {
+    let oldest: number | null = null;
+    for (const { record } of this.#byId.values()) {
+      if (oldest === null || record.createdAt < oldest) oldest = record.createdAt;
+    }
+    return oldest;
+  }
+
+  #lane(record: TaskRecord): LaneDeque {
+    const key = laneKey(record);
+    let lane = this.#lanes.get(key);
+    if (!lane) {
+      if (this.#lanes.size >= LANES_MAX) this.#forgetEmpty();
+      const { priority, agentType, agent } = record;
+      lane = { key, priority, agentType, agent, entries: [], head: 0 };
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  #forgetEmpty(): void {
+    for (const lane of this.#lanes.values()) if (lane.entries.length === 0) this.#lanes.delete(lane.key);
+  }
+
+  #matching(filter: ClaimFilter | null): LaneDeque[] {
+    const lanes: LaneDeque[] = [];
+    for (const lane of this.#lanes.values()) {
+      if (filter === null || laneMatches(lane, filter)) lanes.push(lane);
+    }
+    return lanes;
+  }
+
+  #firstOf(lanes: readonly LaneDeque[]): LaneDeque | undefined {
+    let first: LaneDeque | undefined;
+    let best: TaskRecord | undefined;
+    for (const lane of lanes) {
+      const record = lane.entries[lane.head]?.record;
+      if (record && (!best || isAfter(best, record))) {
+        first = lane;
+        best = record;
+      }
+    }
+    return first;
+  }
+
+  #drop(lane: LaneDeque): void {
+    lane.head++;
+    if (lane.head === lane.entries.length) {
+      lane.entries = [];
+      lane.head = 0;
+    } else if (lane.head >= CUT_ENTRIES && lane.head >= lane.entries.length / 2) {
+      lane.entries = lane.entries.slice(lane.head);
+      lane.head = 0;
+    }
+  }
+}
+
+function bytesOf({ submission, details }: TaskRecord): number {
+  return submission.length + (details?.length ?? 0);
+}
+
+function placeOf(entries: readonly HeldAhead[], head: number, place: Place): number {
+  let low = head;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isAfter(entries[middle]!.record, place)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

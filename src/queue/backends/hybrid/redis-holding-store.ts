@@ -1,0 +1,59 @@
+import type { Held, HeldChange, HoldingStore, HoldRequest } from '../../holding-store.ts';
+import type { Applied } from '../../task-store.ts';
+import { RedisTaskStore } from '../redis/redis-task-store.ts';
+import { filterArguments, readRecords } from '../redis/replies.ts';
+
+/** Calls about holds are made one after another, so that one answer to remember is enough. */
+const HOLD_MARK = 'h';
+const APPLY_SLOT = 'h';
+
+/** Known, paused, wanted, the next due time, dropped, ask again. */
+type Told = readonly [0 | 1, 0 | 1, 0 | 1, string, readonly string[], (0 | 1)?];
+
+/** The tasks of a queue in Redis, and those that nodes hold ahead. See `holds.lua`. */
+export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
+  /** The batches are made above; nothing is gathered here a second time. */
+  override async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
+    if (changes.length === 0) return [];
+    return this.sendChanges(
+      changes.map((change) => ({ change, now })),
+      APPLY_SLOT,
+    );
+  }
+
+  async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
+    const [priorityMin, agentTypes, agents, types] = filterArguments(filter);
+    const place = last ? [last.rank, last.seq] : ['', ''];
+    const values = [limit, node, holdMs, '', 'h', priorityMin!, agentTypes!, agents!, types!, '', ...place];
+    for (;;) {
+      const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
+      const told = reply[1] as Told;
+      const records = readRecords(reply, 2);
+      for (const record of records) this.known.put(record);
+      if (records.length > 0 || told[5] !== 1) return toHeld(records, told);
+    }
+  }
+
+  async giveBack(node: string, ids: readonly string[], now: number): Promise<void> {
+    await this.scripts.run('release', { now: this.judgeAt(now), values: [node, '', ...ids] });
+  }
+
+  async leave(node: string, now: number): Promise<void> {
+    await this.scripts.run('release', { now: this.judgeAt(now), values: [node, '1'] });
+  }
+
+  async nodes(): Promise<number> {
+    return (await this.scripts.run('nodes', { now: '' })) as unknown as number;
+  }
+}
+
+function toHeld(records: Held['records'], [isKnown, isPaused, isWanted, due, dropped]: Told): Held {
+  return {
+    records,
+    dropped,
+    isKnown: isKnown === 1,
+    isPaused: isPaused === 1,
+    isWanted: isWanted === 1,
+    nextDueAt: due === '' ? null : Number(due),
+  };
+}

@@ -1,0 +1,149 @@
+import type { ClaimFilter, Lane } from '../../claim-filter.ts';
+import type { Held, Place } from '../../holding-store.ts';
+import type { Claim, TaskRecord } from '../../task-store.ts';
+import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
+import { LaneDeques } from './lane-deques.ts';
+
+/** A claim served from the shelf: the tasks, and when the lease of each ends. */
+export interface Served {
+  readonly records: readonly TaskRecord[];
+  readonly leaseExpiresAt: number;
+}
+
+/** A question to the store: what may be held ahead for this filter. */
+export interface Question {
+  readonly filter: ClaimFilter | null;
+  readonly limit: number;
+  readonly last: Place | null;
+}
+
+/**
+ * The tasks this node holds ahead, and what it knows of those it does not: whether a held task may be handed
+ * out, or something more urgent waits in the store. Makes no calls; times of holds are by the clock of holds.
+ */
+export class Shelf {
+  readonly #deques = new LaneDeques();
+  readonly #frontiers = new Frontiers();
+  /** Until then all here is held. */
+  #heldUntil = Number.NEGATIVE_INFINITY;
+  /** When the next delayed task of the store falls due, by the tasks' clock. */
+  #dueAt: number | null = null;
+  #dueWhileAsking: number | null = null;
+
+  get size(): number {
+    return this.#deques.size;
+  }
+
+  get bytes(): number {
+    return this.#deques.bytes;
+  }
+
+  has(id: string): boolean {
+    return this.#deques.has(id);
+  }
+
+  oldestAt(): number | null {
+    return this.#deques.oldestAt();
+  }
+
+  /** The place of what would be handed out last, null with nothing. */
+  lastPlace(filter: ClaimFilter | null): Place | null {
+    return this.#deques.last(filter);
+  }
+
+  /** How long all here is still held, ms. */
+  heldMs(at: number): number {
+    return this.#heldUntil - at;
+  }
+
+  /** Whether nothing waits in the store for this filter, as far as is known. */
+  isDry(filter: ClaimFilter | null): boolean {
+    return this.#frontiers.of(filter) === DRY;
+  }
+
+  /**
+   * Takes what goes first. A lease is never promised for longer than the task is held, since the claim may
+   * reach the store late. `isBlind`: the store cannot be asked what is more urgent.
+   */
+  take(claim: Claim, at: number, isBlind: boolean): Served {
+    if (this.#dueAt !== null && claim.now >= this.#dueAt) this.#frontiers.forget();
+    const last = isBlind ? DRY : this.#frontiers.of(claim.filter);
+    const leaseMs = Math.min(claim.leaseExpiresAt - claim.now, Math.floor(this.heldMs(at)));
+    return {
+      records: this.#deques.take(claim.limit, claim.filter, last),
+      leaseExpiresAt: claim.now + leaseMs,
+    };
+  }
+
+  asking({ filter, limit }: Question): void {
+    if (limit > 0) this.#frontiers.ask(filter);
+    this.#dueWhileAsking = null;
+  }
+
+  unanswered(): void {
+    this.#frontiers.unanswered();
+  }
+
+  answered(question: Question, held: Held, askedAt: number, holdMs: number): void {
+    if (!held.isKnown) this.#deques.clear();
+    for (const id of held.dropped) this.#deques.remove(id);
+    for (const record of held.records) this.#deques.add(record, askedAt);
+    this.#heldUntil = askedAt + holdMs;
+    this.#dueAt = earliest(held.nextDueAt, this.#dueWhileAsking);
+    if (question.limit > 0) this.#frontiers.answer(frontierOf(question, held));
+  }
+
+  /** A task came to wait in the store: of this lane, after this place or at it. */
+  arrived(lane: Lane, place: Place): void {
+    this.#frontiers.lower(lane, { rank: place.rank, seq: place.seq - 1 });
+  }
+
+  due(runAt: number): void {
+    this.#dueAt = earliest(this.#dueAt, runAt);
+    this.#dueWhileAsking = earliest(this.#dueWhileAsking, runAt);
+  }
+
+  /** Tasks came to wait of which nothing is known. */
+  changed(): void {
+    this.#frontiers.forget();
+  }
+
+  /** Takes tasks off the shelf, to be given back. From now on they wait in the store. */
+  putBack(ids: readonly string[]): string[] {
+    return ids.filter((id) => {
+      const record = this.#deques.remove(id);
+      if (record) this.arrived(record, record);
+      return record !== undefined;
+    });
+  }
+
+  /** The ids of what would be handed out last, at most `limit`. */
+  last(limit: number): string[] {
+    const sorted = this.#deques.sorted();
+    return sorted.slice(Math.max(0, sorted.length - limit)).map(({ record }) => record.id);
+  }
+
+  /** The ids of what came before `time`, but for the `keep` that go first. */
+  stale(time: number, keep: number): string[] {
+    if (this.size <= keep) return [];
+    const waiting = this.#deques.sorted().slice(keep);
+    return waiting.filter(({ heldAt }) => heldAt < time).map(({ record }) => record.id);
+  }
+
+  clear(): void {
+    this.#deques.clear();
+    this.#frontiers.forget();
+  }
+}
+
+function frontierOf({ limit, last }: Question, { records, isPaused }: Held): Place {
+  const final = records.at(-1);
+  if (isPaused) return UNKNOWN;
+  if (final && records.length >= limit) return { rank: final.rank, seq: final.seq };
+  return last ?? DRY;
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}

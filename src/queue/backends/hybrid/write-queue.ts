@@ -1,0 +1,300 @@
+import type { Clock } from '../../../clock.ts';
+import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
+import type { HeldChange, HoldingStore } from '../../holding-store.ts';
+import { isLeased } from '../../task.ts';
+import type { Applied, Change } from '../../task-store.ts';
+
+/** What one call carries at most: small enough that the store works on one while the next is made. */
+const BATCH_CHANGES_MAX = 512;
+/** Bounds the memory while the store is away. */
+const WAITING_CHANGES_MAX = 20_000;
+/** Pauses between tries while the store is away; doubled up to the second. */
+const RETRY_MS = 25;
+const RETRY_MS_MAX = 500;
+/** Claims that were refused are remembered until so many came after them. */
+const LOST_MAX = 10_000;
+
+export interface Write {
+  readonly change: Change;
+  readonly now: number;
+  /** Until then the store may be away, by the clock of holds; ms. */
+  readonly patientUntil: number;
+  /** Null where the store refused it. */
+  readonly done: (applied: Applied | null) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** A write on its way. A claim may have taken what follows it along, as its rider. */
+interface Entry {
+  readonly number: number;
+  readonly write: Write;
+  readonly isClaim: boolean;
+  change: HeldChange;
+  rider: Write | null;
+  /** A call that carried it failed: nobody knows whether it was written. */
+  isInDoubt: boolean;
+}
+
+/** Somebody who waits for the answers to all up to a number. */
+interface Barrier {
+  readonly number: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface WriteQueueOptions {
+  readonly store: Pick<HoldingStore, 'apply' | 'get'>;
+  readonly clock: Clock;
+  /** Calls are begun this far apart at least; 0 begins the next when the last has returned. */
+  readonly flushMs: number;
+  readonly onAnswer: () => void;
+  readonly onAway: () => void;
+  /** A claim made here was refused: somebody else wrote the task before. */
+  readonly onRefused: (id: string, now: number) => void;
+}
+
+/**
+ * Changes on their way into the store, in order: one call at a time carries all that has gathered. While the
+ * store is away those with patience are kept, and written when it is back.
+ *
+ * Claims are made before the store knows of them. What follows a claim travels with it as one change, or waits
+ * for its answer; when the claim is refused, so is all that its holder has to say, whatever its version: that
+ * of somebody else's write may be the same.
+ */
+export class WriteQueue {
+  readonly #options: WriteQueueOptions;
+  #waiting: Entry[] = [];
+  /** The call under way carries these. */
+  #leaving: ReadonlySet<Entry> = new Set();
+  /** The claims that no answer has come for, by task. */
+  readonly #claims = new Map<string, Entry>();
+  /** The fences of refused claims, by task. */
+  readonly #lost = new Map<string, number>();
+  readonly #barriers: Barrier[] = [];
+  /** So many changes are written one by one. */
+  #single = 0;
+  #pushed = 0;
+  #size = 0;
+  #isRunning = false;
+  #isClosed = false;
+  #lastCallAt = Number.NEGATIVE_INFINITY;
+  #pause: { readonly timer: unknown; readonly end: () => void } | null = null;
+
+  constructor(options: WriteQueueOptions) {
+    this.#options = options;
+  }
+
+  get isFull(): boolean {
+    return this.#size >= WAITING_CHANGES_MAX;
+  }
+
+  /** A claim made in memory. */
+  pushClaim(write: Write): void {
+    const entry = this.#push(write, true);
+    if (entry) this.#claims.set(write.change.id, entry);
+  }
+
+  push(write: Write): void {
+    const claim = this.#claims.get(write.change.id);
+    if (!claim || !this.#ride(claim, write)) this.#push(write, false);
+  }
+
+  /** Resolves when all that was pushed before is written or refused; rejects when the store is away. */
+  settled(): Promise<void> {
+    if (this.#size === 0) return Promise.resolve();
+    const settled = new Promise<void>((resolve, reject) => {
+      this.#barriers.push({ number: this.#pushed, resolve, reject });
+    });
+    // Whoever reads wants to see what was acknowledged, and does not wait for the next round.
+    if (this.#options.flushMs > 0) this.#pause?.end();
+    return settled;
+  }
+
+  /** What is not written by now is not written any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#pause?.end();
+    this.#reject(this.#waiting.splice(0), new ClosedError('the store'));
+    this.#pass();
+  }
+
+  #push(write: Write, isClaim: boolean): Entry | null {
+    if (this.#isClosed || this.isFull) {
+      const refusal = `${this.#size} changes wait for the store already; try again`;
+      write.failed(this.#isClosed ? new ClosedError('the store') : new StoreUnavailableError(refusal));
+      return null;
+    }
+    const { change } = write;
+    const entry: Entry = { number: ++this.#pushed, write, isClaim, change, rider: null, isInDoubt: false };
+    this.#waiting.push(entry);
+    this.#size++;
+    if (!this.#isRunning) void this.#run();
+    return entry;
+  }
+
+  /** What follows a claim that has not left yet becomes one change with it: one write, two events. */
+  #ride(claim: Entry, rider: Write): boolean {
+    const { version, event } = claim.write.change;
+    if (claim.rider || claim.isInDoubt || this.#leaving.has(claim)) return false;
+    if (rider.change.version !== version + 1 || !rider.change.event || !event) return false;
+    claim.change = { ...rider.change, version, claimed: event };
+    claim.rider = rider;
+    return true;
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    let failures = 0;
+    while (this.#waiting.length > 0) {
+      await this.#throttle();
+      const batch = this.#take();
+      this.#leaving = new Set(batch);
+      const isWritten = batch.length === 0 || (await this.#write(batch));
+      this.#leaving = new Set();
+      this.#pass();
+      if (isWritten) failures = 0;
+      else if (!this.#isClosed) await this.#sleep(Math.min(RETRY_MS * 2 ** failures++, RETRY_MS_MAX));
+    }
+    this.#isRunning = false;
+  }
+
+  /** The next changes; what follows a claim without an answer waits for it, what follows a refused one is refused. */
+  #take(): Entry[] {
+    const most = this.#single > 0 ? 1 : BATCH_CHANGES_MAX;
+    this.#single = Math.max(0, this.#single - 1);
+    const batch: Entry[] = [];
+    const behind: Entry[] = [];
+    let at = 0;
+    for (; at < this.#waiting.length && batch.length < most; at++) {
+      const entry = this.#waiting[at]!;
+      const claim = this.#claims.get(entry.change.id);
+      if (claim && claim !== entry) behind.push(entry);
+      else if (this.#isLost(entry.change)) this.#answer(entry, null, false);
+      else batch.push(entry);
+    }
+    const rest = this.#waiting.slice(at);
+    this.#waiting = behind.length === 0 ? rest : behind.concat(rest);
+    return batch;
+  }
+
+  /** Whether it is the word of somebody whose claim was refused. */
+  #isLost({ id, next, event }: Change): boolean {
+    if (this.#lost.size === 0 || this.#lost.get(id) !== next.fence) return false;
+    return isLeased(event?.from ?? next.status);
+  }
+
+  /** False where the store is away. */
+  async #write(batch: Entry[]): Promise<boolean> {
+    const { store, clock, onAnswer, onAway } = this.#options;
+    this.#lastCallAt = clock.now();
+    try {
+      const changes = batch.map((entry) => entry.change);
+      const applied = await store.apply(changes, latestOf(batch));
+      const written = await this.#writtenBefore(batch, applied);
+      onAnswer();
+      batch.forEach((entry, i) => {
+        const answer = applied[i] ?? null;
+        this.#answer(entry, answer, answer !== null || written.has(entry.change.id));
+      });
+    } catch (error) {
+      if (error instanceof StoreUnavailableError) {
+        this.#keep(batch, error);
+        onAway();
+        return false;
+      }
+      // One bad change must not stop the rest: they are written one by one.
+      if (batch.length > 1) {
+        this.#waiting = batch.concat(this.#waiting);
+        this.#single = batch.length;
+      } else this.#reject(batch, error);
+    }
+    return true;
+  }
+
+  /** Of the claims that were refused when they were sent again: those that had been written the first time. */
+  async #writtenBefore(batch: readonly Entry[], applied: readonly (Applied | null)[]): Promise<Set<string>> {
+    const doubtful = batch.filter((entry, i) => entry.isClaim && entry.isInDoubt && !applied[i]);
+    if (doubtful.length === 0) return new Set();
+    const ids = doubtful.map((entry) => entry.change.id);
+    const records = await this.#options.store.get(ids);
+    return new Set(ids.filter((_, i) => records[i]?.fence === doubtful[i]!.change.next.fence));
+  }
+
+  #answer(entry: Entry, applied: Applied | null, isWritten: boolean): void {
+    const { id, next } = entry.change;
+    this.#size--;
+    if (entry.isClaim) {
+      this.#claims.delete(id);
+      if (!isWritten) this.#lose(id, next.fence, entry.write.now);
+    }
+    entry.write.done(applied);
+    entry.rider?.done(applied);
+  }
+
+  #lose(id: string, fence: number, now: number): void {
+    this.#lost.delete(id);
+    this.#lost.set(id, fence);
+    if (this.#lost.size > LOST_MAX) this.#lost.delete(this.#lost.keys().next().value!);
+    this.#options.onRefused(id, now);
+  }
+
+  /** What has patience goes back to the front, in order. A claim always has; what rides on it may lose it. */
+  #keep(batch: Entry[], error: StoreUnavailableError): void {
+    const now = this.#options.clock.now();
+    for (const barrier of this.#barriers.splice(0)) barrier.reject(error);
+    for (const entry of batch) entry.isInDoubt = true;
+    const all = batch.concat(this.#waiting);
+    const isKept = ({ isClaim, write }: Entry) => !this.#isClosed && (isClaim || write.patientUntil > now);
+    this.#waiting = all.filter(isKept);
+    this.#reject(
+      all.filter((entry) => !isKept(entry)),
+      error,
+    );
+    for (const entry of this.#waiting) {
+      if (!entry.rider || entry.rider.patientUntil > now) continue;
+      entry.rider.failed(error);
+      entry.rider = null;
+    }
+  }
+
+  #reject(entries: readonly Entry[], error: unknown): void {
+    for (const { isClaim, change, write, rider } of entries) {
+      this.#size--;
+      if (isClaim) this.#claims.delete(change.id);
+      write.failed(error);
+      rider?.failed(error);
+    }
+  }
+
+  /** Tells those whose writes have all been answered. */
+  #pass(): void {
+    if (this.#barriers.length === 0) return;
+    const oldest = this.#waiting.reduce(
+      (least, { number }) => Math.min(least, number),
+      Number.POSITIVE_INFINITY,
+    );
+    while (this.#barriers[0] && this.#barriers[0].number < oldest) this.#barriers.shift()!.resolve();
+  }
+
+  /** With `flushMs` calls are that far apart, unless somebody waits for what was written. */
+  async #throttle(): Promise<void> {
+    const { flushMs, clock } = this.#options;
+    const wait = flushMs === 0 ? 0 : this.#lastCallAt + flushMs - clock.now();
+    if (wait > 0 && wait <= flushMs && this.#barriers.length === 0) await this.#sleep(wait);
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const { clock } = this.#options;
+    await new Promise<void>((end) => {
+      this.#pause = { timer: clock.setTimeout(end, ms), end };
+    });
+    clock.clearTimeout(this.#pause?.timer);
+    this.#pause = null;
+  }
+}
+
+/** Changes of one call share its time. */
+function latestOf(batch: readonly Entry[]): number {
+  const { write, rider } = batch[batch.length - 1]!;
+  return rider?.now ?? write.now;
+}

@@ -1,0 +1,105 @@
+-- Tasks that nodes hold ahead: off their lanes, and otherwise as they were.
+--
+-- `agenda`            a held task has the score HELD + the number of its node
+-- `holders`, `holder` counter fields: `name=number:until` of each node, and the last number given. A node is silent for
+--                     too long by the time of Redis, whatever the `now` of the call
+-- `dropped:<number>`  a list of what the node held until somebody else wrote it
+-- `wanted`            counter field: the node that found the lanes empty while others hold something
+local DROPPED_KEPT_MS, DROPPED_TOLD_MAX = 600000, 1000
+local nodes
+
+local function readNodes()
+  if not nodes then
+    nodes = {}
+    for name, number, untilTime in string.gmatch(call('HGET', COUNTERS, 'holders') or '', '(%S+)=(%d+):(%d+)') do
+      nodes[name] = { number = tonumber(number), untilTime = tonumber(untilTime) }
+    end
+  end
+  return nodes
+end
+
+local function writeNodes()
+  local parts = {}
+  for name, node in pairs(nodes) do
+    parts[#parts + 1] = name .. '=' .. int(node.number) .. ':' .. int(node.untilTime)
+  end
+  call('HSET', COUNTERS, 'holders', table.concat(parts, ' '))
+end
+
+-- Held tasks wait in their lanes again. A fence that may have been given is used up.
+local function putBack(ids, isUsedUp)
+  spread('ZREM', AGENDA, ids)
+  local known = fetch(STATES, ids)
+  for i, text in ipairs(fetch(TASKS, ids)) do
+    local id = ids[i]
+    taskTexts[id], stateTexts[id] = text, known[i]
+    local task = text and load(id)
+    if task and isReady(task) then
+      if isUsedUp then
+        local fence, tail = match(restOf(task), '^(%d+)(.*)$')
+        task.rest = int(fence + 1) .. tail
+        call('HSET', STATES, id, textOf(task))
+      end
+      pushOne(task)
+    end
+    loaded[id], stateTexts[id] = nil, nil
+  end
+  if #ids > 0 then
+    tell('new')
+  end
+end
+
+local function endNode(name, isSilent)
+  local number = nodes[name].number
+  putBack(call('ZRANGEBYSCORE', AGENDA, int(HELD + number), int(HELD + number)), isSilent)
+  call('DEL', base .. 'dropped:' .. int(number))
+  nodes[name] = nil
+  writeNodes()
+end
+
+-- What silent nodes held is claimable again.
+local function expireNodes()
+  for name, node in pairs(readNodes()) do
+    if node.untilTime <= serverNow() then
+      endNode(name, true)
+    end
+  end
+end
+
+-- The node's number, and whether it had one already.
+local function signOfLife(name, holdMs)
+  local node = readNodes()[name]
+  local isKnown = node ~= nil
+  if not isKnown then
+    node = { number = call('HINCRBY', COUNTERS, 'holder', 1) }
+    nodes[name] = node
+  end
+  node.untilTime = serverNow() + holdMs
+  writeNodes()
+  return node.number, isKnown
+end
+
+local function otherNodes(name)
+  for other in pairs(readNodes()) do
+    if other ~= name then
+      return true
+    end
+  end
+  return false
+end
+
+-- What a node is told at each sign of life: known, paused, wanted, the next due time (empty: none), what it lost.
+local function newsFor(name, number, isKnown)
+  local key = base .. 'dropped:' .. int(number)
+  local dropped = call('LRANGE', key, 0, DROPPED_TOLD_MAX - 1)
+  if #dropped > 0 then
+    call('LTRIM', key, #dropped, -1)
+  end
+  local wanted = call('HGET', COUNTERS, 'wanted') or ''
+  local isWanted = wanted ~= '' and wanted ~= name and call('ZCOUNT', AGENDA, int(HELD + number), int(HELD + number)) > 0
+  if isWanted then
+    call('HSET', COUNTERS, 'wanted', '')
+  end
+  local due = call('ZRANGEBYSCORE', AGENDA, '(' .. int(DELAYED + now), '(' .. int(ENDED), 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  return { isKnown and 1 or 0, counters.paused == '1' and 1 or 0, isWanted and 1 or 0, due and int(tonumber(due) - DELAYED) or '', dropped }
+end

@@ -1,0 +1,69 @@
+import type { ClaimFilter } from './claim-filter.ts';
+import type { Applied, Change, TaskRecord, TaskStore } from './task-store.ts';
+
+/**
+ * Asks for tasks to be taken off the lanes for one node. Also the node's sign of life: all it holds is held
+ * for `holdMs` from now on.
+ */
+export interface HoldRequest {
+  readonly node: string;
+  readonly holdMs: number;
+  readonly filter: ClaimFilter | null;
+  /** 0 only gives the sign of life and hears the news. */
+  readonly limit: number;
+  /** Only tasks that are not after this place; null for any. */
+  readonly last: Place | null;
+  readonly now: number;
+}
+
+/** A place in the order of the queue. */
+export interface Place {
+  readonly rank: number;
+  readonly seq: number;
+}
+
+/**
+ * `claimed`: the task was claimed by the holder before this change, in the same step. The change is decided on
+ * the version before the claim, and raises it by two; its fence is the reserved one.
+ */
+export interface HeldChange extends Change {
+  readonly claimed?: NonNullable<Change['event']>;
+}
+
+export interface Held {
+  /** In order of rank, then sequence; unchanged by being held. */
+  readonly records: readonly TaskRecord[];
+  /** What the node held until somebody else wrote it: told once. */
+  readonly dropped: readonly string[];
+  /** False where nothing that the node held before this call is held any more. */
+  readonly isKnown: boolean;
+  /** While paused nothing is held anew. */
+  readonly isPaused: boolean;
+  /** As `TaskStore.nextDueAt`. */
+  readonly nextDueAt: number | null;
+  /** Another node found the lanes empty while this one holds tasks. */
+  readonly isWanted: boolean;
+}
+
+/**
+ * A store whose tasks can be held ahead for a node. A held task is as it was: status, version and fence stay,
+ * every read shows it waiting. But nobody else claims it, and the fence that the next claim gives is the
+ * node's. The node claims it by `apply`, with a change from waiting to leased that carries this fence.
+ *
+ * 1. A change that claims a held task with another fence than the reserved one is refused.
+ * 2. Any other write to a held task refuses the node's claim, which is made on the version before. If the task
+ *    waits no longer, the hold ends and the reserved fence is used up, so that a claim which the node has made
+ *    and not yet written can never share its fence with a later one; if it still waits, it may stay held.
+ * 3. Holds end with their node: when it leaves, or when it has been silent for `holdMs` by the store's own
+ *    clock. In the second case the reserved fences are used up.
+ */
+export interface HoldingStore extends TaskStore {
+  apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
+  hold(request: HoldRequest): Promise<Held>;
+  /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
+  giveBack(node: string, ids: readonly string[], now: number): Promise<void>;
+  /** Puts back all the node holds, and forgets the node. */
+  leave(node: string, now: number): Promise<void>;
+  /** How many nodes have held something and neither left nor been silent for too long. */
+  nodes(): Promise<number>;
+}

@@ -1,0 +1,94 @@
+import type { Clock } from '../clock.ts';
+import { TimeoutError } from '../errors.ts';
+import { type Move, type MoveReport, moveTasks } from './move.ts';
+import type { Registry } from './registry.ts';
+import type { TaskStore } from './task-store.ts';
+
+export interface MoveOptions {
+  /** Goes on with tasks that are still submitted to the old queue, until this is aborted. @default none */
+  readonly follow?: AbortSignal | undefined;
+  /** How long to wait for what runs when the move begins, ms; then TimeoutError. @default 60_000 */
+  readonly drainMs?: number | undefined;
+  /** Called after every few hundred tasks with the number moved so far. */
+  readonly onProgress?: ((moved: number) => void) | undefined;
+}
+
+/** How often it is looked whether the last runs have ended, and for new tasks to follow. */
+const LOOK_MS = 500;
+
+/** Where the move from each source stands is written in the target, so that a purged task is not moved again. */
+const MOVES = 'moves';
+const IDENTITY = 'identity';
+
+export interface QueueMove {
+  readonly source: TaskStore;
+  readonly target: TaskStore;
+  readonly copyThreads: Move['copyThreads'];
+  readonly clock: Clock;
+  /** Ends leases of workers that died. */
+  readonly sweep: () => Promise<void>;
+}
+
+/** Pauses the source, waits for what runs, and moves task after task; see `StoredTaskQueue.moveTo`. */
+export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<MoveReport> {
+  const { source, target, clock, copyThreads } = move;
+  const { follow, drainMs = 60_000, onProgress = () => {} } = options;
+  await source.setPaused(true);
+  await drain(move, drainMs);
+  const key = await identityOf(source.registry, clock.now());
+  let [moved, present] = [0, 0];
+  const conflicts = new Set<string>();
+  for (;;) {
+    const onPage = (count: number) => onProgress(moved + count);
+    const after = await watermark(target.registry, key, clock.now());
+    const pass = await moveTasks({ source, target, copyThreads, now: () => clock.now(), onPage }, after);
+    moved += pass.moved;
+    present += pass.present;
+    for (const id of pass.conflicts) conflicts.add(id);
+    await target.registry.put(MOVES, { key, value: String(pass.last), expiresAt: null }, clock.now());
+    if (follow === undefined || follow.aborted) return { moved, present, conflicts: [...conflicts] };
+    await pause(clock, LOOK_MS, follow);
+  }
+}
+
+async function drain({ source, clock, sweep }: QueueMove, drainMs: number): Promise<void> {
+  const end = clock.now() + drainMs;
+  for (;;) {
+    const { assigned, in_progress } = (await source.counts(clock.now())).byStatus;
+    const running = assigned + in_progress;
+    if (running === 0) return;
+    if (clock.now() >= end) {
+      throw new TimeoutError(
+        `${running} tasks still run after ${drainMs} ms; stop their workers, or wait longer`,
+      );
+    }
+    await pause(clock, Math.min(LOOK_MS, end - clock.now()));
+    await sweep();
+  }
+}
+
+/** A name of the source that stays with its storage. */
+async function identityOf(registry: Registry, now: number): Promise<string> {
+  const value = crypto.randomUUID();
+  await registry.put(IDENTITY, { key: 'id', value, expiresAt: null }, now, 0);
+  const [entry] = await registry.entries(IDENTITY, now);
+  return entry?.value ?? value;
+}
+
+async function watermark(registry: Registry, key: string, now: number): Promise<number> {
+  const entry = (await registry.entries(MOVES, now)).find((one) => one.key === key);
+  return Number(entry?.value ?? 0);
+}
+
+function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = clock.setTimeout(end, ms);
+    signal?.addEventListener('abort', end, { once: true });
+    if (signal?.aborted) end();
+  });
+}

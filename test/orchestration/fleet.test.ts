@@ -1,0 +1,121 @@
+import { expect, test } from 'vitest';
+import { AgentCoordinator, Conductor } from '../../src/index.ts';
+import { BEAT_MS, FleetMember, fleetWorkers } from '../../src/orchestration/fleet.ts';
+import { MemoryRegistry } from '../../src/queue/backends/memory/memory-registry.ts';
+import { MemoryTaskQueue } from '../../src/queue/index.ts';
+import { FakeClock } from '../../src/testing/index.ts';
+
+const task = { agentType: 'write' };
+
+/** Processes that share one registry, each with a coordinator of its own. */
+function fleet() {
+  const clock = new FakeClock();
+  const registry = new MemoryRegistry();
+  const errors: unknown[] = [];
+  const member = (owner: string) => {
+    const coordinator = new AgentCoordinator();
+    coordinator.registerAgent('writer', ['write']);
+    const agents = () => [{ name: 'writer', capabilities: ['writer', 'write'], maxConcurrent: 2 } as never];
+    const queue = { owner, registry, clock };
+    const joined = new FleetMember({ queue, coordinator, agents, onError: (error) => errors.push(error) });
+    return { coordinator, member: joined };
+  };
+  return { clock, registry, errors, member };
+}
+
+test('a worker is seen with its agents from its first beat until it leaves', async () => {
+  const { clock, registry, member } = fleet();
+  const { member: one, coordinator } = member('one');
+  coordinator.assign({ id: 't' });
+  one.join();
+  await clock.settle();
+  expect(await fleetWorkers(registry, clock.now())).toEqual([
+    {
+      owner: 'one',
+      seenAt: clock.now(),
+      agents: [{ name: 'writer', capabilities: ['writer', 'write'], maxConcurrent: 2, running: 1 }],
+    },
+  ]);
+  await clock.advance(10 * BEAT_MS);
+  expect(await fleetWorkers(registry, clock.now())).toMatchObject([{ owner: 'one' }]);
+  await one.leave();
+  expect(await fleetWorkers(registry, clock.now())).toEqual([]);
+  expect(clock.timers).toBe(0);
+});
+
+test('a worker that died without leaving is gone after three beats', async () => {
+  const { clock, registry, member } = fleet();
+  const { member: one } = member('one');
+  one.join();
+  await clock.settle();
+  const died = clock.now();
+  expect(await fleetWorkers(registry, died + 3 * BEAT_MS - 1)).toHaveLength(1);
+  expect(await fleetWorkers(registry, died + 3 * BEAT_MS)).toEqual([]);
+  await one.leave();
+});
+
+test('what one worker learned the others know at their next beat, once, and after its end', async () => {
+  const { clock, member } = fleet();
+  const [one, two] = [member('one'), member('two')];
+  for (const success of [true, true, true, false])
+    one.coordinator.recordOutcome('writer', task, success, 100);
+  two.coordinator.recordOutcome('writer', task, false, 300);
+  one.member.join();
+  two.member.join();
+  await clock.advance(2 * BEAT_MS);
+  await one.member.leave();
+  await clock.advance(2 * BEAT_MS);
+  // 3 of 5 runs, 140 ms on average, in both; each counts its own runs once.
+  for (const { coordinator } of [one, two]) {
+    coordinator.assign({ id: 't', ...task });
+    expect(coordinator.explain('t')[0]?.parts).toMatchObject({ success: 12, speed: 10 });
+    expect(coordinator.experience(10)).toHaveLength(1);
+  }
+  await two.member.leave();
+});
+
+test('garbage that others left is counted for nothing', async () => {
+  const { clock, registry, errors, member } = fleet();
+  for (const [key, value] of Object.entries({
+    a: 'no JSON',
+    b: '5',
+    c: '[null]',
+    d: '[{"agent":"writer","runs":-1}]',
+  })) {
+    await registry.put('experience', { key, value, expiresAt: null }, clock.now());
+    await registry.put('workers', { key, value, expiresAt: null }, clock.now());
+  }
+  const { member: one, coordinator } = member('one');
+  one.join();
+  await clock.settle();
+  coordinator.assign({ id: 't', ...task });
+  expect(coordinator.explain('t')[0]?.parts.success).toBe(10);
+  expect(await fleetWorkers(registry, clock.now())).toHaveLength(1);
+  expect(errors).toEqual([]);
+  await one.leave();
+});
+
+test('a conductor is among the workers while it processes its queue', async () => {
+  await using queue = new MemoryTaskQueue();
+  const stop = new AbortController();
+  let seen: unknown;
+  const conductor = new Conductor({
+    agents: {
+      writer: {
+        graph: {
+          async invoke() {
+            seen = await conductor.workers();
+            stop.abort();
+            return {};
+          },
+        },
+        capabilities: ['write'],
+      },
+    },
+    queue,
+  });
+  await conductor.enqueueGoal('go');
+  await conductor.processQueue({ signal: stop.signal });
+  expect(seen).toMatchObject([{ owner: queue.owner, agents: [{ name: 'writer', running: 0 }] }]);
+  expect(await conductor.workers()).toEqual([]);
+});

@@ -1,0 +1,198 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Conductor } from '../../src/index.ts';
+import { MemoryTaskStore, SQLiteTaskQueue, StoredTaskQueue, type Task } from '../../src/queue/index.ts';
+import type { TaskStore } from '../../src/queue/task-store.ts';
+import { FakeClock } from '../../src/testing/index.ts';
+import { twoQuestions } from '../orchestration/graphs.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'jotty-move-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const open = (name: string, options: object = {}) =>
+  new SQLiteTaskQueue({ path: join(folder, `${name}.db`), ...options });
+
+/** One task of every kind; returns their ids. */
+async function fill(queue: StoredTaskQueue): Promise<string[]> {
+  const ids = await queue.enqueueMany([
+    { id: 'done', payload: { n: 1 }, priority: 10, metadata: { a: 1 } },
+    { id: 'dead', payload: { n: 2 }, priority: 9 },
+    { id: 'retrying', payload: { n: 3 }, priority: 8 },
+    { id: 'asking', payload: { n: 4 }, priority: 7 },
+    { id: 'child', payload: {}, dependsOn: ['parent', { id: 'dead', on: 'completion' }] },
+    { id: 'parent', payload: {}, priority: 1 },
+    { id: 'unwanted', payload: {}, priority: 2 },
+    { id: 'orphan', payload: {}, dependsOn: ['unwanted'] },
+    { id: 'delayed', payload: {}, delayMs: 60_000 },
+    { id: 'plain', payload: { text: 'ä' }, agentType: 'x', priority: 3 },
+  ]);
+  const claimed = await queue.dequeueMany(4, {}, { start: true });
+  const [done, dead, retrying, asking] = claimed as [Task, Task, Task, Task];
+  await queue.settle(done, { status: 'completed', result: { ok: true } });
+  await queue.settle(dead, { status: 'failed', error: new Error('no'), retry: false });
+  await queue.settle(retrying, { status: 'failed', error: new Error('later') });
+  await queue.settle(asking, { status: 'waiting', interrupts: [{ id: 'q', value: 'why?' }] });
+  await queue.cancel('unwanted', 'not needed');
+  return ids;
+}
+
+/** A task and its history as its users see them; versions count writes and may differ. */
+async function seen(queue: StoredTaskQueue, ids: readonly string[]) {
+  return Promise.all(
+    ids.map(async (id) => {
+      const task = await queue.getTask(id);
+      return [task && { ...task, version: 0 }, await queue.history(id)];
+    }),
+  );
+}
+
+test('a queue is moved as it stands: every task with its history, and goes on in the new place', async () => {
+  const clock = new FakeClock();
+  await using source = open('old', { clock, owner: 'w' });
+  await using target = open('new', { clock, owner: 'w' });
+  const ids = await fill(source);
+  const before = await seen(source, ids);
+  const counts = (await source.stats()).counts;
+
+  expect(await source.moveTo(target)).toEqual({ moved: 10, present: 0, conflicts: [] });
+  expect(await seen(target, ids)).toEqual(before);
+  expect((await target.stats()).counts).toEqual(counts);
+
+  // The next claims are what they would have been, and fences go on rising.
+  await clock.advance(60_000);
+  const next = await target.dequeueMany(10, {}, { start: true });
+  expect(next.map(({ id }) => id)).toEqual(['retrying', 'delayed', 'plain', 'parent']);
+  expect(next[0]?.lease?.fence).toBe(2);
+  await target.settle(next[3]!, { status: 'completed' });
+  expect(await target.dequeue()).toMatchObject({ id: 'child' });
+  expect(await source.dequeueMany(10)).toEqual([]);
+});
+
+test('a move that was cut off at any step is repeated, with the same end', async () => {
+  const clock = new FakeClock();
+  await using source = open('old', { clock, owner: 'w' });
+  const ids = await fill(source);
+  const before = await seen(source, ids);
+  for (let steps = 1; ; steps++) {
+    const store = new MemoryTaskStore();
+    await using cut = new StoredTaskQueue(failingAfter(steps, store), { clock, owner: 'w' });
+    const isCut = await source.moveTo(cut).then(
+      () => false,
+      () => true,
+    );
+    await using target = new StoredTaskQueue(store, { clock, owner: 'w' });
+    await source.moveTo(target);
+    expect(await seen(target, ids)).toEqual(before);
+    if (!isCut) {
+      expect(steps).toBeGreaterThan(10);
+      return;
+    }
+  }
+});
+
+test('a task that was moved, and purged there, is not moved again; a foreign task of the same id is left alone', async () => {
+  const clock = new FakeClock();
+  await using source = open('old', { clock });
+  await using target = open('new', { clock, retentionMs: 1_000 });
+  await source.enqueueMany([
+    { id: 'a', payload: {} },
+    { id: 'b', payload: {} },
+  ]);
+  await target.enqueue({ id: 'b', payload: { mine: true } });
+  expect(await source.moveTo(target)).toMatchObject({ moved: 1, conflicts: ['b'] });
+  await target.cancel('a');
+  await clock.advance(20_000);
+  expect(await target.getTask('a')).toBeNull();
+  await source.enqueue({ id: 'c', payload: {} });
+  expect(await source.moveTo(target)).toMatchObject({ moved: 1, present: 0 });
+  expect(await target.getTask('a')).toBeNull();
+  expect((await target.getTask('b'))?.payload).toEqual({ mine: true });
+});
+
+test('a move waits for what runs, and says so when that takes too long', async () => {
+  await using source = open('old');
+  await using target = open('new');
+  await source.enqueue({ id: 'a', payload: {} });
+  const task = await source.dequeue({}, { start: true });
+  await expect(source.moveTo(target, { drainMs: 1 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+  expect(await target.getTask('a')).toBeNull();
+  const moving = source.moveTo(target);
+  await source.settle(task!, { status: 'completed', result: 1 });
+  expect(await moving).toMatchObject({ moved: 1 });
+  expect(await target.getTask('a')).toMatchObject({ status: 'completed', result: 1 });
+});
+
+test('submissions that still come to the old queue follow until told to stop', async () => {
+  await using source = open('old');
+  await using target = open('new');
+  await source.enqueue({ id: 'a', payload: {} });
+  const stop = new AbortController();
+  const moving = source.moveTo(target, { follow: stop.signal });
+  await source.enqueue({ id: 'late', payload: {}, dependsOn: ['a'] });
+  const worker = (async () => {
+    for (const id of ['a', 'late']) {
+      let task: Task | null = null;
+      while (task === null) {
+        await new Promise<void>((resolve) => {
+          const off = target.on('available', () => {
+            off();
+            resolve();
+          });
+          void target.dequeue({ ids: [id] }).then((claimed) => {
+            task ??= claimed;
+            if (claimed) resolve();
+          });
+        });
+      }
+      await target.settle(task, { status: 'completed' });
+    }
+  })();
+  await worker;
+  stop.abort();
+  expect(await moving).toMatchObject({ moved: 2 });
+});
+
+test('a graph that waits for an answer goes on with its checkpoints in the new place', async () => {
+  await using source = open('old');
+  await using target = open('new');
+  const log: string[] = [];
+  const agents = { ask: twoQuestions(log) };
+  const old = new Conductor({ agents, queue: source });
+  const id = await old.enqueueGoal('go');
+  await old.processQueue({ untilEmpty: true });
+  const [name] = (await source.getTask(id))!.interrupts!;
+  await old.answer(id, name!.id, 'Ada');
+  await old.processQueue({ untilEmpty: true });
+  await source.moveTo(target);
+
+  const conductor = new Conductor({ agents, queue: target });
+  const [colour] = (await target.getTask(id))!.interrupts!;
+  expect(colour?.value).toBe('colour?');
+  await conductor.answer(id, colour!.id, 'blue');
+  await conductor.processQueue({ untilEmpty: true });
+  expect(await conductor.result(id)).toMatchObject({ answer: 'Ada likes blue' });
+});
+
+/** A store whose process ends after so many records were written; each write counts by its records. */
+function failingAfter(steps: number, store: TaskStore): TaskStore {
+  let left = steps;
+  return new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      return (...values: unknown[]) => {
+        if (name !== 'insert' && name !== 'apply') return value.apply(target, values);
+        const records = values[0] as unknown[];
+        const written = name === 'apply' ? records.slice(0, left) : left > 0 ? records : [];
+        left -= name === 'apply' ? records.length : 1;
+        const done = value.call(target, written, values[1]) as Promise<unknown>;
+        return left < 0 ? done.then(() => Promise.reject(new Error('cut'))) : done;
+      };
+    },
+  });
+}
