@@ -1,7 +1,7 @@
 -- Writes changes by compare-and-set, each for itself, and what their endings decide for other tasks.
 --
--- ARGV[5…]  seven for each change: id, the version it was decided on, status, runAt, the end of the lease ('-' none,
---           `+ms` from now by the clock of Redis), the rest of the state with result and details, the line of its event.
+-- ARGV[5…]  four for each change: id · `version status runAt lease`: the version it was decided on, and the end of the
+--           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event.
 --           A version with '+': the task was claimed before, in the same step; the line of the claim comes first
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
@@ -14,37 +14,55 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 
-local STEP, FIRST = 7, 5
+local STEP, FIRST = 4, 5
+local WANTED = '^(%d+)(%+?) (%l) (%S+) (%S+)$'
 local ids = {}
 for i = FIRST, #ARGV, STEP do
   ids[#ids + 1] = ARGV[i]
 end
-for i, text in ipairs(fetch(STATES, ids)) do
+local names = {}
+for i = 1, #ids do
+  names[i] = '=' .. ids[i]
+end
+local unseen = {}
+for i, text in ipairs(fetch(TASKS, names)) do
   stateTexts[ids[i]] = text
+  if not text then
+    unseen[#unseen + 1] = ids[i]
+  end
+end
+if #unseen > 0 then
+  -- Tasks that never ran; nodes hold some of them ahead.
+  local placed = call('ZMSCORE', AGENDA, unpack(unseen, 1, min(#unseen, VALUES_MAX)))
+  for i, text in ipairs(fetch(TASKS, unseen)) do
+    taskTexts[unseen[i]] = text
+    if i <= #placed then
+      agendaScores[unseen[i]] = tonumber(placed[i] or nil) or false
+    end
+  end
 end
 
 -- Whether a change respects who holds the task ahead: it claims with the reserved fence, or does not claim.
-local function respects(task, at, holder, isClaimed)
-  if not holder or not (isClaimed or LEASED[ARGV[at + 2]]) then
+local function respects(task, st, rest, holder, isClaimed)
+  if not holder or not (isClaimed or LEASED[st]) then
     return true
   end
-  return tonumber(match(ARGV[at + 5], '^%d+')) == tonumber(match(restOf(task), '^%d+')) + 1
+  return tonumber(match(rest, '^%d+')) == tonumber(match(restOf(task), '^%d+')) + 1
 end
 
 -- Whoever else writes a held task ends the hold, and uses up the fence that its holder may have given.
-local function takeAway(task, at, holder)
-  local fence, tail = match(ARGV[at + 5], '^(%d+)(.*)$')
-  ARGV[at + 5] = int(max(tonumber(fence), tonumber(match(restOf(task), '^%d+')) + 1)) .. tail
+local function takeAway(task, rest, holder)
+  local fence, tail = match(rest, '^(%d+)(.*)$')
   local key = base .. 'dropped:' .. int(holder)
   call('RPUSH', key, task.id)
   call('PEXPIRE', key, 600000)
+  return int(max(tonumber(fence), tonumber(match(restOf(task), '^%d+')) + 1)) .. tail
 end
 
-local function change(task, at, holder, isClaimed)
-  if holder and not (isClaimed or LEASED[ARGV[at + 2]]) then
-    takeAway(task, at, holder)
+local function change(task, st, runAt, lease, rest, event, holder, isClaimed)
+  if holder and not (isClaimed or LEASED[st]) then
+    rest = takeAway(task, rest, holder)
   end
-  local st, runAt, lease, rest, event = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
   local stays = not holder and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
@@ -55,10 +73,9 @@ local function change(task, at, holder, isClaimed)
     leave(task)
   end
   if isClaimed then
-    local claim, rest = match(event, '^(.-\n)(.*)$')
+    local claim, own = match(event, '^(.-\n)(.*)$')
     addEvent(task, claim)
-    task.v = task.v + 1
-    event = rest
+    task.v, event = task.v + 1, own
   end
   if event ~= '' then
     addEvent(task, event)
@@ -86,32 +103,74 @@ local function change(task, at, holder, isClaimed)
   end
 end
 
+-- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own.
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local texts, scores, ends, lastEnd, lastScore = {}, {}, {}, nil, nil
+
+local function endClaimed(id, version, st, runAt, rest, event)
+  local text = stateTexts[id]
+  local v, e, before, place, at = match(text, CLAIMED_ONCE)
+  if v ~= version then
+    return nil
+  end
+  e = e + 1
+  if e > HISTORY_EVENTS_MAX then
+    return nil
+  end
+  local completed = match(rest, '^%d+ %S+ (%d+) ')
+  if completed ~= lastEnd or not lastEnd then
+    lastEnd, lastScore = completed, int(ENDED + (tonumber(completed) or now))
+  end
+  local count = #texts
+  texts[count + 1] = '=' .. id
+  texts[count + 2] = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
+  scores[count + 1] = lastScore
+  scores[count + 2] = id
+  -- A second change of the same task in this script finds it changed.
+  stateTexts[id] = texts[count + 2]
+  local moved = before .. st
+  ends[moved] = (ends[moved] or 0) + 1
+  return e
+end
+
 local results, isChanged = { 0 }, false
 for i, id in ipairs(ids) do
   local at = FIRST + (i - 1) * STEP
-  local task = load(id)
-  local version, claimed = match(ARGV[at + 1], '^(%d+)(%+?)$')
+  local version, claimed, st, runAt, lease = match(ARGV[at + 1], WANTED)
   local isClaimed = claimed == '+'
-  local holder = task and task.v == tonumber(version) and holderOf(task)
-  if not task or task.v ~= tonumber(version) or not respects(task, at, holder, isClaimed) then
-    results[i + 1] = 0
+  local events = not isClaimed and OVER[st] and stateTexts[id] and ARGV[at + 3] ~= '' and not loaded[id] and endClaimed(id, version, st, runAt, ARGV[at + 2], ARGV[at + 3])
+  if events then
+    results[i + 1] = events
   else
-    isChanged = true
-    local effects = change(task, at, holder, isClaimed)
-    if effects or task.blocked > 0 then
-      local _, released, skipped, unjudged = 0, {}, {}, 0
-      if effects then
-        released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
-      end
-      results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+    local task = load(id)
+    local holder = task and task.v == tonumber(version) and holderOf(task)
+    if not task or task.v ~= tonumber(version) or not respects(task, st, ARGV[at + 2], holder, isClaimed) then
+      results[i + 1] = 0
     else
-      results[i + 1] = task.e
+      isChanged = true
+      local effects = change(task, st, runAt, lease, ARGV[at + 2], ARGV[at + 3], holder, isClaimed)
+      if effects or task.blocked > 0 then
+        local released, skipped, unjudged = {}, {}, 0
+        if effects then
+          released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
+        end
+        results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+      else
+        results[i + 1] = task.e
+      end
     end
   end
 end
 results[1] = clock or 0
 
-if isChanged then
+if #texts > 0 or isChanged then
+  for moved, count in pairs(ends) do
+    add(sub(moved, 1, 1), -count)
+    add(sub(moved, 2), count)
+    countEnd(sub(moved, 2), now, count)
+  end
+  spread('HSET', TASKS, texts, 2)
+  spread('ZADD', AGENDA, scores, 2)
   save()
   tell('updated')
   finish(cmsgpack.pack(results))
