@@ -173,9 +173,9 @@ async function runForever(server: RedisServer): Promise<void> {
   await until(async () => (await server.say('PING'))?.startsWith('-BUSY') === true, 'nothing was busy');
 }
 
-const FILLERS = 4_000;
+const FILLERS = 2_500;
 
-/** Restarts with so much to load, by debugging aids of Redis, that it takes about four seconds. */
+/** Restarts with so much to load, by debugging aids of Redis, that it takes a few seconds. */
 async function loadSlowly(server: RedisServer): Promise<void> {
   await server.ask('EVAL', `for n = 1, ${FILLERS} do redis.call('SET', 'filler:' .. n, 'x') end`, 0);
   await server.ask('BGREWRITEAOF');
