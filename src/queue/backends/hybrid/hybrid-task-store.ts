@@ -21,6 +21,7 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { Demand } from './demand.ts';
+import { claimOf, stateOf } from './held-claim.ts';
 import { HoldingNode } from './holding-node.ts';
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -326,21 +327,18 @@ export class HybridTaskStore implements TaskStore {
     if (records.length === 0) return [];
     this.#node.claimed(records.length);
     const { to, owner, now } = claim;
+    const startedAt = to === 'in_progress' ? now : null;
     return records.map((record) => {
-      const claimed: TaskRecord = {
-        ...record,
-        status: to,
-        owner,
-        leaseExpiresAt,
-        fence: record.fence + 1,
-        startedAt: to === 'in_progress' ? now : null,
-        version: record.version + 1,
-        events: record.events + 1,
-        blockedBy: [],
-      };
+      const claimed = claimOf(record, to, owner, leaseExpiresAt, startedAt);
       const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next: { ...claimed }, event };
-      this.#writes.pushClaim({ change, now, patientUntil: FOR_EVER, done: noted, failed: this.#claimFailed });
+      const change = { id: record.id, version: record.version, next: stateOf(claimed), event };
+      this.#writes.pushClaim({
+        change,
+        now,
+        patientUntil: FOR_EVER,
+        done: noted,
+        failed: this.#claimFailed,
+      });
       return claimed;
     });
   }
