@@ -15,10 +15,8 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
   /** The batches are made above; nothing is gathered here a second time. */
   override async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     if (changes.length === 0) return [];
-    return this.sendChanges(
-      changes.map((change) => ({ change, now })),
-      APPLY_SLOT,
-    );
+    const [applied] = await this.sendChanges([{ changes, now }], APPLY_SLOT);
+    return applied!;
   }
 
   async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {

@@ -1,13 +1,10 @@
-import { type EndStatus, isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
+import { type EndStatus, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type StoreCounts, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
-import { STATUS_LETTERS } from './record-text.ts';
 
 const MINUTE_MS = 60_000;
 /** In the order `counts.lua` gives them. */
 const COUNTED: readonly TaskStatus[] = TASK_STATUSES;
-const BY_LETTER = new Map<string, TaskStatus>(
-  TASK_STATUSES.map((status) => [STATUS_LETTERS[status], status]),
-);
+const END_STATUSES: readonly EndStatus[] = ['completed', 'failed', 'cancelled', 'skipped'];
 
 export function toCounts(reply: readonly unknown[], now: number): StoreCounts {
   const [paused, blocked, delayed, oldest, ...rest] = reply;
@@ -22,15 +19,17 @@ export function toCounts(reply: readonly unknown[], now: number): StoreCounts {
   };
 }
 
-function endedPerMinute(pairs: readonly unknown[], now: number): StoreCounts['endedPerMinute'] {
+/** Each text is `minute completed failed cancelled skipped`. */
+function endedPerMinute(texts: readonly unknown[], now: number): StoreCounts['endedPerMinute'] {
   const since = Math.floor(now / MINUTE_MS) - THROUGHPUT_MINUTES_MAX;
   const entries: { minute: number; status: EndStatus; count: number }[] = [];
-  for (let i = 0; i + 1 < pairs.length; i += 2) {
-    const [minute, letter] = String(pairs[i]).split(' ');
-    const status = BY_LETTER.get(letter ?? '');
-    const count = Number(pairs[i + 1]);
-    if (status === undefined || !isEnded(status) || !(Number(minute) > since) || !(count > 0)) continue;
-    entries.push({ minute: Number(minute), status, count });
+  for (const text of texts) {
+    const [minute = 0, ...counts] = String(text).split(' ').map(Number);
+    if (!(minute > since)) continue;
+    END_STATUSES.forEach((status, i) => {
+      const count = counts[i] ?? 0;
+      if (count > 0) entries.push({ minute, status, count });
+    });
   }
-  return entries.sort((a, b) => a.minute - b.minute || a.status.localeCompare(b.status));
+  return entries.sort((a, b) => a.minute - b.minute);
 }

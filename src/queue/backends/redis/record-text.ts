@@ -1,4 +1,4 @@
-import { laneFromKey, laneKey } from '../../claim-filter.ts';
+import { type Lane, laneFromKey, laneKey } from '../../claim-filter.ts';
 import { TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import type { Edge, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
 
@@ -72,75 +72,86 @@ function bytesOf(text: string | null): number | '-' {
 /** A record from its two texts; damage reads as nothing, as 0, or as `failed`, and never throws. */
 export function toRecord(
   id: string,
-  task: string,
+  text: string,
   state: string,
   blockers: string,
-  seq: number | undefined = undefined,
+  seq?: number,
 ): TaskRecord {
-  const identity = toIdentity(id, task, seq);
-  return state === ''
-    ? newRecord(identity)
-    : { ...identity.identity, ...toState(state), blockedBy: blockersOf(blockers) };
+  if (state === '') return firstRecord(id, text, NEVER_RAN, seq);
+  const record = firstRecord(id, text, NEVER_RAN, seq);
+  return { ...record, ...toState(state), blockedBy: blockersOf(blockers) };
 }
 
-interface Identity {
-  readonly identity: Pick<
-    TaskRecord,
-    'seq' | 'id' | 'submission' | 'hash' | 'priority' | 'agentType' | 'agent' | 'rank' | 'createdAt'
-  >;
-  /** As submitted. */
-  readonly runAt: number;
+/** What a task's first claim makes of it, or how it was before that. */
+export interface FirstState {
+  readonly status: TaskStatus;
+  readonly fence: number;
+  readonly owner: string | null;
+  readonly leaseExpiresAt: number | null;
+  readonly startedAt: number | null;
+  /** Version and count of events. */
+  readonly version: number;
 }
 
-function toIdentity(id: string, text: string, known: number | undefined): Identity {
+const NEVER_RAN: FirstState = {
+  status: 'pending',
+  fence: 0,
+  owner: null,
+  leaseExpiresAt: null,
+  startedAt: null,
+  version: 1,
+};
+
+/** A task without a state of its own. One literal: this is on the path of every claim. */
+export function firstRecord(id: string, text: string, first: FirstState, known?: number): TaskRecord {
   const headEnd = text.indexOf('\n');
   const hashEnd = text.indexOf('\n', headEnd + 1);
   const [seq, rank, createdAt, runAt, lane = ''] = text.slice(0, Math.max(0, headEnd)).split(' ');
-  const { priority, agentType, agent } = laneFromKey(lane);
+  const { priority, agentType, agent } = laneOf(lane);
   const created = toNumber(createdAt);
-  const identity = {
+  return {
     seq: known ?? toNumber(seq),
     id,
     submission: hashEnd < 0 ? text : text.slice(hashEnd + 1),
     hash: hashEnd < 0 ? '' : text.slice(headEnd + 1, hashEnd),
-    priority: Number.isInteger(priority) && priority > 0 ? priority : PRIORITY_OF_DAMAGED,
+    priority,
     agentType,
     agent,
     rank: toNumber(rank),
     createdAt: created,
-  };
-  return { identity, runAt: runAt === '=' ? created : toNumber(runAt) };
-}
-
-/** A task that never ran has no state of its own. */
-function newRecord({ identity, runAt }: Identity): TaskRecord {
-  const { seq, id, submission, hash, priority, agentType, agent, rank, createdAt } = identity;
-  // Named one by one: a spread of this size costs twenty times as much.
-  return {
-    seq,
-    id,
-    submission,
-    hash,
-    priority,
-    agentType,
-    agent,
-    rank,
-    createdAt,
-    status: 'pending',
-    runAt,
+    status: first.status,
+    runAt: runAt === '=' ? created : toNumber(runAt),
     retryCount: 0,
     crashes: 0,
-    fence: 0,
-    owner: null,
-    leaseExpiresAt: null,
-    startedAt: null,
+    fence: first.fence,
+    owner: first.owner,
+    leaseExpiresAt: first.leaseExpiresAt,
+    startedAt: first.startedAt,
     completedAt: null,
     result: null,
     details: null,
-    version: 1,
-    events: 1,
+    version: first.version,
+    events: first.version,
     blockedBy: [],
   };
+}
+
+const LANES_MAX = 1_000;
+const lanes = new Map<string, Lane>();
+
+/** Lanes are few and looked at often. */
+function laneOf(key: string): Lane {
+  const known = lanes.get(key);
+  if (known) return known;
+  const lane = laneFromKey(key);
+  const { priority } = lane;
+  const read = {
+    ...lane,
+    priority: Number.isInteger(priority) && priority > 0 ? priority : PRIORITY_OF_DAMAGED,
+  };
+  if (lanes.size >= LANES_MAX) lanes.clear();
+  lanes.set(key, read);
+  return read;
 }
 
 type StoredState = TaskState & Pick<TaskRecord, 'version' | 'events'>;

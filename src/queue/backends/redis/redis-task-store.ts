@@ -16,6 +16,7 @@ import {
   NO_EFFECTS,
   type StoreCounts,
   type TaskRecord,
+  type TaskState,
   type TaskStore,
   type UnjudgedEdge,
   type Verdict,
@@ -65,7 +66,7 @@ export class RedisTaskStore implements TaskStore {
   protected readonly known = new KnownTasks();
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
-  readonly #changes: Batcher<TimedChange, Applied | null>;
+  readonly #changes: Batcher<Application, (Applied | null)[]>;
   #closing: Promise<void> | undefined;
 
   constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
@@ -88,8 +89,7 @@ export class RedisTaskStore implements TaskStore {
     this.#changes = new Batcher({
       send: (items, slot) => this.sendChanges(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
-      sizeOf: ({ change: { next } }) =>
-        1 / BATCH_TASKS_MAX + ((next.result?.length ?? 0) + (next.details?.length ?? 0)) / BATCH_BYTES_MAX,
+      sizeOf: ({ changes }) => changes.reduce((sum, { next }) => sum + sizeOf(next), 0),
       parallel: PARALLEL,
     });
   }
@@ -109,20 +109,19 @@ export class RedisTaskStore implements TaskStore {
 
   async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     this.#use();
-    return Promise.all(changes.map((change) => this.#changes.ask({ change, now })));
+    if (changes.length <= BATCH_TASKS_MAX)
+      return changes.length === 0 ? [] : this.#changes.ask({ changes, now });
+    const parts: Promise<(Applied | null)[]>[] = [];
+    for (let from = 0; from < changes.length; from += BATCH_TASKS_MAX) {
+      parts.push(this.#changes.ask({ changes: changes.slice(from, from + BATCH_TASKS_MAX), now }));
+    }
+    return (await Promise.all(parts)).flat();
   }
 
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
     this.#use();
-    const byId = new Map<string, TaskRecord>();
-    for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
-      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
-      const reply = await this.#scripts.run('read', { now: 0, values: part });
-      for (const record of readRecords(reply, 0)) {
-        this.known.put(record);
-        byId.set(record.id, record);
-      }
-    }
+    const byId = await this.#read(ids);
+    for (const record of byId.values()) this.known.put(record);
     const seen = new Set<string>();
     return ids.map((id) => {
       const record = byId.get(id);
@@ -321,9 +320,14 @@ export class RedisTaskStore implements TaskStore {
       const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
       const at = reply[0] as number;
       this.#scripts.learn(at, askedAt);
-      const leaseEnd = this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt;
-      const first = { owner, leaseExpiresAt: leaseEnd, startedAt: to === 'in_progress' ? at : null };
-      const records = readClaimed(reply, { ...first, status: to });
+      const records = readClaimed(reply, {
+        status: to,
+        fence: 1,
+        owner,
+        leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
+        startedAt: to === 'in_progress' ? at : null,
+        version: 2,
+      });
       for (const record of records) this.known.put(record);
       if (records.length > 0 || reply[1] === 0) return records;
     }
@@ -331,59 +335,79 @@ export class RedisTaskStore implements TaskStore {
 
   /** Sends these in one call. Calls of one slot are made one after another. */
   protected async sendChanges(
-    items: readonly TimedChange[],
+    items: readonly Application[],
     slot: number | string,
-  ): Promise<(Applied | null)[]> {
+  ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
-    for (const { change, now } of items) {
-      const { id, version, next, event, claimed } = change;
-      const lease =
-        isLeased(next.status) && next.leaseExpiresAt !== null
-          ? this.#leaseEnd(next.leaseExpiresAt, now)
-          : String(next.leaseExpiresAt ?? '-');
-      values.push(
-        id,
-        claimed ? `${version}+` : version,
-        STATUS_LETTERS[next.status],
-        next.runAt,
-        lease,
-        restOf(next),
-        (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
-      );
+    for (const { changes, now } of items) {
+      for (const { id, version, next, event, claimed } of changes) {
+        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+        const line = event ? historyLine(event) : '';
+        values.push(id, head, restOf(next), claimed ? historyLine(claimed) + line : line);
+      }
     }
-    const reply = await this.#scripts.run('apply', { now: items.at(-1)!.now, mark: `a${slot}`, values });
-    const at = reply[0] as number;
-    const applied = items.map((item, i) => this.#toApplied(item, reply[i + 1], at));
-    return Promise.all(applied.map((one) => (one instanceof Promise ? one : Promise.resolve(one))));
+    const { now } = items.at(-1)!;
+    const reply = await this.#scripts.run('apply', { now, mark: `a${slot}`, values });
+    const read = await this.#readUnknown(items, reply);
+    let i = 1;
+    return items.map(({ changes, now }) =>
+      changes.map((change) => {
+        const answer = reply[i++];
+        if (answer === 0) return null;
+        const identity = this.known.get(change.id) ?? read?.get(change.id);
+        return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
+      }),
+    );
+  }
+
+  #leaseOf({ status, leaseExpiresAt }: TaskState, now: number): string {
+    if (leaseExpiresAt === null) return '-';
+    return isLeased(status) ? this.#leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
   }
 
   #toApplied(
-    { change, now }: TimedChange,
+    { id, version, next, claimed }: HeldChange,
+    identity: TaskRecord,
     answer: unknown,
     at: number,
-  ): Applied | null | Promise<Applied | null> {
-    if (answer === 0) return null;
-    const { id, next } = change;
-    const version = change.version + (change.claimed ? 2 : 1);
+    now: number,
+  ): Applied {
+    const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
+    const leaseExpiresAt = isRelative ? at + next.leaseExpiresAt! - now : next.leaseExpiresAt;
     const [events, effects, blockedBy] = Array.isArray(answer)
       ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
       : [answer as number, NO_EFFECTS, []];
-    const finish = (identity: TaskRecord): Applied => {
-      const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
-      const leaseExpiresAt = isRelative ? at + next.leaseExpiresAt! - now : next.leaseExpiresAt;
-      const record = merge(identity, next, leaseExpiresAt, version, events, blockedBy);
-      if (isEnded(next.status)) this.known.delete(id);
-      else this.known.put(record);
-      return { record, effects };
-    };
-    const known = this.known.get(id);
-    if (known) return finish(known);
-    return this.#readIdentity(id).then((record) => (record ? finish(record) : null));
+    const record = merge(identity, next, leaseExpiresAt, version + (claimed ? 2 : 1), events, blockedBy);
+    if (isEnded(next.status)) this.known.delete(id);
+    else this.known.put(record);
+    return { record, effects };
   }
 
-  async #readIdentity(id: string): Promise<TaskRecord | undefined> {
-    const [record] = readRecords(await this.#scripts.run('read', { now: 0, values: [id] }), 0);
-    return record;
+  /** Those of the changed tasks that nobody read or claimed here lately. */
+  async #readUnknown(
+    items: readonly Application[],
+    reply: readonly unknown[],
+  ): Promise<Map<string, TaskRecord> | undefined> {
+    let i = 1;
+    let ids: string[] | undefined;
+    for (const { changes } of items) {
+      for (const { id } of changes) {
+        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
+        ids ??= [];
+        ids.push(id);
+      }
+    }
+    return ids && this.#read(ids);
+  }
+
+  async #read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
+    const byId = new Map<string, TaskRecord>();
+    for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
+      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
+      const reply = await this.#scripts.run('read', { now: 0, values: part });
+      for (const record of readRecords(reply, 0)) byId.set(record.id, record);
+    }
+    return byId;
   }
 }
 
@@ -398,7 +422,13 @@ interface Insertion {
   readonly bytes: number;
 }
 
-export interface TimedChange {
-  readonly change: HeldChange;
+interface Application {
+  readonly changes: readonly HeldChange[];
   readonly now: number;
+}
+
+/** How much of a batch a change fills. */
+function sizeOf({ result, details }: TaskState): number {
+  const chars = (result?.length ?? 0) + (details?.length ?? 0);
+  return 1 / BATCH_TASKS_MAX + chars / BATCH_BYTES_MAX;
 }

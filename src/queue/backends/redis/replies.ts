@@ -7,7 +7,7 @@ import {
   type TaskRecord,
   type TaskState,
 } from '../../task-store.ts';
-import { toRecord } from './record-text.ts';
+import { type FirstState, firstRecord, toRecord } from './record-text.ts';
 
 export const INSERTED: InsertOutcome = { conflicts: [], unknown: [], effects: NO_EFFECTS };
 
@@ -43,16 +43,17 @@ export function readListed(reply: readonly unknown[]): TaskRecord[] {
   return records;
 }
 
-export type FirstClaim = Pick<TaskState, 'status' | 'owner' | 'leaseExpiresAt' | 'startedAt'>;
-
 /** A task's first claim is not spelled out: it is what was asked for. */
-export function readClaimed(reply: readonly unknown[], first: FirstClaim): TaskRecord[] {
+export function readClaimed(reply: readonly unknown[], first: FirstState): TaskRecord[] {
   const words = reply as readonly string[];
   const records: TaskRecord[] = [];
   for (let i = 2; i + 3 < words.length; i += 4) {
     const state = words[i + 2]!;
-    const record = toRecord(words[i]!, words[i + 1]!, state, '');
-    records.push(state === '' ? { ...record, ...first, fence: 1, version: 2, events: 2 } : record);
+    records.push(
+      state === ''
+        ? firstRecord(words[i]!, words[i + 1]!, first)
+        : toRecord(words[i]!, words[i + 1]!, state, ''),
+    );
   }
   return records;
 }

@@ -9,17 +9,18 @@
 --
 -- Guarantee of every script: all checks come before the first write, numbers are never written by tostring()
 -- beyond 14 digits, and JSON passes through unread.
-local call, match, sub, format = redis.call, string.match, string.sub, string.format
+local call, match, sub, format, find = redis.call, string.match, string.sub, string.format, string.find
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local base = sub(KEYS[1], 1, -2)
-local COUNTERS, TASKS, STATES, AGENDA, HEADS = KEYS[1], base .. 't', base .. 's', base .. 'agenda', base .. 'heads'
+local COUNTERS, TASKS, AGENDA, HEADS = KEYS[1], base .. 't', base .. 'agenda', base .. 'heads'
 local STALE, JUDGING = base .. 'stale', base .. 'judging'
 -- One sorted set for all that has a time: leases by their end, from DELAYED on tasks by runAt, from ENDED on ends.
 local DELAYED, ENDED = 8796093022208, 17592186044416
 local FORMAT = '1'
 -- Lua gives at most 8,000 values to one call.
 local VALUES_MAX = 4000
-local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's', 'mark' }
+local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's',
+  'front', 'head', 'minute', 'mark' }
 
 local counters, delta, fields = {}, {}, {}
 local now, clock, news
@@ -49,13 +50,13 @@ local function spread(command, key, values, step)
 end
 
 -- HMGET of any number of fields.
-local function fetch(key, ids)
-  if #ids <= VALUES_MAX then
-    return #ids == 0 and {} or call('HMGET', key, unpack(ids))
+local function fetch(key, names)
+  if #names <= VALUES_MAX then
+    return #names == 0 and {} or call('HMGET', key, unpack(names))
   end
   local all = {}
-  for from = 1, #ids, VALUES_MAX do
-    local part = call('HMGET', key, unpack(ids, from, min(from + VALUES_MAX - 1, #ids)))
+  for from = 1, #names, VALUES_MAX do
+    local part = call('HMGET', key, unpack(names, from, min(from + VALUES_MAX - 1, #names)))
     for i = 1, #part do
       all[from + i - 1] = part[i]
     end
@@ -65,9 +66,9 @@ end
 
 -- Reads the counters. Returns an error to answer with, or nothing; and what this very request was answered.
 local function begin()
-  READ[16] = ARGV[3]
+  READ[19] = ARGV[3]
   local values = call('HMGET', COUNTERS, unpack(READ))
-  for i = 1, 15 do
+  for i = 1, 18 do
     counters[READ[i]] = values[i]
   end
   if values[1] ~= FORMAT then
@@ -78,8 +79,8 @@ local function begin()
     fields.format = FORMAT
   end
   now = tonumber(ARGV[1]) or serverNow()
-  if values[16] then
-    local request, answer = match(values[16], '^(%d+) %S+ (.*)$')
+  if values[19] then
+    local request, answer = match(values[19], '^(%d+) %S+ (.*)$')
     if request == ARGV[4] then
       return nil, answer
     end

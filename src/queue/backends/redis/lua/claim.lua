@@ -43,7 +43,7 @@ if counters.paused == '1' or LIMIT <= 0 then
   return { now, told or 0 }
 end
 
-local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP, ENTRIES_FIRST = 1000, 2000, 64, 32
+local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP = 1000, 2000, 64
 local lease = sub(ARGV[8], 1, 1) == '+' and int(now + tonumber(sub(ARGV[8], 2))) or ARGV[8]
 local started = TO == 'i' and int(now) or '-'
 local nowText = int(now)
@@ -56,16 +56,16 @@ local function promote()
     return
   end
   local ids = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), int(DELAYED + now), 'LIMIT', 0, PROMOTIONS_MAX)
-  local texts, lanes = fetch(STATES, ids), {}
-  for i, text in ipairs(fetch(TASKS, ids)) do
-    taskTexts[ids[i]], stateTexts[ids[i]] = text, texts[i]
-    local task = text and load(ids[i])
+  local texts, lanes = fetchBoth(ids), {}
+  for i, id in ipairs(ids) do
+    taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
+    local task = taskTexts[id] and load(id)
     if task and isReady(task) then
       identify(task)
       lanes[task.lane] = lanes[task.lane] or {}
       table.insert(lanes[task.lane], { task.rank, task.seq, task.id, task.place })
     end
-    loaded[ids[i]] = nil
+    loaded[id] = nil
   end
   for _, entries in pairs(lanes) do
     table.sort(entries, function(a, b)
@@ -84,7 +84,7 @@ local PRIORITY_MIN, TYPES, AGENTS, AGENT_TYPES = tonumber(ARGV[10]), ARGV[11], A
 local isFiltered = PRIORITY_MIN or TYPES ~= '*' or AGENTS ~= '*'
 
 local function has(names, name)
-  return string.find(names, ' ' .. name .. ' ', 1, true) ~= nil
+  return find(names, ' ' .. name .. ' ', 1, true) ~= nil
 end
 
 local function laneMatches(lane)
@@ -110,14 +110,22 @@ end
 
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
 
+local leaseScore = tonumber(lease) and int(ceil(tonumber(lease)))
+if IS_HOLD then
+  leaseScore = int(HELD + number)
+end
+
 local function record(id, text, state, isFirst)
-  states[#states + 1] = id
-  states[#states + 1] = state
-  if tonumber(lease) then
-    scores[#scores + 1] = int(ceil(tonumber(lease)))
-    scores[#scores + 1] = id
+  local count = #taken
+  taken[count + 1] = id
+  if not IS_HOLD then
+    states[2 * count + 1] = '=' .. id
+    states[2 * count + 2] = state
   end
-  taken[#taken + 1] = id
+  if leaseScore then
+    scores[2 * count + 1] = leaseScore
+    scores[2 * count + 2] = id
+  end
   local size = #reply
   reply[size + 1] = id
   reply[size + 2] = text
@@ -125,31 +133,21 @@ local function record(id, text, state, isFirst)
   reply[size + 4] = ''
 end
 
-local function holdAhead(id, text, state)
-  scores[#scores + 1] = int(HELD + number)
-  scores[#scores + 1] = id
-  taken[#taken + 1] = id
-  local size = #reply
-  reply[size + 1] = id
-  reply[size + 2] = text
-  reply[size + 3] = state
-  reply[size + 4] = ''
-end
-
 local FIRST_REST = ' 0 0 0 ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
+
+local firsts = 0
 
 local function claimFirst(id, text, runAt)
   if IS_HOLD then
-    return holdAhead(id, text, '')
+    return record(id, text, '', true)
   end
-  add('p', -1)
-  add(TO, 1)
+  firsts = firsts + 1
   record(id, text, '2 2 ' .. TO .. ' ' .. runAt .. FIRST_REST, true)
 end
 
 local function claimAgain(task, text)
   if IS_HOLD then
-    return holdAhead(task.id, text, textOf(task))
+    return record(task.id, text, textOf(task))
   end
   add(task.st, -1)
   add(TO, 1)
@@ -161,177 +159,203 @@ local function claimAgain(task, text)
 end
 
 -- Claims the task an entry names, if the entry still holds.
-local function claimEntry(entry, text, state)
+local function claimEntry(id, seqWanted, place, text, state)
   if not text then
     return false
   end
-  local seq, _, createdAt, runAt = match(text, IDENTITY)
-  if seq and seq ~= entry.seq then
+  local seq, createdAt, runAt = match(text, '^(%d+) %S+ (%S+) (%S+) ')
+  if seq and tonumber(seq) ~= seqWanted then
     return false
   end
+  place = tonumber(place) or 0
   if not state then
-    if entry.place ~= 0 then
+    if place ~= 0 then
       return false
     end
-    claimFirst(entry.id, text, (not seq and '0') or (runAt == '=' and createdAt) or runAt)
+    claimFirst(id, text, (not seq and '0') or (runAt == '=' and createdAt) or runAt)
     return true
   end
-  local task = parse(entry.id, state)
-  if task.isDamaged or not isReady(task) or task.place ~= entry.place then
+  local task = parse(id, state)
+  if task.isDamaged or not isReady(task) or task.place ~= place then
     return false
   end
   claimAgain(task, text)
   return true
 end
 
--- One list or sorted set of a lane, read from its beginning in growing portions.
-local function open(head, score, want)
-  local kind, lane = sub(head, 1, 1), sub(head, 2)
-  return { head = head, kind = kind, lane = lane, score = score, key = base .. kind .. ':' .. lane,
-    entries = {}, read = 0, at = 1, step = min(want + 1, ENTRIES_FIRST) }
-end
+-- Where entries come from: what lies in front, one text for each lane, and the lanes behind it.
+local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n()'
+local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX = 4, 64, 8, 256
+local sources, opened, kept = {}, 0, {}
 
-local function readMore(source)
-  local from, to = source.read, source.read + source.step - 1
-  source.step = min(source.step * 4, 500)
-  if source.kind == 'r' then
-    local texts = redis.pcall('LRANGE', source.key, from, to)
-    source.isBroken = texts.err ~= nil
-    for _, text in ipairs(texts) do
-      local rank, seq, id, place = match(text, ENTRY)
-      source.entries[#source.entries + 1] = { rank = tonumber(rank or nil) or -math.huge, score = rank, seq = seq or '0', id = id, place = tonumber(place) or 0 }
-    end
-  else
-    local texts = redis.pcall('ZRANGE', source.key, from, to, 'WITHSCORES')
-    source.isBroken = texts.err ~= nil
-    for i = 1, #texts, 2 do
-      local seq, id, place = match(texts[i], SIDE_ENTRY)
-      source.entries[#source.entries + 1] = { rank = tonumber(texts[i + 1]), score = texts[i + 1], seq = seq and int(tonumber(seq)) or '0', id = id, place = tonumber(place) or 0 }
-    end
+-- Texts in front of lanes that do not match stay as they are.
+local function readFront()
+  local text = counters.front
+  if not text or text == '' then
+    return
   end
-  local isMore = #source.entries > source.read
-  source.read = #source.entries
-  return isMore
-end
-
-local function current(source)
-  if source.at > #source.entries and not readMore(source) then
-    return nil
-  end
-  return source.entries[source.at]
-end
-
-local function isBefore(a, b)
-  return a.rank < b.rank or (a.rank == b.rank and tonumber(a.seq) < tonumber(b.seq))
-end
-
--- The heads one after another, those that match.
-local function headsInOrder()
-  local buffer, at, asked = {}, 1, 0
-  local function peek()
-    while true do
-      if at > #buffer then
-        buffer = call('ZRANGE', HEADS, asked, asked + HEADS_STEP - 1, 'WITHSCORES')
-        at, asked = 1, asked + HEADS_STEP
-        if #buffer == 0 then
-          return nil
-        end
-      end
-      if laneMatches(sub(buffer[at], 2)) then
-        return buffer[at], tonumber(buffer[at + 1])
-      end
-      at = at + 2
-    end
-  end
-  return peek, function()
-    at = at + 2
-  end
-end
-
--- The next entries over all matching lanes, in order; the lanes they come from.
-local function pick(want)
-  local picked, sources = {}, {}
-  local peek, advance = headsInOrder()
-  local head, score = peek()
-  while #picked < want do
-    local best, bestEntry
-    for i = 1, #sources do
-      local entry = current(sources[i])
-      if entry and (not bestEntry or isBefore(entry, bestEntry)) then
-        best, bestEntry = sources[i], entry
-      end
-    end
-    if head and (not bestEntry or score <= bestEntry.rank) then
-      sources[#sources + 1] = open(head, score, want - #picked)
-      advance()
-      head, score = peek()
-    elseif not bestEntry or (LAST_RANK and isBefore({ rank = LAST_RANK, seq = LAST_SEQ }, bestEntry)) then
-      break
+  for lane, lines in string.gmatch(text, '@([^\n]*)\n([^@]*)') do
+    if laneMatches(lane) then
+      sources[#sources + 1] = { lane = lane, text = lines, at = 1 }
     else
-      picked[#picked + 1] = bestEntry
-      bestEntry.source = best
-      best.at = best.at + 1
+      kept[#kept + 1] = '@' .. lane .. '\n' .. lines
     end
   end
-  return picked, sources
 end
 
--- Removes what was looked at from its lanes, and tells where they begin now.
-local function trim(sources)
-  local heads, gone = {}, {}
-  for _, source in ipairs(sources) do
-    local entry = current(source)
-    if source.isBroken then
-      call('RENAME', source.key, base .. 'damaged:' .. source.head)
-      add('damaged', 1)
-    elseif source.at > 1 then
-      if source.kind == 'r' then
-        call('LTRIM', source.key, source.at - 1, -1)
-      else
-        call('ZREMRANGEBYRANK', source.key, 0, source.at - 2)
+-- Takes the next entries of a list or a sorted set to the front; false when there are none.
+local function refill(source, want)
+  local kind, lane = sub(source.head, 1, 1), source.lane
+  local key = base .. kind .. ':' .. lane
+  local portion = opened <= LANES_FIRST and PORTION_FIRST or PORTION_LATER
+  portion = max(portion, min(ceil(want / 2), PORTION_MAX))
+  local values = redis.pcall(kind == 'r' and 'LPOP' or 'ZPOPMIN', key, portion)
+  if values and values.err then
+    -- Somebody wrote something else there. It is put aside, so that the other lanes go on.
+    call('RENAME', key, base .. 'damaged:' .. source.head)
+    add('damaged', 1)
+    values = false
+  end
+  local lines = values or {}
+  if kind == 'z' then
+    lines = {}
+    for i = 1, #values, 2 do
+      local seq, id, place = match(values[i], SIDE_ENTRY)
+      lines[#lines + 1] = seq and values[i + 1] .. ' ' .. int(tonumber(seq)) .. ' ' .. id .. ' ' .. place or '-'
+    end
+  end
+  source.isOver = #lines < portion
+  source.score = match(lines[#lines] or '', '^(%S+) ') or source.score
+  source.text, source.at = table.concat(lines, '\n') .. '\n', 1
+  return #lines > 0
+end
+
+local function current(source, want)
+  while not source.rank do
+    local rank, seq, id, place, after = match(source.text, LINE, source.at)
+    rank = tonumber(rank or nil)
+    if rank then
+      source.rank, source.seq, source.id, source.place, source.after = rank, tonumber(seq), id, place, after
+    elseif source.at < #source.text then
+      source.at = (find(source.text, '\n', source.at, true) or #source.text) + 1
+    elseif not source.head or source.isOver or not refill(source, want) then
+      return false
+    end
+  end
+  return true
+end
+
+-- The lanes behind, one after another by their heads.
+local heads, headAt, headsAsked, isHeadsRead = {}, 1, 0, false
+-- Until the heads are read, `head` tells below which rank no lane needs to be looked into.
+local nextHead, nextScore
+
+local function peekHead()
+  isHeadsRead = true
+  while true do
+    if headAt > #heads then
+      heads = call('ZRANGE', HEADS, headsAsked, headsAsked + HEADS_STEP - 1, 'WITHSCORES')
+      headAt, headsAsked = 1, headsAsked + HEADS_STEP
+      if #heads == 0 then
+        nextHead, nextScore = nil, math.huge
+        return
       end
     end
-    if not entry then
+    nextHead, nextScore = heads[headAt], tonumber(heads[headAt + 1])
+    headAt = headAt + 2
+    if laneMatches(sub(nextHead, 2)) then
+      return
+    end
+  end
+end
+
+-- The next entries of all matching lanes, in order.
+local function pick(want)
+  local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
+  while count < want do
+    local best
+    for i = 1, #sources do
+      local source = sources[i]
+      if (source.rank or current(source, want)) and (not best or source.rank < best.rank or (source.rank == best.rank and source.seq < best.seq)) then
+        best = source
+      end
+    end
+    if not best and nextScore == math.huge then
+      break
+    elseif best and LAST_RANK and (best.rank > LAST_RANK or (best.rank == LAST_RANK and best.seq > LAST_SEQ)) then
+      break
+    elseif best and best.rank < nextScore then
+      count = count + 1
+      ids[count], seqs[count], places[count], lanes[count] = best.id, best.seq, best.place, best.lane
+      best.at, best.rank = best.after, nil
+    elseif not isHeadsRead then
+      peekHead()
+    else
+      opened = opened + 1
+      sources[#sources + 1] = { head = nextHead, lane = sub(nextHead, 2), score = heads[headAt - 1], text = '', at = 1 }
+      peekHead()
+    end
+  end
+  return ids, seqs, places, lanes
+end
+
+-- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
+local function putBack()
+  local gone, scores, lowest = {}, {}, nextScore
+  for _, source in ipairs(sources) do
+    if source.at < #source.text then
+      kept[#kept + 1] = '@' .. source.lane .. '\n' .. sub(source.text, source.at)
+    end
+    if source.head and source.isOver then
       gone[#gone + 1] = source.head
-    elseif entry.rank ~= source.score then
-      heads[#heads + 1] = tonumber(entry.score or nil) and entry.score or '-inf'
-      heads[#heads + 1] = source.head
+    elseif source.head then
+      scores[#scores + 1] = source.score
+      scores[#scores + 1] = source.head
+      lowest = min(lowest, tonumber(source.score) or -math.huge)
     end
   end
   spread('ZREM', HEADS, gone)
-  spread('ZADD', HEADS, heads, 2)
+  spread('ZADD', HEADS, scores, 2)
+  local front = table.concat(kept)
+  if front ~= (counters.front or '') then
+    fields.front = front
+  end
+  if isHeadsRead and not isFiltered then
+    fields.head = lowest == math.huge and 'inf' or lowest == -math.huge and '-inf' or format('%.17g', lowest)
+  end
 end
 
 -- Entries that did not hold were counted when they became stale.
-local function forget(entry)
-  if entry.source.kind == 'r' and call('HINCRBY', STALE, entry.source.lane, -1) <= 0 then
-    call('HDEL', STALE, entry.source.lane)
+local function forget(lane)
+  if call('HEXISTS', STALE, lane) == 1 and call('HINCRBY', STALE, lane, -1) <= 0 then
+    call('HDEL', STALE, lane)
   end
 end
 
 local function claimByOrder()
-  local looked = 0
+  local looked, picked = 0, 0
+  nextScore = tonumber(fields.head or counters.head or nil) or -math.huge
+  readFront()
   repeat
     local want = LIMIT - #taken
-    local picked, sources = pick(want)
-    local ids = {}
-    for i, entry in ipairs(picked) do
-      ids[i] = entry.id or ''
-    end
-    local texts, known = fetch(TASKS, ids), fetch(STATES, ids)
-    trim(sources)
-    for i, entry in ipairs(picked) do
-      if not entry.id or not claimEntry(entry, texts[i], known[i]) then
-        forget(entry)
+    local ids, seqs, places, lanes = pick(want)
+    local texts = fetchBoth(ids)
+    for i = 1, #ids do
+      if not claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) then
+        forget(lanes[i])
       end
     end
-    isChanged = isChanged or #sources > 0
-    looked = looked + #picked
-    if #taken < LIMIT and looked >= LOOKED_AT_MAX and #picked == want then
-      again = #taken == 0 and 1 or 0
-      return
+    picked = #ids
+    looked = looked + picked
+    isChanged = isChanged or picked > 0 or opened > 0
+    if #taken == 0 and looked >= LOOKED_AT_MAX then
+      again = 1
+      break
     end
-  until #taken == LIMIT or #picked < want
+  until #taken == LIMIT or picked < want
+  if isChanged or isHeadsRead then
+    putBack()
+  end
 end
 
 local function claimByIds()
@@ -342,10 +366,10 @@ local function claimByIds()
       ids[#ids + 1] = ARGV[i]
     end
   end
-  local known = fetch(STATES, ids)
-  for i, text in ipairs(fetch(TASKS, ids)) do
-    taskTexts[ids[i]], stateTexts[ids[i]] = text, known[i]
-    local task = text and load(ids[i])
+  local texts = fetchBoth(ids)
+  for i, id in ipairs(ids) do
+    taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
+    local task = taskTexts[id] and load(id)
     if task and isReady(task) and tonumber(task.runAt) <= now and not holderOf(task) then
       identify(task)
       if laneMatches(task.lane) then
@@ -382,7 +406,11 @@ if isWanting then
 end
 
 if isChanged or isWanting then
-  spread('HSET', STATES, states, 2)
+  if firsts > 0 then
+    add('p', -firsts)
+    add(TO, firsts)
+  end
+  spread('HSET', TASKS, states, 2)
   spread('ZADD', AGENDA, scores, 2)
   if #taken > 0 and not IS_HOLD then
     tell('updated')

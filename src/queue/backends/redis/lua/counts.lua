@@ -1,7 +1,7 @@
 -- Counts, without looking at every task.
 --
 -- Returns   paused (0/1), blocked, delayed, the creation of the longest waiting of the first ready tasks (empty: none),
---           nine counts by status in the order p a i w r c f x s, then pairs of `minute status` and how many ended
+--           nine counts by status in the order p a i w r c f x s, then for some minutes `minute completed failed cancelled skipped`
 local failure = begin()
 if failure then
   return failure
@@ -17,36 +17,55 @@ local function consider(createdAt)
   end
 end
 
--- The creation of a lane's first entry that holds.
+-- The creation of the first entry that holds, among `rank seq id place`.
+local function firstValid(entries)
+  local ids = {}
+  for i, entry in ipairs(entries) do
+    ids[i] = entry[2] or ''
+  end
+  local texts = fetchBoth(ids)
+  for i, id in ipairs(ids) do
+    local text, state = texts[2 * i - 1], texts[2 * i]
+    local seq, _, createdAt = match(text or '', IDENTITY)
+    local task = state and parse(id, state)
+    local place = tonumber(entries[i][3]) or 0
+    if seq and tonumber(seq) == tonumber(entries[i][1]) and (task and isReady(task) and task.place == place or not state and place == 0) then
+      return createdAt
+    end
+  end
+end
+
 local function firstOf(head)
   local kind, from = sub(head, 1, 1), 0
   local key = base .. kind .. ':' .. sub(head, 2)
   repeat
-    local entries = redis.pcall(kind == 'r' and 'LRANGE' or 'ZRANGE', key, from, from + ENTRIES_STEP - 1)
-    local ids, places, seqs = {}, {}, {}
-    for i, entry in ipairs(entries) do
-      local _, seq, id, place
+    local entries = {}
+    for i, entry in ipairs(redis.pcall(kind == 'r' and 'LRANGE' or 'ZRANGE', key, from, from + ENTRIES_STEP - 1)) do
       if kind == 'r' then
-        _, seq, id, place = match(entry, ENTRY)
+        local _, seq, id, place = match(entry, ENTRY)
+        entries[i] = { seq or '', id, place }
       else
-        seq, id, place = match(entry, SIDE_ENTRY)
-      end
-      ids[i], places[i], seqs[i] = id or '', tonumber(place) or 0, tonumber(seq or nil)
-    end
-    local texts, states = fetch(TASKS, ids), fetch(STATES, ids)
-    for i, id in ipairs(ids) do
-      local seq, _, createdAt = match(texts[i] or '', IDENTITY)
-      local task = states[i] and parse(id, states[i])
-      if seq and tonumber(seq) == seqs[i] and (task and isReady(task) and task.place == places[i] or not states[i] and places[i] == 0) then
-        return createdAt
+        entries[i] = { match(entry, SIDE_ENTRY) }
       end
     end
-    looked = looked + #ids
+    local createdAt = firstValid(entries)
+    if createdAt then
+      return createdAt
+    end
+    looked = looked + #entries
     from = from + ENTRIES_STEP
-  until #ids < ENTRIES_STEP or looked > LOOKED_AT_MAX
+  until #entries < ENTRIES_STEP or looked > LOOKED_AT_MAX
 end
 
 looked = 0
+for lines in string.gmatch(counters.front or '', '@[^\n]*\n([^@]*)') do
+  local entries = {}
+  for line in string.gmatch(lines, '[^\n]+') do
+    local _, seq, id, place = match(line, ENTRY)
+    entries[#entries + 1] = { seq or '', id, place }
+  end
+  consider(firstValid(entries))
+end
 for _, head in ipairs(call('ZRANGE', HEADS, 0, HEADS_SEEN_MAX - 1)) do
   consider(firstOf(head))
 end
@@ -69,7 +88,8 @@ local reply = {
 for _, name in ipairs({ 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's' }) do
   reply[#reply + 1] = count(name)
 end
-for _, value in ipairs(call('HGETALL', base .. 'minutes')) do
-  reply[#reply + 1] = value
+for _, ends in ipairs(call('HVALS', base .. 'minutes')) do
+  reply[#reply + 1] = ends
 end
+reply[#reply + 1] = counters.minute or ''
 return reply

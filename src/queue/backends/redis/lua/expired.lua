@@ -9,11 +9,13 @@ end
 local ids = call('ZRANGEBYSCORE', AGENDA, '-inf', int(min(now, DELAYED - 1)), 'LIMIT', 0, ARGV[5])
 local reply = {}
 if #ids > 0 then
-  local texts, states = fetch(TASKS, ids), fetch(STATES, ids)
-  pushRecords(reply, ids, texts, states)
-  -- What holds no lease, by damage, must not be found again and again.
+  local texts = fetchBoth(ids)
   for i, id in ipairs(ids) do
-    if not texts[i] or not LEASED[parse(id, states[i] or '').st] then
+    local text, state = texts[2 * i - 1], texts[2 * i]
+    if text and LEASED[parse(id, state or '').st] then
+      pushRecord(reply, id, text, state)
+    else
+      -- What holds no lease, by damage, must not be found again and again.
       call('ZREM', AGENDA, id)
     end
   end

@@ -27,18 +27,17 @@ local function writeNodes()
 end
 
 -- Held tasks wait in their lanes again. A fence that may have been given is used up.
-local function putBack(ids, isUsedUp)
+local function giveBack(ids, isUsedUp)
   spread('ZREM', AGENDA, ids)
-  local known = fetch(STATES, ids)
-  for i, text in ipairs(fetch(TASKS, ids)) do
-    local id = ids[i]
-    taskTexts[id], stateTexts[id] = text, known[i]
-    local task = text and load(id)
+  local texts = fetchBoth(ids)
+  for i, id in ipairs(ids) do
+    taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
+    local task = taskTexts[id] and load(id)
     if task and isReady(task) then
       if isUsedUp then
         local fence, tail = match(restOf(task), '^(%d+)(.*)$')
         task.rest = int(fence + 1) .. tail
-        call('HSET', STATES, id, textOf(task))
+        call('HSET', TASKS, '=' .. id, textOf(task))
       end
       pushOne(task)
     end
@@ -51,7 +50,7 @@ end
 
 local function endNode(name, isSilent)
   local number = nodes[name].number
-  putBack(call('ZRANGEBYSCORE', AGENDA, int(HELD + number), int(HELD + number)), isSilent)
+  giveBack(call('ZRANGEBYSCORE', AGENDA, int(HELD + number), int(HELD + number)), isSilent)
   call('DEL', base .. 'dropped:' .. int(number))
   nodes[name] = nil
   writeNodes()

@@ -4,6 +4,9 @@
 -- `z:<lane>`  a sorted set for what comes out of order: score rank, member `seq(16 digits) id place`
 -- `heads`     a sorted set of 'r'/'z' .. lane by the rank of its first entry, or a lower one
 -- `stale`     how many entries of a list are not valid any more (see `place`); a list of such only is removed
+--
+-- `front` in the counters holds entries taken from the lanes ahead: for each lane `@lane` and a line for each.
+-- `head` in the counters is the lowest score in `heads`, or a lower one: below it nothing waits but in front.
 local ENTRY = '^(%S+) (%d+) (%S+) ?(%d*)$'
 local SIDE_ENTRY = '^(%d+) (%S+) ?(%d*)$'
 
@@ -53,8 +56,14 @@ local function pushAll(lanes)
     spread('RPUSH', list, values)
     spread('ZADD', side, scores, 2)
   end
+  local head = tonumber(fields.head or counters.head or nil)
   for from = 1, #heads, VALUES_MAX do
     call('ZADD', HEADS, 'LT', unpack(heads, from, min(from + VALUES_MAX - 1, #heads)))
+  end
+  for i = 1, #heads, 2 do
+    if head and tonumber(heads[i]) < head then
+      head, fields.head = tonumber(heads[i]), heads[i]
+    end
   end
 end
 
@@ -63,23 +72,62 @@ local function pushOne(task)
   pushAll({ [task.lane] = { { task.rank, task.seq, task.id, task.place } } })
 end
 
+local function isReady(task)
+  return WAITING[task.st] and task.blocked == 0
+end
+
+-- A list in which everything seems stale: it goes, unless something in it still holds.
+local function sift(lane)
+  local list, valid = base .. 'r:' .. lane, 0
+  local entries = call('LRANGE', list, 0, -1)
+  for _, entry in ipairs(entries) do
+    local _, seq, id, place = match(entry, ENTRY)
+    local task = id and load(id)
+    if task then
+      identify(task)
+      if task.seq == seq and task.place == (tonumber(place) or 0) and isReady(task) then
+        valid = valid + 1
+      end
+    end
+  end
+  if valid == 0 then
+    call('DEL', list)
+    call('HDEL', STALE, lane)
+    call('ZREM', HEADS, 'r' .. lane)
+  else
+    call('HSET', STALE, lane, #entries - valid)
+  end
+end
+
+local function leaveFront(task)
+  local front = fields.front or counters.front or ''
+  local line = withPlace(task.rank .. ' ' .. task.seq .. ' ' .. task.id, task.place)
+  local from, to = find('\n' .. front, '\n' .. line .. '\n', 1, true)
+  if from then
+    fields.front = sub(front, 1, from - 1) .. sub(front, to)
+  end
+  return from ~= nil
+end
+
+local function leaveSide(task)
+  local side = base .. 'z:' .. task.lane
+  if call('ZREM', side, sideEntry(task.seq, task.id, task.place)) == 0 then
+    return false
+  end
+  if call('EXISTS', side) == 0 then
+    call('ZREM', HEADS, 'z' .. task.lane)
+  end
+  return true
+end
+
 -- A ready task goes elsewhere, not by a claim from its lane.
 local function leaveLane(task)
   identify(task)
-  local side = base .. 'z:' .. task.lane
-  if call('ZREM', side, sideEntry(task.seq, task.id, task.place)) == 1 then
-    if call('EXISTS', side) == 0 then
-      call('ZREM', HEADS, 'z' .. task.lane)
-    end
-  else
-    local list = base .. 'r:' .. task.lane
-    if call('HINCRBY', STALE, task.lane, 1) >= call('LLEN', list) then
-      call('DEL', list)
-      call('HDEL', STALE, task.lane)
-      call('ZREM', HEADS, 'r' .. task.lane)
-    end
-  end
+  local isGone = leaveFront(task) or leaveSide(task)
   task.place = task.place + 1
+  if not isGone and call('HINCRBY', STALE, task.lane, 1) >= call('LLEN', base .. 'r:' .. task.lane) then
+    sift(task.lane)
+  end
 end
 
 -- Beyond all times: what nodes hold ahead, see `holds.lua`.
@@ -110,10 +158,6 @@ local function holderOf(task)
   end
   local score = scoreOf(task.id)
   return score and score >= HELD and score - HELD or nil
-end
-
-local function isReady(task)
-  return WAITING[task.st] and task.blocked == 0
 end
 
 -- Takes a task from where it stands, before its state changes.

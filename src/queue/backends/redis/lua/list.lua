@@ -23,7 +23,7 @@ local function matches(text, state)
   end
   if types ~= '*' then
     local agentType = match(lane or '', '^[^|]*|([^|]+)|')
-    if not agentType or not string.find(types, ' ' .. agentType .. ' ', 1, true) then
+    if not agentType or not find(types, ' ' .. agentType .. ' ', 1, true) then
       return false
     end
   end
@@ -31,7 +31,7 @@ local function matches(text, state)
     return true
   end
   local status = state and (match(state, '^%d+ %d+ (%l) ') or 'f') or 'p'
-  return string.find(statuses, status, 1, true) ~= nil
+  return find(statuses, status, 1, true) ~= nil
 end
 
 -- False when the page is full.
@@ -45,17 +45,18 @@ local function show(bucket, entries, from)
       seqs[#seqs + 1] = seq
     end
   end
-  local texts, states = fetch(TASKS, ids), fetch(STATES, ids)
+  local texts = fetchBoth(ids)
   for i, id in ipairs(ids) do
     if found == limit or looked >= LOOKED_AT_MAX or bytes > BYTES_MAX then
       return false
     end
     looked, last = looked + 1, seqs[i]
-    if texts[i] and matches(texts[i], states[i]) then
+    local text, state = texts[2 * i - 1], texts[2 * i]
+    if text and matches(text, state) then
       found = found + 1
-      bytes = bytes + #texts[i] + #(states[i] or '')
+      bytes = bytes + #text + #(state or '')
       local size = #reply
-      pushRecords(reply, { id }, { texts[i] }, { states[i] })
+      pushRecord(reply, id, text, state)
       reply[size + 1] = int(seqs[i]) .. ' ' .. id
     end
   end

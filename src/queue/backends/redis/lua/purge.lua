@@ -15,7 +15,7 @@ end
 local LIMIT, STEP = tonumber(ARGV[6]), 1000
 local top = '(' .. int(ENDED + max(0, tonumber(ARGV[5])))
 
-local function find()
+local function findEnded()
   local found, offset = {}, 0
   repeat
     local ids = call('ZRANGEBYSCORE', AGENDA, int(ENDED), top, 'LIMIT', offset, STEP)
@@ -30,18 +30,20 @@ local function find()
   return found
 end
 
-local ids = find()
+local ids = findEnded()
 if #ids > 0 then
   local touched = {}
-  local texts, states = fetch(TASKS, ids), fetch(STATES, ids)
+  local texts, names = fetchBoth(ids), {}
   for i, id in ipairs(ids) do
-    local seq = tonumber(match(texts[i] or '', '^(%d+) ') or nil)
+    local seq = tonumber(match(texts[2 * i - 1] or '', '^(%d+) ') or nil)
     if seq then
       local bucket, key = bucketOf(seq)
       call('LREM', key, 1, bucketEntry(seq, id))
       touched[bucket] = key
     end
-    local task = parse(id, states[i] or '')
+    names[#names + 1] = id
+    names[#names + 1] = '=' .. id
+    local task = parse(id, texts[2 * i] or '')
     add(task.st, -1)
     if task.links == '1' then
       call('DEL', base .. 'd:' .. id)
@@ -52,8 +54,7 @@ if #ids > 0 then
       call('ZREM', BUCKETS, int(bucket))
     end
   end
-  spread('HDEL', TASKS, ids)
-  spread('HDEL', STATES, ids)
+  spread('HDEL', TASKS, names)
   spread('ZREM', AGENDA, ids)
   tell('updated')
   finish(cmsgpack.pack(ids))

@@ -1,16 +1,18 @@
--- Records in a reply: id, `t`, `s` (empty without one), and what each still waits for.
-local function pushRecords(reply, ids, taskValues, stateValues)
-  taskValues = taskValues or fetch(TASKS, ids)
-  stateValues = stateValues or fetch(STATES, ids)
+-- Records in a reply: id, its identity, its state (empty without one), and what it still waits for.
+local function pushRecord(reply, id, text, state)
+  local blocked = state and match(state, '^%d+ %d+ %l %S+ (%d+) ')
+  local size = #reply
+  reply[size + 1] = id
+  reply[size + 2] = text
+  reply[size + 3] = state or ''
+  reply[size + 4] = blocked and blocked ~= '0' and blockersOf(id) or ''
+end
+
+local function pushRecords(reply, ids)
+  local texts = fetchBoth(ids)
   for i, id in ipairs(ids) do
-    if taskValues[i] then
-      local state = stateValues[i] or ''
-      local blocked = match(state, '^%d+ %d+ %l %S+ (%d+) ')
-      local size = #reply
-      reply[size + 1] = id
-      reply[size + 2] = taskValues[i]
-      reply[size + 3] = state
-      reply[size + 4] = blocked and blocked ~= '0' and blockersOf(id) or ''
+    if texts[2 * i - 1] then
+      pushRecord(reply, id, texts[2 * i - 1], texts[2 * i])
     end
   end
   return reply

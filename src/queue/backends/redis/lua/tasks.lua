@@ -1,7 +1,8 @@
 -- Tasks as they lie in Redis.
 --
--- `t` id -> `seq rank createdAt runAt lane` \n hash \n submission; runAt is '=' where it equals createdAt
--- `s` id -> `version events status runAt blocked place links lease` `fence started completed owner rLen dLen
+-- One hash, `t`, holds two texts of each task:
+-- id -> `seq rank createdAt runAt lane` \n hash \n submission; runAt is '=' where it equals createdAt
+-- =id -> `version events status runAt blocked place links lease` `fence started completed owner rLen dLen
 --   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes.
 --   Without an entry a task is as it was submitted: pending, version 1, one event.
 -- `place` counts how often the task has left its lane other than by a claim from there: entries of a lane carry it,
@@ -13,6 +14,16 @@ local HISTORY_EVENTS_MAX = 500
 local WAITING = { p = true, r = true }
 local LEASED = { a = true, i = true }
 local OVER = { c = true, f = true, x = true, s = true }
+
+-- The texts of tasks: of each id its identity, then its state, false where there is none.
+local function fetchBoth(ids)
+  local names = {}
+  for i = 1, #ids do
+    names[2 * i - 1] = ids[i]
+    names[2 * i] = '=' .. ids[i]
+  end
+  return fetch(TASKS, names)
+end
 
 local loaded, stateTexts, taskTexts, written, agenda, unscheduled = {}, {}, {}, {}, {}, {}
 local endings = {}
@@ -62,7 +73,7 @@ local function load(id)
   end
   local text = stateTexts[id]
   if text == nil then
-    text = call('HGET', STATES, id)
+    text = call('HGET', TASKS, '=' .. id)
   end
   if text then
     task = parse(id, text)
@@ -91,7 +102,7 @@ end
 local function addEvent(task, line)
   local hist = histOf(task)
   if task.e > HISTORY_EVENTS_MAX then
-    hist = sub(hist, (string.find(hist, '\n', 1, true) or 0) + 1)
+    hist = sub(hist, (find(hist, '\n', 1, true) or 0) + 1)
   end
   task.hist = hist .. line
   task.e = task.e + 1
@@ -109,25 +120,48 @@ local function write(task)
   end
 end
 
--- An end counts for the minute it happened in.
-local function countEnd(status, at)
-  local field = int(floor(at / 60000)) .. ' ' .. status
-  endings[field] = (endings[field] or 0) + 1
+-- An end counts for the minute it happened in: `minute` in the counters holds the newest, the hash `minutes` older ones.
+local MINUTE, MINUTES_KEPT = '^(%d+) (%d+) (%d+) (%d+) (%d+)$', 60
+local END_AT = { c = 2, f = 3, x = 4, s = 5 }
+
+local function countEnd(status, at, count)
+  local minute = floor(at / 60000)
+  local ends = endings[minute]
+  if not ends then
+    ends = { int(minute), 0, 0, 0, 0 }
+    endings[minute] = ends
+  end
+  ends[END_AT[status]] = ends[END_AT[status]] + (count or 1)
 end
 
-local MINUTES_KEPT = 60
+local function addEnds(text, ends)
+  local minute, c, f, x, s = match(text or '', MINUTE)
+  if minute == ends[1] then
+    return minute .. ' ' .. (c + ends[2]) .. ' ' .. (f + ends[3]) .. ' ' .. (x + ends[4]) .. ' ' .. (s + ends[5])
+  end
+  return table.concat(ends, ' ')
+end
+
+local function pruneMinutes(newest)
+  for _, known in ipairs(call('HKEYS', base .. 'minutes')) do
+    if not tonumber(known) or tonumber(known) < newest - MINUTES_KEPT then
+      call('HDEL', base .. 'minutes', known)
+    end
+  end
+end
 
 local function writeEndings()
-  for field, by in pairs(endings) do
-    local key = base .. 'minutes'
-    if call('HINCRBY', key, field, by) == by then
-      local oldest = floor(now / 60000) - MINUTES_KEPT
-      for _, known in ipairs(call('HKEYS', key)) do
-        local minute = tonumber(match(known, '^(%d+) ') or nil)
-        if not minute or minute < oldest then
-          call('HDEL', key, known)
-        end
+  for minute, ends in pairs(endings) do
+    local text = fields.minute or counters.minute or ''
+    local current = tonumber(match(text, MINUTE) or nil) or minute
+    if minute >= current then
+      if minute > current then
+        call('HSET', base .. 'minutes', int(current), text)
+        pruneMinutes(minute)
       end
+      fields.minute = addEnds(text, ends)
+    else
+      call('HSET', base .. 'minutes', ends[1], addEnds(call('HGET', base .. 'minutes', ends[1]), ends))
     end
   end
 end
@@ -136,10 +170,10 @@ end
 local function save()
   local values = {}
   for i, task in ipairs(written) do
-    values[2 * i - 1] = task.id
+    values[2 * i - 1] = '=' .. task.id
     values[2 * i] = textOf(task)
   end
-  spread('HSET', STATES, values, 2)
+  spread('HSET', TASKS, values, 2)
   local scores, gone = {}, {}
   for id, score in pairs(agenda) do
     scores[#scores + 1] = score
