@@ -14,6 +14,75 @@ export interface JsonProblem {
 }
 
 /**
+ * At most so many bytes is the JSON text of `value`; Infinity where a closer look must tell whether it has one
+ * at all (`findJsonProblem`). A fifth of the cost of writing the text, and most values need nothing more.
+ */
+export function boundJsonBytes(value: unknown, depth = 0): number {
+  switch (typeof value) {
+    case 'string':
+      return boundTextBytes(value);
+    case 'boolean':
+      return 'false'.length;
+    case 'number':
+      return Number.isFinite(value) ? NUMBER_BYTES_MAX : Number.POSITIVE_INFINITY;
+    case 'object':
+      if (value === null) return 'null'.length;
+      return depth < JSON_DEPTH_MAX ? boundObjectBytes(value, depth + 1) : Number.POSITIVE_INFINITY;
+    default:
+      return Number.POSITIVE_INFINITY;
+  }
+}
+
+/** As long as -2.2250738585072014e-308. */
+const NUMBER_BYTES_MAX = 24;
+
+/** An UTF-16 unit may be escaped, as in \u001f; quotes and separators are counted with it. */
+function boundTextBytes(text: string): number {
+  return text.length * 6 + 4;
+}
+
+function boundObjectBytes(value: object, depth: number): number {
+  let bytes = 2;
+  if (hasToJson(value)) return Number.POSITIVE_INFINITY;
+  if (Array.isArray(value)) {
+    for (const item of value) bytes += boundJsonBytes(item, depth) + 1;
+    return bytes;
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return Number.POSITIVE_INFINITY;
+  // What is inherited is looked at too: it can only make the bound too large.
+  for (const key in value) {
+    const item = (value as Record<string, unknown>)[key];
+    if (item !== undefined) bytes += boundTextBytes(key) + boundJsonBytes(item, depth);
+  }
+  return bytes;
+}
+
+function hasToJson(value: object): boolean {
+  return typeof (value as { toJSON?: unknown }).toJSON === 'function';
+}
+
+/** What its JSON text would give when parsed, for a value that has one: a copy that shares nothing but texts. */
+export function copyJson<T>(value: T): T;
+export function copyJson(value: unknown): unknown {
+  // JSON has no -0.
+  if (typeof value !== 'object' || value === null) return value === 0 ? 0 : value;
+  if (Array.isArray(value)) return value.map((item: unknown) => copyJson(item));
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value)) {
+    const item = (value as Record<string, unknown>)[key];
+    if (item === undefined) continue;
+    if (key === '__proto__') defineProto(copy, copyJson(item));
+    else copy[key] = copyJson(item);
+  }
+  return copy;
+}
+
+/** Assigned, it would become the prototype; in JSON it is a key like any other. */
+function defineProto(object: object, value: unknown): void {
+  Object.defineProperty(object, '__proto__', { value, writable: true, enumerable: true, configurable: true });
+}
+
+/**
  * Finds the first thing in `value` that JSON would lose or change: NaN, BigInt, functions, cycles, class
  * instances, `undefined` in arrays. An object's `undefined` properties are absent, as in JSON itself.
  * Returns null when there is none.
@@ -42,6 +111,7 @@ function problemInObject(value: object, ancestors: object[]): JsonProblem | null
   if (ancestors.includes(value)) return at('expected JSON, got a cycle');
   if (ancestors.length >= JSON_DEPTH_MAX)
     return at(`expected at most ${JSON_DEPTH_MAX} levels (JSON_DEPTH_MAX)`);
+  if (Array.isArray(value) && hasToJson(value)) return at('expected plain JSON, got toJSON()');
   ancestors.push(value);
   const problem = Array.isArray(value) ? problemInArray(value, ancestors) : problemInRecord(value, ancestors);
   ancestors.pop();
@@ -61,8 +131,7 @@ function problemInRecord(value: object, ancestors: object[]): JsonProblem | null
   if (prototype !== Object.prototype && prototype !== null && !isForeignPlain(prototype)) {
     return at(`expected plain JSON, got an instance of ${value.constructor?.name ?? 'a class'}`);
   }
-  if (typeof (value as { toJSON?: unknown }).toJSON === 'function')
-    return at('expected plain JSON, got toJSON()');
+  if (hasToJson(value)) return at('expected plain JSON, got toJSON()');
   for (const key of Object.keys(value)) {
     const item = (value as Record<string, unknown>)[key];
     if (item === undefined) continue;

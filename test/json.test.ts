@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { findJsonProblem, JSON_DEPTH_MAX } from '../src/json.ts';
+import { boundJsonBytes, copyJson, findJsonProblem, JSON_DEPTH_MAX } from '../src/json.ts';
 
 const cycle: { items: unknown[] } = { items: [] };
 cycle.items.push({ back: cycle });
@@ -15,9 +16,11 @@ test.each([
   ['a cycle', cycle, '.items[0].back', 'cycle'],
   ['undefined in a list', { l: [undefined] }, '.l[0]', 'undefined'],
   ['toJSON', { t: { toJSON: () => 1 } }, '.t', 'toJSON'],
+  ['toJSON of a list', { t: Object.assign([], { toJSON: () => 1 }) }, '.t', 'toJSON'],
   ['a strange key', { 'a b': { c: Number.NaN } }, '["a b"].c', 'finite'],
 ])('%s is found, with its path', (_name, value, path, problem) => {
   expect(findJsonProblem(value)).toMatchObject({ path, problem: expect.stringContaining(problem) });
+  expect(boundJsonBytes(value)).toBe(Number.POSITIVE_INFINITY);
 });
 
 test('plain JSON has no problem, whatever its keys are called', () => {
@@ -34,7 +37,41 @@ test('the same object twice is not a cycle', () => {
 test('depth is bounded', () => {
   const nest = (levels: number): unknown => (levels === 0 ? 1 : { n: nest(levels - 1) });
   expect(findJsonProblem(nest(JSON_DEPTH_MAX))).toBeNull();
+  expect(boundJsonBytes(nest(JSON_DEPTH_MAX))).toBeLessThan(Number.POSITIVE_INFINITY);
+  expect(boundJsonBytes(nest(JSON_DEPTH_MAX + 1))).toBe(Number.POSITIVE_INFINITY);
   expect(findJsonProblem(nest(JSON_DEPTH_MAX + 1))).toMatchObject({
     problem: expect.stringContaining('JSON_DEPTH_MAX'),
   });
+});
+
+/** Any JSON, with texts that need escapes and keys that mean something elsewhere. */
+const anyJson = fc.jsonValue({ stringUnit: 'binary' });
+
+test('a bound is never below the bytes of the text, and only JSON has one', () => {
+  fc.assert(
+    fc.property(anyJson, (value) => {
+      expect(boundJsonBytes(value)).toBeGreaterThanOrEqual(Buffer.byteLength(JSON.stringify(value)));
+    }),
+  );
+  const anything = fc.anything({ withNullPrototype: true, withDate: true, withBigInt: true });
+  fc.assert(
+    fc.property(anything, (value) => {
+      if (boundJsonBytes(value) < Number.POSITIVE_INFINITY) expect(findJsonProblem(value)).toBeNull();
+    }),
+  );
+});
+
+test('a copy is what the text would give, and shares no object with the original', () => {
+  const same = (value: unknown) => {
+    expect(copyJson(value)).toStrictEqual(JSON.parse(JSON.stringify(value)));
+  };
+  fc.assert(fc.property(anyJson, same));
+  same({ zero: -0, absent: undefined, list: [{ a: [-0] }] });
+  same(JSON.parse('{"__proto__":{"polluted":true},"constructor":1}'));
+
+  const original = { deep: { list: [{ n: 1 }] } };
+  const copy = copyJson(original);
+  original.deep.list[0]!.n = 2;
+  original.deep.list.push({ n: 3 });
+  expect(copy).toEqual({ deep: { list: [{ n: 1 }] } });
 });

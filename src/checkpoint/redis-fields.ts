@@ -17,10 +17,11 @@ export function memberOf({ namespace, checkpointId }: CheckpointKey): string {
   return fieldOf(namespace) + fieldOf(checkpointId);
 }
 
-const MEMBER = /^("(?:[^"\\]|\\.)*")(.*)$/s;
+/** A JSON string and what follows it. */
+const QUOTED = /^("(?:[^"\\]|\\.)*")(.*)$/s;
 
 export function keyOfMember(threadId: string, member: string): CheckpointKey {
-  const [, namespace = '', checkpointId = ''] = MEMBER.exec(member) ?? [];
+  const [, namespace = '', checkpointId = ''] = QUOTED.exec(member) ?? [];
   return { threadId, namespace: textOf(namespace), checkpointId: textOf(checkpointId) };
 }
 
@@ -28,14 +29,15 @@ export function textOf(field: string): string {
   return JSON.parse(field) as string;
 }
 
+/** Versions are mostly numbers, which stay as they are. */
+const PLAIN = /^[\w.]*$/;
+
 export function blobName(channel: string, version: string): string {
-  return JSON.stringify([channel, version]);
+  return fieldOf(channel) + (PLAIN.test(version) ? version : fieldOf(version));
 }
 
 /** What the names of all values of a channel begin with. */
-export function blobNameStart(channel: string): string {
-  return `${JSON.stringify([channel]).slice(0, -1)},`;
-}
+export const blobNameStart = fieldOf;
 
 /** Names of values, as a record has them. */
 export function namesOf(names: string): string[] {
@@ -64,9 +66,14 @@ export function blobValueOf(value: Serialized): string {
 }
 
 export function blobOf(name: string, value: string): BlobRow {
-  const [channel, version] = JSON.parse(name) as [string, string];
+  const [, channel = '', version = ''] = QUOTED.exec(name) ?? [];
   const [type = '', data = ''] = value.split(TAB);
-  return { channel, version, type, data };
+  return {
+    channel: textOf(channel),
+    version: version.startsWith('"') ? textOf(version) : version,
+    type,
+    data,
+  };
 }
 
 /** The rows of one task. Of two with one index, a special one (below 0) replaces the one before it, else the first counts. */

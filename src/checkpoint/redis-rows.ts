@@ -134,7 +134,7 @@ function nameOf({ threadId, namespace, checkpointId = '' }: WantedKey): string {
   return JSON.stringify([threadId, namespace, checkpointId]);
 }
 
-export function keyOf({ threadId, namespace, checkpointId }: CheckpointKey): CheckpointKey {
+function keyOf({ threadId, namespace, checkpointId }: CheckpointKey): CheckpointKey {
   return { threadId, namespace, checkpointId };
 }
 

@@ -91,7 +91,9 @@ export class RedisSaver extends IncrementalSaver {
     this.#mustBeOpen();
     const rows = new NotedWrites();
     const result = change(rows);
-    await Promise.all(rows.calls.map((call) => this.#exchange.write(call)));
+    const { calls } = rows;
+    if (calls.length === 1) await this.#exchange.write(calls[0]!);
+    else await Promise.all(calls.map((call) => this.#exchange.write(call)));
     return result;
   }
 

@@ -1,6 +1,6 @@
 import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
-import type { Agent, AgentTask, AttemptInfo } from './agent.ts';
+import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
 import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
@@ -26,29 +26,32 @@ export async function runAttempt(
   attempt: Attempt,
   checkpointer: () => Promise<Checkpointer>,
 ): Promise<AttemptEnd> {
-  const { agent, task } = attempt;
-  if (agent.graph === undefined)
-    return { status: 'completed', result: resultOf(agent, await callOnce(attempt)) };
+  const { agent, task, info } = attempt;
+  if (agent.graph === undefined) {
+    const input = (await inputFor(agent, task)) as AgentInput;
+    const state = await agent.invokable.invoke(input, callOptions(info));
+    return { status: 'completed', result: resultOf(agent, state) };
+  }
   const saver = new RunSaver(await checkpointer());
   const end = await runGraph({
     ...attempt,
     graph: withCheckpointer(agent.graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
-    input: () => inputFor(agent, task),
+    input: async () => inputFor(agent, task),
   });
   await saver.stored();
   return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values) };
 }
 
-async function callOnce({ agent, task, info }: Attempt): Promise<unknown> {
-  const input = (await inputFor(agent, task)) as Parameters<Agent['invokable']['invoke']>[0];
-  return agent.invokable.invoke(input, {
+/** The signal is made when it is asked for. */
+function callOptions(info: AttemptInfo): AgentCallOptions {
+  return {
     get signal() {
       return info.signal;
     },
     configurable: { thread_id: info.threadId, jotty: info },
-  });
+  };
 }
 
 function resultOf(agent: Agent, state: unknown): JsonValue {

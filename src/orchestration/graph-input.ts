@@ -33,17 +33,22 @@ function refuse(agent: Agent, key: string): never {
 
 /**
  * The graph's input: the goal on channel `goal`, the keys of `input` on the channels of the same name. A
- * graph with `messages` and no `goal` gets the goal as a HumanMessage.
+ * graph with `messages` and no `goal` gets the goal as a HumanMessage; only then, and where the agent's own
+ * `toInput` makes one, it is a promise.
  *
  * @throws InvalidTaskError for a key without a channel.
  */
-export async function inputFor(agent: Agent, task: AgentTask): Promise<unknown> {
+export function inputFor(agent: Agent, task: AgentTask): unknown {
   if (agent.toInput !== undefined) return agent.toInput(task);
   checkInput(agent, task.payload);
   const { goal, input } = goalAndInput(task.payload);
   if (goal === undefined) return { ...input };
   if (agent.inputs === undefined || agent.inputs.has('goal')) return { goal, ...input };
   if (!agent.inputs.has('messages') || input.messages !== undefined) return { ...input };
+  return withMessage(goal, input);
+}
+
+async function withMessage(goal: string, input: JsonObject): Promise<unknown> {
   const { HumanMessage } = await import('@langchain/core/messages');
   return { ...input, messages: [new HumanMessage(goal)] };
 }

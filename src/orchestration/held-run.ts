@@ -2,6 +2,7 @@ import { TimeoutError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
+import type { AttemptEnd } from './attempt.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
@@ -61,15 +62,18 @@ export class HeldRun {
     return { status: 'released', reason: error instanceof Error ? error.message : String(error), runAt };
   }
 
-  async #runAgent(held: HeldTask) {
+  #runAgent(held: HeldTask): Promise<AttemptEnd> {
+    const { host } = this.#options;
+    if (!this.#isRecordedFirst(held) || held.task.assignedAgent === held.agent.name)
+      return host.runHeld(held);
+    return this.#record(held).then(() => host.runHeld(held));
+  }
+
+  async #record(held: HeldTask): Promise<void> {
     const { host, queue } = this.#options;
-    const { task, agent, assignment } = held;
-    if (this.#isRecordedFirst(held) && task.assignedAgent !== agent.name) {
-      // The agent's timeout may be longer than the queue's, and then so is the lease.
-      held.task = await host.storeErrors.from(queue.assign(task, assignment));
-      held.isRecorded = true;
-    }
-    return host.runHeld(held);
+    // The agent's timeout may be longer than the queue's, and then so is the lease.
+    held.task = await host.storeErrors.from(queue.assign(held.task, held.assignment));
+    held.isRecorded = true;
   }
 
   /**

@@ -1,6 +1,6 @@
 import { priorityOf } from '../queue/submission.ts';
 import type { AgentScore, NewTask, Task } from '../queue/task.ts';
-import type { Experience } from './experience.ts';
+import type { Experience, Performance } from './experience.ts';
 
 /** An agent as the coordinator sees it when a task is to be assigned. */
 export interface Candidate {
@@ -44,8 +44,9 @@ export function scoreAll(
   candidates: readonly Candidate[],
   experience: Experience,
 ): AgentScore[] {
-  const fastestMs = fastestMean(task, candidates, experience);
-  const scores = candidates.map((candidate) => scoreOne(task, candidate, experience, fastestMs));
+  const known = candidates.map(({ agent }) => experience.of(agent, task.agentType));
+  const fastestMs = Math.min(...known.map(meanMs));
+  const scores = candidates.map((candidate, i) => scoreOne(task, candidate, known[i], fastestMs));
   return scores.length > 1 ? scores.sort((a, b) => b.score - a.score) : scores;
 }
 
@@ -59,19 +60,16 @@ function priorityPoints(priority: number): number {
 function scoreOne(
   task: ScorableTask,
   candidate: Candidate,
-  experience: Experience,
+  known: Performance | undefined,
   fastestMs: number,
 ): AgentScore {
-  const known = experience.of(candidate.agent, task.agentType);
   const matches = task.agentType !== undefined && candidate.capabilities.includes(task.agentType);
   const parts = {
     capability: matches ? CAPABILITY_POINTS : 0,
     priority: priorityPoints(task.priority),
     load: candidate.running === 0 ? 0 : LOAD_POINTS * candidate.running,
     success: SUCCESS_POINTS * (known === undefined ? NEUTRAL_SHARE : known.successes / known.runs),
-    speed:
-      SPEED_POINTS *
-      (known === undefined ? NEUTRAL_SHARE : speedShare(known.totalMs / known.runs, fastestMs)),
+    speed: SPEED_POINTS * (known === undefined ? NEUTRAL_SHARE : speedShare(meanMs(known), fastestMs)),
   };
   const score = parts.capability + parts.priority + parts.load + parts.success + parts.speed;
   return { agent: candidate.agent, score, parts };
@@ -81,11 +79,7 @@ function speedShare(ownMs: number, fastestMs: number): number {
   return ownMs <= fastestMs ? 1 : fastestMs / ownMs;
 }
 
-function fastestMean(task: ScorableTask, candidates: readonly Candidate[], experience: Experience): number {
-  let fastest = Infinity;
-  for (const { agent } of candidates) {
-    const known = experience.of(agent, task.agentType);
-    if (known !== undefined) fastest = Math.min(fastest, known.totalMs / known.runs);
-  }
-  return fastest;
+/** Infinity without experience: then nobody is slower. */
+function meanMs(known: Performance | undefined): number {
+  return known === undefined ? Infinity : known.totalMs / known.runs;
 }

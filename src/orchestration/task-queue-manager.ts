@@ -1,4 +1,3 @@
-import PQueue from 'p-queue';
 import { LeaseLostError } from '../errors.ts';
 import type { RunnableBy } from '../queue/claim-filter.ts';
 import type { Outcome, Task } from '../queue/task.ts';
@@ -25,6 +24,7 @@ import {
 import { RunAborted } from './outcome-of.ts';
 import { Prefetch } from './prefetch.ts';
 import { Settler } from './settler.ts';
+import { Slots } from './slots.ts';
 import { Wakeup, within } from './wakeup.ts';
 import { hasWorkLeft } from './work-left.ts';
 
@@ -41,7 +41,7 @@ export class TaskQueueManager {
   readonly #host: AgentHost;
   readonly #queue: TaskQueue;
   readonly #options: ResolvedManagerOptions;
-  readonly #slots: PQueue;
+  readonly #slots: Slots<HeldTask>;
   readonly #prefetch: Prefetch;
   readonly #held = new Map<string, HeldTask>();
   readonly #listeners = new Listeners<ManagerEvents>();
@@ -89,7 +89,7 @@ export class TaskQueueManager {
     const isUnlimited = agents.length > 0 && agents.every((agent) => agent.maxConcurrent === Infinity);
     this.#everyone = isUnlimited ? runnableBy(agents) : undefined;
     this.#prefetch = new Prefetch(this.#options.prefetch);
-    this.#slots = new PQueue({ concurrency: this.#options.maxConcurrent });
+    this.#slots = new Slots(this.#options.maxConcurrent, (held) => this.#run(held), this.#report);
     this.#wakeup = new Wakeup(queue.clock);
     const health = () => new LoopHealth(queue.clock, this.#options.random);
     this.#health = { claim: health(), heartbeat: health(), settle: health(), saver: health() };
@@ -260,7 +260,7 @@ export class TaskQueueManager {
     this.#held.set(task.id, held);
     this.#keeper.hold(held);
     this.#longRuns.watch();
-    this.#slots.add(() => this.#run(held)).catch(this.#report);
+    this.#slots.add(held);
     return 1;
   }
 

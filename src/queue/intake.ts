@@ -7,6 +7,7 @@ import {
   TooLargeError,
   UnknownDependencyError,
 } from '../errors.ts';
+import { boundJsonBytes } from '../json.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './bounds.ts';
 import { findCycle } from './dependencies.ts';
 import { isSameContent, type SubmissionRules, toRecord } from './submission.ts';
@@ -43,15 +44,30 @@ export async function validateBatch(
   }
   const records: NewRecord[] = [];
   let bytes = 0;
-  for (let i = 0; i < tasks.length; i++) {
-    if (i > 0 && i % VALIDATE_SLICE_TASKS === 0) await nextTurn();
-    const record = toRecord(tasks[i]!, `tasks[${i}]`, now, rules);
-    bytes += record.submission.length;
+  let lengthOf = lengthAtMost;
+  let index = 0;
+  const at = (field?: string) => (field ? `tasks[${index}].${field}` : `tasks[${index}]`);
+  for (; index < tasks.length; index++) {
+    if (index > 0 && index % VALIDATE_SLICE_TASKS === 0) await nextTurn();
+    const record = toRecord(tasks[index]!, at, now, rules);
+    records.push(record);
+    bytes += lengthOf(record);
+    if (bytes > BATCH_BYTES_MAX && lengthOf === lengthAtMost) {
+      lengthOf = textLength;
+      bytes = records.reduce((sum, each) => sum + textLength(each), 0);
+    }
     if (bytes > BATCH_BYTES_MAX)
       throw new TooLargeError('tasks', 'BATCH_BYTES_MAX', BATCH_BYTES_MAX, bytes, 'bytes of JSON');
-    records.push(record);
   }
   return records;
+}
+
+function lengthAtMost({ content, submission }: NewRecord): number {
+  return content ? boundJsonBytes(content) : submission.length;
+}
+
+function textLength({ content, submission }: NewRecord): number {
+  return content ? JSON.stringify(content).length : submission.length;
 }
 
 /** Stores a batch, all or none. What exists already with the same content is left as it is. */
@@ -74,14 +90,14 @@ export async function takeIn(store: TaskStore, records: readonly NewRecord[], no
 }
 
 function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
-  if (records.length === 1) return records;
+  if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
   const byId = new Map<string, NewRecord>();
   for (const record of records) {
     const earlier = byId.get(record.id);
     if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(record.id);
     if (!earlier) byId.set(record.id, record);
   }
-  return byId.size === records.length ? records : [...byId.values()];
+  return [...byId.values()];
 }
 
 function withoutConflicts(batch: readonly NewRecord[], conflicts: InsertOutcome['conflicts']): NewRecord[] {

@@ -112,8 +112,9 @@ async function withDependencies(
 }
 
 function asNew(record: TaskRecord): NewRecord {
-  const { id, submission, priority, agentType, agent, rank, createdAt } = record;
-  // A store in process has no hashes; the target may want them.
+  const { id, priority, agentType, agent, rank, createdAt } = record;
+  // A store in process has neither text nor hash; the target may want both.
+  const submission = record.submission || JSON.stringify(record.content);
   const hash = record.hash || hashOf(id, submission);
   const dependsOn = undecidedEdges(record);
   return { id, submission, hash, priority, agentType, agent, rank, createdAt, runAt: ON_ITS_WAY, dependsOn };

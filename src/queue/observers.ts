@@ -72,15 +72,23 @@ export class Observers {
     }
   }
 
-  welcome({ id, runAt }: NewRecord, now: number): void {
-    if (this.#events.has('transition')) {
-      this.#events.emit('transition', { taskId: id, seq: 1, from: null, to: 'pending', at: now });
+  hears(event: keyof QueueEvents): boolean {
+    return this.#events.has(event);
+  }
+
+  /** Tasks are stored. */
+  welcome(records: readonly NewRecord[], now: number): void {
+    const isHeard = this.#events.has('transition');
+    for (const { id, runAt } of records) {
+      if (isHeard)
+        this.#events.emit('transition', { taskId: id, seq: 1, from: null, to: 'pending', at: now });
+      if (runAt > now) this.#watch.armDue(runAt);
     }
-    if (runAt > now) this.#watch.armDue(runAt);
   }
 
   /** Tasks are on their way into the store. */
   foresee(records: readonly NewRecord[], now: number): void {
+    if (!this.#events.has('available')) return;
     if (records.some((record) => record.runAt <= now)) this.#events.emit('available', undefined);
   }
 

@@ -78,7 +78,7 @@ export class StoredTaskQueue implements TaskQueue {
       payloadBytesMax,
       newId,
       hasCondition: (name) => this.#conditions.has(name),
-      isHashed: !store.isInProcess,
+      isInProcess: store.isInProcess ?? false,
     };
     this.#observers = new Observers({
       store,
@@ -122,7 +122,7 @@ export class StoredTaskQueue implements TaskQueue {
   async enqueue(task: NewTask): Promise<string> {
     this.#use();
     const now = this.clock.now();
-    const record = toRecord(task, 'task', now, this.#rules);
+    const record = toRecord(task, atTask, now, this.#rules);
     await this.#takeIn([record], now);
     return record.id;
   }
@@ -132,7 +132,7 @@ export class StoredTaskQueue implements TaskQueue {
     const now = this.clock.now();
     const records = await validateBatch(tasks, now, this.#rules);
     await this.#takeIn(records, now);
-    return records.map((record) => record.id);
+    return idsOf(records);
   }
 
   async dequeue(filter?: TaskFilter, options?: DequeueOptions): Promise<Task | null> {
@@ -153,14 +153,11 @@ export class StoredTaskQueue implements TaskQueue {
     // A damaged task is quarantined and must not stop the rest, so the claim goes on until it is filled or dry.
     for (;;) {
       const asked = Math.min(limit - tasks.length, CLAIM_TASKS_MAX);
-      const records = await this.#claim(asked, claimFilter, start).catch((error: unknown) => {
-        // What was claimed before is leased to the caller, who must get to know of it.
-        if (tasks.length === 0) throw error;
-        this.#observers.report(error);
-        return [];
-      });
-      for (const task of await this.#admit(records, start)) tasks.push(task);
-      await this.#observers.tellLatest(records.map((record) => record.id));
+      const claimed = this.#claim(asked, claimFilter, start);
+      // What was claimed before is leased to the caller, who must get to know of it.
+      const records = await (tasks.length === 0 ? claimed : claimed.catch((error) => this.#noMore(error)));
+      await this.#admit(records, start, tasks);
+      if (this.#observers.hears('transition')) await this.#observers.tellLatest(idsOf(records));
       if (records.length === 0 || tasks.length === limit) return tasks;
       if (records.length < asked && tasks.length > 0) return tasks;
     }
@@ -356,13 +353,17 @@ export class StoredTaskQueue implements TaskQueue {
     });
   }
 
+  #noMore(error: unknown): TaskRecord[] {
+    this.#observers.report(error);
+    return [];
+  }
+
   /** Takes what was claimed into our hands; damaged tasks are quarantined and left out. */
-  async #admit(records: readonly TaskRecord[], isStarted: boolean): Promise<Task[]> {
-    const tasks: Task[] = [];
+  async #admit(records: readonly TaskRecord[], isStarted: boolean, tasks: Task[]): Promise<void> {
     const shortened: Change[] = [];
     const { defaults, timeoutMs } = this.#options;
     for (const record of records) {
-      const submission = this.#rules.isHashed ? intactSubmission(record) : readSubmission(record);
+      const submission = this.#rules.isInProcess ? readSubmission(record) : intactSubmission(record);
       if (!submission) {
         await this.#act(record.id, { type: 'quarantine' }, record);
         continue;
@@ -372,22 +373,21 @@ export class StoredTaskQueue implements TaskQueue {
       const change = boundedLease(record, new TaskContext(record, submission, this.#options));
       if (change) shortened.push(change);
     }
-    return shortened.length === 0 ? tasks : this.#shorten(shortened, tasks);
+    if (shortened.length > 0) await this.#shorten(shortened, tasks);
   }
 
   /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
-  async #shorten(changes: readonly Change[], tasks: readonly Task[]): Promise<Task[]> {
-    const renewed = new Map<string, Task>();
+  async #shorten(changes: readonly Change[], tasks: Task[]): Promise<void> {
+    const places = new Map(tasks.map((task, i) => [task.id, i]));
     try {
       for (const applied of await this.#store.apply(changes, this.clock.now())) {
         const held = applied && this.#held.get(applied.record.id);
-        if (held) renewed.set(held.record.id, this.#take(applied.record, held.submission));
+        if (held) tasks[places.get(held.record.id)!] = this.#take(applied.record, held.submission);
       }
     } catch (error) {
       // The tasks are claimed all the same; heartbeats keep to the time as well.
       this.#observers.report(error);
     }
-    return tasks.map((task) => renewed.get(task.id) ?? task);
   }
 
   /**
@@ -398,7 +398,7 @@ export class StoredTaskQueue implements TaskQueue {
     const taken = takeIn(this.#store, records, now);
     this.#observers.foresee(records, now);
     const { inserted, effects } = await taken;
-    for (const record of inserted) this.#observers.welcome(record, now);
+    this.#observers.welcome(inserted, now);
     if (!isQuiet(effects)) await this.#follow(effects);
   }
 
@@ -499,6 +499,14 @@ export class StoredTaskQueue implements TaskQueue {
   #view(record: TaskRecord, submission = readSubmission(record)): Task {
     return toTask(record, submission, this.#options.defaults);
   }
+}
+
+function atTask(field?: string): string {
+  return field ? `task.${field}` : 'task';
+}
+
+function idsOf(records: readonly { readonly id: string }[]): string[] {
+  return records.map((record) => record.id);
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {

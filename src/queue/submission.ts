@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { InvalidOptionError, InvalidTaskError, TooLargeError, UnknownConditionError } from '../errors.ts';
-import { findJsonProblem } from '../json.ts';
+import { boundJsonBytes, copyJson, findJsonProblem } from '../json.ts';
 import {
   CRASHES_MAX,
   DEPENDENCIES_MAX,
@@ -25,46 +25,59 @@ export interface SubmissionRules {
   readonly agingMs: number;
   readonly newId: () => string;
   readonly hasCondition: (name: string) => boolean;
-  /** Whether the store can be trusted to return what it was given. */
-  readonly isHashed: boolean;
+  /** Whether submissions are stored as objects: neither written as text nor hashed. */
+  readonly isInProcess: boolean;
 }
+
+/** Where a submission, or one of its fields, stands in what was passed, e.g. `tasks[3].priority`; for errors alone. */
+export type Place = (field?: string) => string;
+
+type Check = (value: unknown, at: Place, field: string) => void;
 
 const RETRY_FIELDS = ['initialInterval', 'backoffFactor', 'maxInterval', 'jitter'];
 const NO_EDGES: readonly Edge[] = [];
 
-const FIELDS: Readonly<Record<string, (value: unknown, path: string) => void>> = {
-  payload: () => {},
-  id: checkId,
-  priority: checkPriority,
-  agentType: checkId,
-  agent: checkId,
-  dependsOn: checkDependencies,
-  runAt: (value, path) => checkNumber(value, path, 0, TIME_MS_MAX, 'a time in ms since the epoch'),
-  delayMs: (value, path) => checkNumber(value, path, 0, INTERVAL_MS_MAX, 'a delay in ms'),
-  timeoutMs: (value, path) => checkNumber(value, path, 1, INTERVAL_MS_MAX, 'a time-out in ms'),
-  maxRetries: (value, path) => checkInteger(value, path, 0, RETRIES_MAX),
-  maxCrashes: (value, path) => checkInteger(value, path, 1, CRASHES_MAX),
-  retry: checkRetry,
-  metadata: (value, path) => checkJsonObject(value, path),
-};
+const checkFactor = numberFrom(1, 1_000, 'a factor');
+const checkInterval = numberFrom(0, INTERVAL_MS_MAX, 'an interval in ms');
+
+const FIELDS: ReadonlyMap<string, Check> = new Map(
+  Object.entries({
+    payload: () => {},
+    id: checkId,
+    priority: checkPriority,
+    agentType: checkId,
+    agent: checkId,
+    dependsOn: checkDependencies,
+    runAt: numberFrom(0, TIME_MS_MAX, 'a time in ms since the epoch'),
+    delayMs: numberFrom(0, INTERVAL_MS_MAX, 'a delay in ms'),
+    timeoutMs: numberFrom(1, INTERVAL_MS_MAX, 'a time-out in ms'),
+    maxRetries: integerFrom(0, RETRIES_MAX),
+    maxCrashes: integerFrom(1, CRASHES_MAX),
+    retry: checkRetry,
+    metadata: checkJsonObject,
+  } satisfies Record<keyof NewTask, Check>),
+);
 
 /**
- * Checks a submission and turns it into the record to store. `path` is where it stands, e.g. `tasks[3]`.
- * Throws InvalidTaskError, TooLargeError or UnknownConditionError, each naming the place.
+ * Checks a submission and turns it into the record to store. Throws InvalidTaskError, TooLargeError or
+ * UnknownConditionError, each naming the place.
  */
-export function toRecord(task: NewTask, path: string, now: number, rules: SubmissionRules): NewRecord {
-  checkFields(task, path);
-  const submission = JSON.stringify(task);
-  checkSizes(task, path, submission, rules.payloadBytesMax);
+export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): NewRecord {
+  checkFields(task, at);
+  checkJsonObject(task.payload, at, 'payload');
+  checkSizes(task, at, rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
-  checkConditions(dependsOn, path, rules);
+  checkConditions(dependsOn, at, rules);
+  const { isInProcess } = rules;
+  const submission = isInProcess ? '' : JSON.stringify(task);
   const priority = priorityOf(task);
   const runAt = Math.max(task.runAt ?? now, now + (task.delayMs ?? 0));
   const id = task.id ?? rules.newId();
   return {
     id,
     submission,
-    hash: rules.isHashed ? hashOf(id, submission) : '',
+    content: isInProcess ? copyJson(task) : undefined,
+    hash: isInProcess ? '' : hashOf(id, submission),
     priority,
     agentType: task.agentType ?? null,
     agent: task.agent ?? null,
@@ -77,9 +90,12 @@ export function toRecord(task: NewTask, path: string, now: number, rules: Submis
 
 /** Whether two submissions say the same: as JSON, whatever the order of keys. */
 export function isSameContent(a: TaskIdentity, b: TaskIdentity): boolean {
-  return (
-    a.submission === b.submission || isDeepStrictEqual(JSON.parse(a.submission), JSON.parse(b.submission))
-  );
+  const isSameText = a.submission !== '' && a.submission === b.submission;
+  return isSameText || isDeepStrictEqual(contentOf(a), contentOf(b));
+}
+
+function contentOf({ content, submission }: TaskIdentity): unknown {
+  return content ?? JSON.parse(submission);
 }
 
 /**
@@ -114,130 +130,122 @@ export function toPriority(priority: unknown, option: string): number {
   throw new InvalidOptionError(option, "1–10, 'critical', 'high', 'medium' or 'low'", describe(priority));
 }
 
-function checkFields(task: unknown, path: string): void {
+function checkFields(task: unknown, at: Place): void {
   if (typeof task !== 'object' || task === null || Array.isArray(task)) {
-    throw new InvalidTaskError(path, `expected a task with a payload, got ${describe(task)}`);
+    throw new InvalidTaskError(at(), `expected a task with a payload, got ${describe(task)}`);
   }
-  checkOwn(task, Object.keys(FIELDS), path);
-  for (const key in task) {
-    const value = (task as Record<string, unknown>)[key];
-    if (!Object.hasOwn(FIELDS, key)) {
-      throw new InvalidTaskError(
-        `${path}.${key.slice(0, 64)}`,
-        'a submission has no such field; see NewTask',
-      );
-    }
-    if (value !== undefined) FIELDS[key]!(value, `${path}.${key}`);
+  checkOwn(task, FIELDS.keys(), at);
+  for (const field in task) {
+    const check = FIELDS.get(field);
+    if (!check)
+      throw new InvalidTaskError(at(field.slice(0, 64)), 'a submission has no such field; see NewTask');
+    const value = (task as Record<string, unknown>)[field];
+    if (value !== undefined) check(value, at, field);
   }
-  checkJsonObject((task as { payload?: unknown }).payload, `${path}.payload`);
 }
 
 /** What an object only inherits, e.g. from a getter of its class, can be read but is not in its JSON. */
-function checkOwn(value: object, fields: readonly string[], path: string): void {
+function checkOwn(value: object, fields: Iterable<string>, at: Place): void {
   if (Object.getPrototypeOf(value) === Object.prototype) return;
   const lost = [...fields, 'toJSON'].find((field) => field in value && !Object.hasOwn(value, field));
   if (lost !== undefined)
-    throw new InvalidTaskError(
-      `${path}.${lost}`,
-      'expected a property of the object itself, got an inherited one',
-    );
+    throw new InvalidTaskError(at(lost), 'expected a property of the object itself, got an inherited one');
 }
 
-function checkSizes(task: NewTask, path: string, submission: string, payloadBytesMax: number): void {
-  // A string has at most three bytes per UTF-16 unit, so that most submissions need no second look.
-  if (submission.length * 3 <= Math.min(payloadBytesMax, METADATA_BYTES_MAX)) return;
-  checkBytes(task.payload, `${path}.payload`, 'payloadBytesMax', payloadBytesMax);
-  if (task.metadata) checkBytes(task.metadata, `${path}.metadata`, 'METADATA_BYTES_MAX', METADATA_BYTES_MAX);
+function checkSizes({ payload, metadata }: NewTask, at: Place, payloadBytesMax: number): void {
+  checkBytes(payload, at, 'payload', 'payloadBytesMax', payloadBytesMax);
+  if (metadata) checkBytes(metadata, at, 'metadata', 'METADATA_BYTES_MAX', METADATA_BYTES_MAX);
 }
 
-function checkBytes(value: unknown, path: string, bound: string, limit: number): void {
+function checkBytes(value: unknown, at: Place, field: string, bound: string, limit: number): void {
+  if (boundJsonBytes(value) <= limit) return;
   const bytes = Buffer.byteLength(JSON.stringify(value));
-  if (bytes > limit) throw new TooLargeError(path, bound, limit, bytes, 'bytes of JSON');
+  if (bytes > limit) throw new TooLargeError(at(field), bound, limit, bytes, 'bytes of JSON');
 }
 
-function checkConditions(edges: readonly Edge[], path: string, rules: SubmissionRules): void {
+function checkConditions(edges: readonly Edge[], at: Place, rules: SubmissionRules): void {
   edges.forEach((edge, i) => {
     if (edge.condition !== null && !rules.hasCondition(edge.condition)) {
-      throw new UnknownConditionError(`${path}.dependsOn[${i}].on.custom`, edge.condition);
+      throw new UnknownConditionError(at(`dependsOn[${i}].on.custom`), edge.condition);
     }
   });
 }
 
-function checkId(value: unknown, path: string): void {
+function checkId(value: unknown, at: Place, field: string): void {
   if (typeof value !== 'string' || !ID_PATTERN.test(value)) {
     throw new InvalidTaskError(
-      path,
+      at(field),
       `expected 1–128 characters of A–Z a–z 0–9 _ . : -, got ${describe(value)}`,
     );
   }
 }
 
-function checkPriority(value: unknown, path: string): void {
+function checkPriority(value: unknown, at: Place, field: string): void {
   const ok =
     typeof value === 'string' ? Object.hasOwn(PRIORITY_NAMES, value) : isIntegerIn(value, 1, PRIORITY_MAX);
   if (!ok) {
     throw new InvalidTaskError(
-      path,
+      at(field),
       `expected 1–10, 'critical', 'high', 'medium' or 'low', got ${describe(value)}`,
     );
   }
 }
 
-function checkDependencies(value: unknown, path: string): void {
-  if (!Array.isArray(value)) throw new InvalidTaskError(path, `expected a list, got ${describe(value)}`);
+function checkDependencies(value: unknown, at: Place, field: string): void {
+  if (!Array.isArray(value)) throw new InvalidTaskError(at(field), `expected a list, got ${describe(value)}`);
   if (value.length > DEPENDENCIES_MAX) {
-    throw new TooLargeError(path, 'DEPENDENCIES_MAX', DEPENDENCIES_MAX, value.length, 'dependencies');
+    throw new TooLargeError(at(field), 'DEPENDENCIES_MAX', DEPENDENCIES_MAX, value.length, 'dependencies');
   }
   value.forEach((dependency: unknown, i) => {
-    checkDependency(dependency, `${path}[${i}]`);
+    checkDependency(dependency, at, `${field}[${i}]`);
   });
 }
 
-function checkDependency(value: unknown, path: string): void {
+function checkDependency(value: unknown, at: Place, field: string): void {
   if (typeof value === 'string') {
-    checkId(value, path);
+    checkId(value, at, field);
     return;
   }
   if (typeof value !== 'object' || value === null) {
-    throw new InvalidTaskError(path, `expected an id or { id, on }, got ${describe(value)}`);
+    throw new InvalidTaskError(at(field), `expected an id or { id, on }, got ${describe(value)}`);
   }
   const unknownKey = Object.keys(value).find((key) => key !== 'id' && key !== 'on');
   if (unknownKey !== undefined)
-    throw new InvalidTaskError(`${path}.${unknownKey.slice(0, 64)}`, 'a dependency has only id and on');
-  checkOwn(value, ['id', 'on'], path);
+    throw new InvalidTaskError(at(`${field}.${unknownKey.slice(0, 64)}`), 'a dependency has only id and on');
+  checkOwn(value, ['id', 'on'], (own) => at(`${field}.${own}`));
   const { id, on } = value as { id?: unknown; on?: unknown };
-  checkId(id, `${path}.id`);
+  checkId(id, at, `${field}.id`);
   if (on === undefined || on === 'success' || on === 'failure' || on === 'completion') return;
   if (typeof on !== 'object' || on === null || Object.keys(on).join() !== 'custom') {
     throw new InvalidTaskError(
-      `${path}.on`,
+      at(`${field}.on`),
       `expected 'success', 'failure', 'completion' or { custom: name }, got ${describe(on)}`,
     );
   }
-  checkId((on as { custom: unknown }).custom, `${path}.on.custom`);
+  checkId((on as { custom: unknown }).custom, at, `${field}.on.custom`);
 }
 
-function checkRetry(value: unknown, path: string): void {
+function checkRetry(value: unknown, at: Place, field: string): void {
   if (typeof value !== 'object' || value === null) {
-    throw new InvalidTaskError(path, `expected a retry policy, got ${describe(value)}`);
+    throw new InvalidTaskError(at(field), `expected a retry policy, got ${describe(value)}`);
   }
-  checkOwn(value, RETRY_FIELDS, path);
+  checkOwn(value, RETRY_FIELDS, (own) => at(`${field}.${own}`));
   for (const [key, item] of Object.entries(value)) {
-    if (item !== undefined) checkRetryField(key, item, `${path}.${key.slice(0, 64)}`);
+    if (item !== undefined) checkRetryField(item, at, `${field}.${key.slice(0, 64)}`, key);
   }
 }
 
-function checkRetryField(key: string, value: unknown, path: string): void {
+function checkRetryField(value: unknown, at: Place, field: string, key: string): void {
   if (key === 'jitter') {
     if (typeof value !== 'boolean')
-      throw new InvalidTaskError(path, `expected true or false, got ${describe(value)}`);
+      throw new InvalidTaskError(at(field), `expected true or false, got ${describe(value)}`);
   } else if (key === 'backoffFactor') {
-    checkNumber(value, path, 1, 1_000, 'a factor');
+    checkFactor(value, at, field);
   } else if (key === 'initialInterval' || key === 'maxInterval') {
-    checkNumber(value, path, 0, INTERVAL_MS_MAX, 'an interval in ms');
+    checkInterval(value, at, field);
   } else {
     throw new InvalidTaskError(
-      path,
+      at(field),
       'a retry policy has initialInterval, backoffFactor, maxInterval and jitter',
     );
   }
@@ -245,27 +253,30 @@ function checkRetryField(key: string, value: unknown, path: string): void {
 
 /** A queue's own retry policy obeys the same rules as a task's. */
 export function checkRetryPolicy(policy: RetryOptions, path: string): void {
-  checkRetry(policy, path);
+  checkRetry(policy, (field = '') => field, path);
 }
 
-function checkJsonObject(value: unknown, path: string): void {
+function checkJsonObject(value: unknown, at: Place, field: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidTaskError(path, `expected a JSON object, got ${describe(value)}`);
+    throw new InvalidTaskError(at(field), `expected a JSON object, got ${describe(value)}`);
   }
-  const found = findJsonProblem(value);
-  if (found) throw new InvalidTaskError(path + found.path, found.problem);
+  const found = boundJsonBytes(value) === Number.POSITIVE_INFINITY ? findJsonProblem(value) : null;
+  if (found) throw new InvalidTaskError(at(field) + found.path, found.problem);
 }
 
-function checkNumber(value: unknown, path: string, min: number, max: number, what: string): void {
-  if (typeof value !== 'number' || !(value >= min && value <= max)) {
-    throw new InvalidTaskError(path, `expected ${what} from ${min} to ${max}, got ${describe(value)}`);
-  }
+function numberFrom(min: number, max: number, what: string): Check {
+  return (value, at, field) => {
+    if (typeof value === 'number' && value >= min && value <= max) return;
+    throw new InvalidTaskError(at(field), `expected ${what} from ${min} to ${max}, got ${describe(value)}`);
+  };
 }
 
-function checkInteger(value: unknown, path: string, min: number, max: number): void {
-  if (!isIntegerIn(value, min, max)) {
-    throw new InvalidTaskError(path, `expected a whole number from ${min} to ${max}, got ${describe(value)}`);
-  }
+function integerFrom(min: number, max: number): Check {
+  return (value, at, field) => {
+    if (isIntegerIn(value, min, max)) return;
+    const expected = `a whole number from ${min} to ${max}`;
+    throw new InvalidTaskError(at(field), `expected ${expected}, got ${describe(value)}`);
+  };
 }
 
 function isIntegerIn(value: unknown, min: number, max: number): boolean {

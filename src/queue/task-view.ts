@@ -1,4 +1,4 @@
-import type { JsonObject } from '../json.ts';
+import { copyJson, type JsonObject } from '../json.ts';
 import { toDependency, toEdge } from './dependencies.ts';
 import { DEFAULT_RETRY } from './retry.ts';
 import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
@@ -12,11 +12,15 @@ export interface TaskDefaults {
   readonly agentTypes: Readonly<Record<string, { readonly timeoutMs?: number | undefined }>>;
 }
 
-/** The stored submission; an empty one where damage made it unreadable, so that lists and stats still answer. */
-export function readSubmission(record: TaskRecord): NewTask {
+/**
+ * The stored submission, for whoever asks to keep or change; an empty one where damage made it unreadable, so
+ * that lists and stats still answer.
+ */
+export function readSubmission({ content, submission }: TaskRecord): NewTask {
+  if (content) return copyJson(content);
   try {
-    const submission: unknown = JSON.parse(record.submission);
-    if (typeof submission === 'object' && submission !== null) return submission as NewTask;
+    const task: unknown = JSON.parse(submission);
+    if (typeof task === 'object' && task !== null) return task as NewTask;
   } catch {
     // No JSON: damaged too.
   }

@@ -9,6 +9,7 @@ import {
 import type { JsonObject, JsonValue } from '../json.ts';
 import { METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { type Details, readDetails, withDetails } from './details.ts';
+import { isRecorded } from './recorded-ending.ts';
 import { backoffMs } from './retry.ts';
 import {
   isEnded,
@@ -387,7 +388,6 @@ function end(
   return change;
 }
 
-/** The record is cloned once and then assigned to: this runs for every settlement, and each spread costs as much again. */
 function move(
   record: TaskRecord,
   to: TaskStatus,
@@ -396,17 +396,35 @@ function move(
   changes?: Partial<TaskState>,
 ): Change {
   requireMove(record, to);
-  const event: Writable<Event> = { from: record.status, to, at };
-  if (record.owner !== null) event.worker = record.owner;
+  const from = record.status;
+  const event: Writable<Event> =
+    record.owner === null ? { from, to, at } : { from, to, at, worker: record.owner };
   if (reason !== undefined) event.reason = reason;
-  const next: Writable<TaskState> = { ...record };
+  const next = stateOf(record);
   if (changes) Object.assign(next, changes);
   next.status = to;
   return { id: record.id, version: record.version, next, event };
 }
 
 function stay(record: TaskRecord, changes: Partial<TaskState>): Change {
-  return { id: record.id, version: record.version, next: { ...record, ...changes } };
+  return { id: record.id, version: record.version, next: Object.assign(stateOf(record), changes) };
+}
+
+/** Written out: this runs for every settlement, and a spread would copy the identity as well, at three times the cost. */
+function stateOf(record: TaskRecord): Writable<TaskState> {
+  return {
+    status: record.status,
+    runAt: record.runAt,
+    retryCount: record.retryCount,
+    crashes: record.crashes,
+    fence: record.fence,
+    owner: record.owner,
+    leaseExpiresAt: record.leaseExpiresAt,
+    startedAt: record.startedAt,
+    completedAt: record.completedAt,
+    result: record.result,
+    details: record.details,
+  };
 }
 
 function requireMove(record: TaskRecord, to: TaskStatus): void {
@@ -427,38 +445,6 @@ function requireLease(record: TaskRecord, fence: number | null, attempted: strin
   } else if (!isLeased(record.status)) {
     throw new LeaseLostError(record.id, fence, `the task is ${record.status}`);
   }
-}
-
-/** Whether this very ending is what the record already says: a settlement sent again. */
-function isRecorded(record: TaskRecord, ending: Ending): boolean {
-  switch (ending.status) {
-    case 'completed':
-      return record.status === 'completed' && isSameResult(record.result, ending.result);
-    case 'failed':
-      return (
-        (record.status === 'failed' || record.status === 'retrying') &&
-        isSameError(readDetails(record.details).error, ending.error)
-      );
-    case 'released':
-      return record.status === 'pending' && record.fence > 0;
-    case 'waiting':
-      return (
-        record.status === 'waiting' &&
-        isDeepStrictEqual(readDetails(record.details).interrupts, ending.interrupts)
-      );
-    case 'cancelled':
-      return record.status === 'cancelled';
-  }
-}
-
-/** As JSON, whatever the order of keys. */
-function isSameResult(a: string | null, b: string | null): boolean {
-  return a === b || (a !== null && b !== null && isDeepStrictEqual(JSON.parse(a), JSON.parse(b)));
-}
-
-/** A worker that settles again may have made the error anew, with another stack. */
-function isSameError(a: TaskError | undefined, b: TaskError): boolean {
-  return a?.name === b.name && a.message === b.message && a.code === b.code;
 }
 
 function withAssignment(details: string | null, { agent, scores }: Assignment): string | null {

@@ -26,7 +26,10 @@ export class SqliteConnection {
     this.raw = raw;
   }
 
-  /** The statement for `sql`, prepared once. Pass constant texts only: each distinct text stays in memory. */
+  /**
+   * The statement for `sql`, prepared once. Pass constant texts only: each distinct text stays in memory. Write
+   * `LIMIT +?`: the planner looks at the value of a bare `LIMIT ?` and plans anew whenever it is bound, 10–80 µs.
+   */
   prepare(sql: string): SqliteStatement {
     return this.#statements.get(sql) ?? this.#keep(sql, this.#statements);
   }

@@ -24,10 +24,10 @@ function aRecord(status: TaskStatus, changes: Partial<TaskRecord> = {}): TaskRec
     agingMs: 60_000,
     newId: () => 'a',
     hasCondition: () => false,
-    isHashed: true,
+    isInProcess: false,
   };
   const leased = isLeased(status);
-  const { dependsOn: _, ...identity } = toRecord({ payload: {} }, 'task', NOW, rules);
+  const { dependsOn: _, ...identity } = toRecord({ payload: {} }, () => 'task', NOW, rules);
   return {
     ...identity,
     seq: 1,

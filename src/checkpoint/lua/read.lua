@@ -10,6 +10,7 @@
         turns), the writes of each task (the task and its rows, a line each)
   Changes nothing.
 ]]
+local call = redis.call
 local FIELDS_PER_CALL = 1000
 
 -- The names, of which a record has a line, with tabs between; only those that begin with one of ARGV[first..last].
@@ -26,11 +27,11 @@ local function wanted(names, first, last)
 end
 
 local function get(state, fields)
-  if #fields <= FIELDS_PER_CALL then return redis.call('HMGET', state, unpack(fields)) end
+  if #fields <= FIELDS_PER_CALL then return call('HMGET', state, unpack(fields)) end
   local values = {}
   for first = 1, #fields, FIELDS_PER_CALL do
     local last = math.min(first + FIELDS_PER_CALL - 1, #fields)
-    for i, value in ipairs(redis.call('HMGET', state, unpack(fields, first, last))) do values[first + i - 1] = value end
+    for i, value in ipairs(call('HMGET', state, unpack(fields, first, last))) do values[first + i - 1] = value end
   end
   return values
 end
@@ -65,16 +66,18 @@ end
 
 local function newest(index, namespace)
   local from = '[' .. namespace
-  local found = redis.call('ZREVRANGEBYLEX', index, from .. '\255', from, 'LIMIT', 0, 1)[1]
+  local found = call('ZREVRANGEBYLEX', index, from .. '\255', from, 'LIMIT', 0, 1)[1]
   return found and string.sub(found, #namespace + 1) or ''
 end
 
 local function read(state, index, first, last)
   local namespace, id, count = ARGV[first], ARGV[first + 1], tonumber(ARGV[first + 2])
   if id == '' then id = newest(index, namespace) end
+  -- Were the state something else, that must not look like a thread without checkpoints.
+  if id == '' then call('HLEN', state) end
   local found = {}
   while id ~= '' and #found < count do
-    local record = redis.call('HGET', state, 'c' .. namespace .. id)
+    local record = call('HGET', state, 'c' .. namespace .. id)
     if not record then break end
     local parent, names = string.match(record, '^([^\n]*)\n([^\n]*)')
     found[#found + 1] = one(state, namespace, id, record, wanted(names, first + 3, last))

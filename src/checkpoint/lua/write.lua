@@ -19,6 +19,7 @@
   Sent twice it changes nothing more. Namespaces, ids, tasks and names are JSON texts: no field can be mistaken for
   another, and no text holds the end of a line. They are cut and joined here, never decoded.
 ]]
+local call = redis.call
 local FIELDS_PER_CALL = 1000
 local next_argument = 2
 local fences = {}
@@ -29,7 +30,7 @@ local function take()
 end
 
 local function fence_of(state)
-  if fences[state] == nil then fences[state] = redis.call('HGET', state, 'f') end
+  if fences[state] == nil then fences[state] = call('HGET', state, 'f') end
   return fences[state]
 end
 
@@ -55,32 +56,32 @@ function operations.put(state, index)
     fields[#fields + 1] = 'b' .. namespace .. take()
     fields[#fields + 1] = take()
   end
-  redis.call('ZADD', index, 0, namespace .. id)
+  call('ZADD', index, 0, namespace .. id)
   for first = 1, #fields, FIELDS_PER_CALL do
-    redis.call('HSET', state, unpack(fields, first, math.min(first + FIELDS_PER_CALL - 1, #fields)))
+    call('HSET', state, unpack(fields, first, math.min(first + FIELDS_PER_CALL - 1, #fields)))
   end
 end
 
 function operations.writes(state)
   local checkpoint, task, rows = take() .. take(), take(), take()
   -- Most steps have one task: it is stored with its rows, and nothing has to be read.
-  if redis.call('HSETNX', state, 'h' .. checkpoint, task .. '\n' .. rows) == 1 then return end
-  local head = redis.call('HGET', state, 'h' .. checkpoint)
+  if call('HSETNX', state, 'h' .. checkpoint, task .. '\n' .. rows) == 1 then return end
+  local head = call('HGET', state, 'h' .. checkpoint)
   if string.sub(head, 1, #task + 1) == task .. '\n' then
-    redis.call('HSET', state, 'h' .. checkpoint, task .. '\n' .. merged(string.sub(head, #task + 2), rows))
+    call('HSET', state, 'h' .. checkpoint, task .. '\n' .. merged(string.sub(head, #task + 2), rows))
     return
   end
-  local present = redis.call('HGET', state, 'w' .. task .. checkpoint)
+  local present = call('HGET', state, 'w' .. task .. checkpoint)
   if present then
-    redis.call('HSET', state, 'w' .. task .. checkpoint, merged(present, rows))
+    call('HSET', state, 'w' .. task .. checkpoint, merged(present, rows))
   else
-    local tasks = redis.call('HGET', state, 't' .. checkpoint) or ''
-    redis.call('HSET', state, 'w' .. task .. checkpoint, rows, 't' .. checkpoint, tasks .. task .. '\n')
+    local tasks = call('HGET', state, 't' .. checkpoint) or ''
+    call('HSET', state, 'w' .. task .. checkpoint, rows, 't' .. checkpoint, tasks .. task .. '\n')
   end
 end
 
 function operations.delete(state, index)
-  redis.call('UNLINK', state, index)
+  call('UNLINK', state, index)
   fences[state] = false
 end
 
@@ -89,12 +90,12 @@ local function apply(state, index, fence, last)
   if stored and fence ~= '' and tonumber(fence) < tonumber(stored) then return 'fence:' .. stored end
   while next_argument <= last do operations[take()](state, index) end
   if fence ~= '' and fence ~= stored then
-    redis.call('HSET', state, 'f', fence)
+    call('HSET', state, 'f', fence)
     fences[state] = fence
   end
   if ARGV[1] ~= '0' then
-    redis.call('PEXPIRE', state, ARGV[1])
-    redis.call('PEXPIRE', index, ARGV[1])
+    call('PEXPIRE', state, ARGV[1])
+    call('PEXPIRE', index, ARGV[1])
   end
   return 'ok'
 end

@@ -23,3 +23,50 @@ test('a purged task takes its checkpoints along, so that its id is new again', a
   expect(await threads('old')).toBeUndefined();
   expect(await threads('alive')).toBeDefined();
 });
+
+/** Writes into every object it can reach, as careless code might. */
+function scribble(value: object): void {
+  for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) scribble(item);
+  Object.assign(value, { scribbled: true });
+}
+
+test('what is stored belongs to the queue: neither submitters nor workers can change it', async () => {
+  await using queue = new MemoryTaskQueue();
+  const submission = {
+    id: 'a',
+    payload: { list: [{ n: 1 }], deep: { er: 'text' } },
+    metadata: { of: { whom: 'me' } },
+    retry: { jitter: false },
+  };
+  const submitted = structuredClone(submission);
+  await queue.enqueue(submission);
+  scribble(submission);
+  await queue.enqueue(submitted);
+  const isUntouched = async () => {
+    const { payload, metadata } = (await queue.getTask('a'))!;
+    expect({ payload, metadata }).toStrictEqual({ payload: submitted.payload, metadata: submitted.metadata });
+  };
+  await isUntouched();
+
+  const claimed = (await queue.dequeue())!;
+  scribble(claimed.payload);
+  scribble(claimed.metadata);
+  scribble((await queue.getTask('a'))!);
+  await isUntouched();
+  const result = { found: [1] };
+  scribble(await queue.settle(claimed, { status: 'completed', result }));
+  scribble(result);
+  await isUntouched();
+  expect((await queue.getTask('a'))!.result).toEqual({ found: [1] });
+});
+
+test('a batch is bounded by the bytes of its JSON, also where no JSON is written', async () => {
+  await using queue = new MemoryTaskQueue();
+  const megabyte = 'x'.repeat(1_000_000);
+  const batch = (tasks: number) => Array.from({ length: tasks }, () => ({ payload: { megabyte } }));
+  await expect(queue.enqueueMany(batch(68))).rejects.toMatchObject({
+    code: 'TOO_LARGE',
+    bound: 'BATCH_BYTES_MAX',
+  });
+  expect(await queue.enqueueMany(batch(67))).toHaveLength(67);
+});

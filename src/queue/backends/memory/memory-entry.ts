@@ -1,6 +1,7 @@
 import { edgeVerdict } from '../../dependencies.ts';
-import type { EndStatus, TaskEvent } from '../../task.ts';
-import { type Edge, HISTORY_EVENTS_MAX, type NewRecord, type TaskRecord } from '../../task-store.ts';
+import type { EndStatus } from '../../task.ts';
+import type { Edge, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
+import type { PastEvent } from './past-event.ts';
 
 /** An edge between two tasks in memory. */
 export interface MemoryEdge extends Edge {
@@ -9,64 +10,94 @@ export interface MemoryEdge extends Edge {
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
-type HistoryEvent = Omit<TaskEvent, 'taskId' | 'seq'>;
+
+/** Where a task waits: in its lane, for its time, for its dependencies, or not at all. */
+export type Stage = 'ready' | 'delayed' | 'blocked' | 'none';
 
 /** One task in memory: its record, which never leaves the store but as a copy, and what hangs on it. */
 export interface MemoryEntry {
   readonly record: Writable<TaskRecord>;
-  /** The newest events but the first, which the record itself tells; their seqs end with `record.events`. */
-  history: HistoryEvent[];
+  /** The newest event but the first, which the record itself tells. */
+  latest: PastEvent | null;
   readonly edges: readonly MemoryEdge[];
   /** Edges of other tasks that wait for this one. */
-  readonly dependents: MemoryEdge[];
-  /** Where it waits: in its lane's heap, for its time, for its dependencies, or not at all. */
-  stage: 'ready' | 'delayed' | 'blocked' | 'none';
-  /** An entry stays in its lane's heap until it is popped; meanwhile its stage tells whether it counts. */
+  dependents: MemoryEdge[] | null;
+  stage: Stage;
+  /** An entry stays in its lane until it is popped; meanwhile its stage tells whether it counts. */
   isInLane: boolean;
+  /** Its place among the leased entries, -1 while it holds no lease. */
+  leasedAs: number;
 }
 
 const NO_EDGES: readonly MemoryEdge[] = [];
-const NO_HISTORY: HistoryEvent[] = [];
-const NO_IDS: readonly string[] = [];
+export const NO_IDS: readonly string[] = [];
 
 export function newEntry(record: NewRecord, seq: number): MemoryEntry {
-  const edges =
-    record.dependsOn.length === 0
-      ? NO_EDGES
-      : record.dependsOn.map((edge): MemoryEdge => ({ ...edge, taskId: record.id, verdict: 'undecided' }));
-  const { id, submission, hash, priority, agentType, agent, rank, createdAt, runAt } = record;
   return {
-    record: {
-      seq,
-      id,
-      submission,
-      hash,
-      priority,
-      agentType,
-      agent,
-      rank,
-      createdAt,
-      status: 'pending',
-      runAt,
-      retryCount: 0,
-      crashes: 0,
-      fence: 0,
-      owner: null,
-      leaseExpiresAt: null,
-      startedAt: null,
-      completedAt: null,
-      result: null,
-      details: null,
-      version: 1,
-      events: 1,
-      blockedBy: NO_IDS,
-    },
-    history: NO_HISTORY,
-    edges,
-    dependents: [],
+    record: newRecord(record, seq),
+    latest: null,
+    edges: record.dependsOn.length === 0 ? NO_EDGES : newEdges(record),
+    dependents: null,
     stage: 'none',
     isInLane: false,
+    leasedAs: -1,
   };
+}
+
+function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
+  const { id, submission, content, hash, priority, agentType, agent, rank, createdAt, runAt } = inserted;
+  const record: Writable<TaskRecord> = {
+    seq,
+    id,
+    submission,
+    hash,
+    priority,
+    agentType,
+    agent,
+    rank,
+    createdAt,
+    status: 'pending',
+    runAt,
+    retryCount: 0,
+    crashes: 0,
+    fence: 0,
+    owner: null,
+    leaseExpiresAt: null,
+    startedAt: null,
+    completedAt: null,
+    result: null,
+    details: null,
+    version: 1,
+    events: 1,
+    blockedBy: NO_IDS,
+    content,
+  };
+  // Absent where there is none, as in what was inserted.
+  if (content === undefined) delete record.content;
+  return record;
+}
+
+function newEdges({ id, dependsOn }: NewRecord): MemoryEdge[] {
+  return dependsOn.map((edge) => ({ ...edge, taskId: id, verdict: 'undecided' }));
+}
+
+export function copyOf({ record }: MemoryEntry): TaskRecord {
+  return { ...record, blockedBy: record.blockedBy.length === 0 ? [] : [...record.blockedBy] };
+}
+
+/** Field by field: a change must never carry identity fields into a record. */
+export function assignState(record: MemoryEntry['record'], next: TaskState): void {
+  record.status = next.status;
+  record.runAt = next.runAt;
+  record.retryCount = next.retryCount;
+  record.crashes = next.crashes;
+  record.fence = next.fence;
+  record.owner = next.owner;
+  record.leaseExpiresAt = next.leaseExpiresAt;
+  record.startedAt = next.startedAt;
+  record.completedAt = next.completedAt;
+  record.result = next.result;
+  record.details = next.details;
 }
 
 export function undecidedIds(entry: MemoryEntry): readonly string[] {
@@ -80,25 +111,4 @@ function isOpen(edge: MemoryEdge): boolean {
 
 export function decideEdge(edge: MemoryEdge, ended: EndStatus): void {
   if (edge.verdict === 'undecided') edge.verdict = edgeVerdict(edge.on, ended);
-}
-
-/** Most tasks have two events after the first; an array that is pushed to would hold room for seventeen. */
-const EXACT_EVENTS_MAX = 4;
-
-export function appendEvent(entry: MemoryEntry, event: HistoryEvent): void {
-  entry.record.events++;
-  if (entry.history.length < EXACT_EVENTS_MAX) {
-    entry.history = entry.history.concat(event);
-    return;
-  }
-  entry.history.push(event);
-  if (entry.history.length > HISTORY_EVENTS_MAX) entry.history.shift();
-}
-
-export function eventsOf({ record, history }: MemoryEntry): TaskEvent[] {
-  const { id: taskId, events, createdAt } = record;
-  const firstSeq = events - history.length + 1;
-  const tail = history.map((event, i) => ({ taskId, seq: firstSeq + i, ...event }));
-  const isWhole = firstSeq === 2 && tail.length < HISTORY_EVENTS_MAX;
-  return isWhole ? [{ taskId, seq: 1, from: null, to: 'pending', at: createdAt }, ...tail] : tail;
 }

@@ -1,14 +1,11 @@
-import { type ClaimFilter, laneKey, laneMatches } from '../../claim-filter.ts';
-import { Heap } from './heap.ts';
+import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry } from './memory-entry.ts';
-import { RankHeap } from './rank-heap.ts';
 
-interface ReadyLane {
+interface ReadyLane extends Lane {
   readonly key: string;
-  readonly priority: number;
-  readonly agentType: string | null;
-  readonly agent: string | null;
-  readonly heap: RankHeap;
+  /** By rank, then sequence. */
+  readonly heap: KeyedHeap<MemoryEntry>;
 }
 
 /**
@@ -19,17 +16,16 @@ export class ReadyLanes {
   readonly #lanes = new Map<string, ReadyLane>();
 
   add(entry: MemoryEntry): void {
-    entry.stage = 'ready';
     if (entry.isInLane) return;
     entry.isInLane = true;
     const key = laneKey(entry.record);
     let lane = this.#lanes.get(key);
     if (!lane) {
       const { priority, agentType, agent } = entry.record;
-      lane = { key, priority, agentType, agent, heap: new RankHeap() };
+      lane = { key, priority, agentType, agent, heap: new KeyedHeap() };
       this.#lanes.set(key, lane);
     }
-    lane.heap.push(entry);
+    lane.heap.push(entry.record.rank, entry.record.seq, entry);
   }
 
   /** Removes and returns up to `limit` entries in order. */
@@ -41,13 +37,13 @@ export class ReadyLanes {
       }
       return taken;
     }
-    const lanes = new Heap<ReadyLane>((a, b) => a.heap.goesBefore(b.heap));
-    for (const lane of this.#lanes.values()) if (mayTake(lane, filter)) lanes.push(lane);
+    const lanes = new KeyedHeap<ReadyLane>();
+    for (const lane of this.#lanes.values()) if (mayTake(lane, filter)) line(lanes, lane);
     while (taken.length < limit) {
       const lane = lanes.pop();
       if (!lane) break;
       this.#takeHead(lane, taken);
-      if (lane.heap.peek()) lanes.push(lane);
+      line(lanes, lane);
     }
     return taken;
   }
@@ -97,7 +93,13 @@ export class ReadyLanes {
 }
 
 function mayTake(lane: ReadyLane, filter: ClaimFilter | null): boolean {
-  return lane.heap.peek() !== undefined && (filter === null || laneMatches(lane, filter));
+  return filter === null || laneMatches(lane, filter);
+}
+
+/** Lines a lane up with others by its first entry, unless it is empty. */
+function line(lanes: KeyedHeap<ReadyLane>, lane: ReadyLane): void {
+  const rank = lane.heap.peekKey();
+  if (rank !== undefined) lanes.push(rank, lane.heap.peekTie()!, lane);
 }
 
 export function isBefore(a: MemoryEntry, b: MemoryEntry): boolean {

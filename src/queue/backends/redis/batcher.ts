@@ -9,6 +9,11 @@ export interface BatchOptions<Item, Answer> {
   readonly sizeOf: (item: Item) => number;
   /** So many batches are under way at the same time. */
   readonly parallel: number;
+  /**
+   * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
+   * what `after` was asked for by then is sent first.
+   */
+  readonly after?: Pick<Batcher<never, unknown>, 'asked' | 'sent' | 'flush'>;
 }
 
 interface Entry<Item, Answer> {
@@ -26,6 +31,8 @@ export class Batcher<Item, Answer> {
   #waiting: Entry<Item, Answer>[] = [];
   readonly #freeSlots: number[];
   #isScheduled = false;
+  #asked = 0;
+  #sent = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: BatchOptions<Item, Answer>) {
@@ -33,7 +40,17 @@ export class Batcher<Item, Answer> {
     this.#freeSlots = Array.from({ length: options.parallel }, (_, i) => i).reverse();
   }
 
+  /** How many items were asked for, and how many of those were sent. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
   ask(item: Item): Promise<Answer> {
+    this.#asked++;
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
       this.#schedule();
@@ -55,14 +72,26 @@ export class Batcher<Item, Answer> {
   #schedule(): void {
     if (this.#isScheduled || this.#freeSlots.length === 0) return;
     this.#isScheduled = true;
-    setImmediate(this.#flush);
+    const { after } = this.#options;
+    if (after === undefined) setImmediate(this.flush);
+    else this.#scheduleAfter(after, after.asked);
   }
 
-  readonly #flush = (): void => {
+  #scheduleAfter(after: NonNullable<BatchOptions<Item, Answer>['after']>, asked: number): void {
+    process.nextTick(() => {
+      if (after.sent < asked) after.flush();
+      if (after.sent >= asked) this.flush();
+      else setImmediate(() => this.#scheduleAfter(after, asked));
+    });
+  }
+
+  readonly flush = (): void => {
     this.#isScheduled = false;
     while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
       const slot = this.#freeSlots.pop()!;
-      void this.#send(this.#take(), slot);
+      const entries = this.#take();
+      this.#sent += entries.length;
+      void this.#send(entries, slot);
     }
   };
 

@@ -2,7 +2,7 @@ import { ClosedError } from '../../../errors.ts';
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
-import { historyLine, parseHistory } from '../../history-text.ts';
+import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import {
@@ -22,17 +22,15 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { Batcher } from './batcher.ts';
-import { toCounts } from './counts.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf, historyOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
+import { RedisTaskReader } from './redis-task-reader.ts';
 import {
   filterArguments,
   INSERTED,
   merge,
-  names,
   readClaimed,
-  readListed,
   readRecords,
   toEffects,
   toOutcome,
@@ -55,13 +53,13 @@ const BATCH_TASKS_MAX = 1_000;
 const BATCH_BYTES_MAX = 1024 * 1024;
 /** Batches of one kind under way at the same time: one is worked on while the next is made. */
 const PARALLEL = 2;
-const READ_AT_ONCE_MAX = 500;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
   readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
+  readonly #reader: RedisTaskReader;
   readonly #signal: StoreSignal;
   protected readonly known = new KnownTasks();
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
@@ -72,6 +70,7 @@ export class RedisTaskStore implements TaskStore {
   constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
     this.registry = new RedisRegistry(this.#scripts);
+    this.#reader = new RedisTaskReader(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({
@@ -85,6 +84,8 @@ export class RedisTaskStore implements TaskStore {
       keyOf: (claim) => this.#claimKey(claim),
       sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
       parallel: PARALLEL,
+      // Who is woken by a submission of this turn must find it.
+      after: this.#inserts,
     });
     this.#changes = new Batcher({
       send: (items, slot) => this.sendChanges(items, slot),
@@ -120,7 +121,7 @@ export class RedisTaskStore implements TaskStore {
 
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
     this.#use();
-    const byId = await this.#read(ids);
+    const byId = await this.#reader.read(ids);
     for (const record of byId.values()) this.known.put(record);
     const seen = new Set<string>();
     return ids.map((id) => {
@@ -132,63 +133,33 @@ export class RedisTaskStore implements TaskStore {
 
   async list(query: ListQuery): Promise<ListPage> {
     this.#use();
-    const { statuses, agentTypes, createdAfter, limit } = query;
-    if (statuses?.length === 0 || agentTypes?.length === 0) return { records: [], next: null };
-    const records: TaskRecord[] = [];
-    const letters = statuses === null ? '*' : statuses.map((status) => STATUS_LETTERS[status]).join('');
-    for (let after = query.after; ; ) {
-      const values = [after, limit + 1 - records.length, letters, names(agentTypes), createdAfter ?? ''];
-      const reply = await this.#scripts.run('list', { now: 0, values });
-      records.push(...readListed(reply));
-      if (records.length > limit) {
-        return { records: records.slice(0, limit), next: records[limit - 1]!.seq };
-      }
-      if (reply[0] === '') return { records, next: null };
-      after = Number(reply[0]);
-    }
+    return this.#reader.list(query);
   }
 
   async history(id: string): Promise<TaskEvent[]> {
     this.#use();
-    const reply = await this.#scripts.run('read', { now: 0, values: [id] });
-    const [record] = readRecords(reply, 0);
-    if (record === undefined) return [];
-    return parseHistory(id, historyOf(String(reply[2])), record.events, record.createdAt);
+    return this.#reader.history(id);
+  }
+
+  async nextDueAt(now: number): Promise<number | null> {
+    this.#use();
+    return this.#reader.nextDueAt(now);
+  }
+
+  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
+    this.#use();
+    return this.#reader.unjudged(limit);
+  }
+
+  async counts(now: number): Promise<StoreCounts> {
+    this.#use();
+    return this.#reader.counts(now);
   }
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
     const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
-  }
-
-  async nextDueAt(now: number): Promise<number | null> {
-    this.#use();
-    const reply = await this.#scripts.call(
-      'ZRANGEBYSCORE',
-      'agenda',
-      `(${DELAYED + now}`,
-      `(${ENDED}`,
-      'WITHSCORES',
-      'LIMIT',
-      0,
-      1,
-    );
-    // RESP 3 pairs each member with its score.
-    const score = (reply as unknown[]).flat()[1];
-    return score === undefined ? null : Number(score) - DELAYED;
-  }
-
-  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
-    this.#use();
-    const members = await this.#scripts.call('ZCARD', 'unjudged');
-    if (members === 0) return [];
-    const reply = (await this.#scripts.run('unjudged', { now: 0, values: [limit] })) as string[];
-    const edges: UnjudgedEdge[] = [];
-    for (let i = 0; i < reply.length; i += 3) {
-      edges.push({ taskId: reply[i]!, dependencyId: reply[i + 1]!, condition: reply[i + 2]! });
-    }
-    return edges;
   }
 
   async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
@@ -201,11 +172,6 @@ export class RedisTaskStore implements TaskStore {
       JSON.stringify(reason),
     ]);
     return toEffects(await this.#scripts.run('judge', { now, mark: this.#ownMark('j'), values }), 0);
-  }
-
-  async counts(now: number): Promise<StoreCounts> {
-    this.#use();
-    return toCounts(await this.#scripts.run('counts', { now }), now);
   }
 
   async setPaused(paused: boolean): Promise<void> {
@@ -342,8 +308,12 @@ export class RedisTaskStore implements TaskStore {
     for (const { changes, now } of items) {
       for (const { id, version, next, event, claimed } of changes) {
         const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        const line = event ? historyLine(event) : '';
-        values.push(id, head, restOf(next), claimed ? historyLine(claimed) + line : line);
+        values.push(
+          id,
+          head,
+          restOf(next),
+          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
+        );
       }
     }
     const { now } = items.at(-1)!;
@@ -397,22 +367,10 @@ export class RedisTaskStore implements TaskStore {
         ids.push(id);
       }
     }
-    return ids && this.#read(ids);
-  }
-
-  async #read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
-    const byId = new Map<string, TaskRecord>();
-    for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
-      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
-      const reply = await this.#scripts.run('read', { now: 0, values: part });
-      for (const record of readRecords(reply, 0)) byId.set(record.id, record);
-    }
-    return byId;
+    return ids && this.#reader.read(ids);
   }
 }
 
-const DELAYED = 2 ** 43;
-const ENDED = 2 ** 44;
 /** More verdicts or purges of one store than this are never under way at the same time. */
 const OWN_MARKS = 8;
 
@@ -422,7 +380,7 @@ interface Insertion {
   readonly bytes: number;
 }
 
-interface Application {
+export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
 }

@@ -3,13 +3,17 @@ import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../cla
 import type { Claim } from '../../task-store.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
-import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { columns, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
 
-export const SELECT_READY = `${SELECT_ROWS} WHERE s.stage = 1 ORDER BY s.due, s.seq LIMIT ?`;
-export const SELECT_READY_LANES_AHEAD = 'SELECT lane FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?';
+/** A place in `ready` that the task itself does not confirm, which only damage can bring about, is passed over. */
+const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
+export const SELECT_READY = `SELECT ${columns('ready.rank')} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
+export const SELECT_READY_LANES_AHEAD = `SELECT t.lane FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 /** One seek per lane, however many tasks each holds. */
 export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     SELECT (SELECT lane FROM ready_lanes ORDER BY lane LIMIT 1)
@@ -18,10 +22,10 @@ export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     FROM lanes WHERE lanes.lane IS NOT NULL
   ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
 export const SELECT_LANE_HEADS = `SELECT due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
-  ORDER BY due, seq LIMIT ?`;
-const SELECT_PLACE = `${SELECT_ROWS} WHERE s.stage = 1 AND s.due = ? AND s.seq = ?`;
-export const SELECT_DUE =
-  'SELECT due, seq, rank, lane FROM states WHERE stage = 2 AND due <= ? ORDER BY due, seq LIMIT ?';
+  ORDER BY due, seq LIMIT +?`;
+const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
+export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
 interface Head {
@@ -35,9 +39,10 @@ interface Head {
  */
 export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
   if (tx.isPaused || claim.limit <= 0) return [];
+  tx.enterReady();
   promoteDue(tx, claim.now);
-  const rows = chooseRows(tx, claim);
-  return rows?.flatMap((row) => lease(tx, row, claim) ?? []) ?? null;
+  const rows = takeRows(tx, claim);
+  return rows && leaseAll(tx, rows, claim);
 }
 
 interface DueHead extends Head {
@@ -49,9 +54,18 @@ function promoteDue(tx: QueueTransaction, now: number): void {
   const heads = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as DueHead[];
   for (const { rank, lane, due, seq } of heads) {
     tx.connection.prepare(PROMOTE).run(rank, due, seq);
-    tx.enterLane(lane, rank, seq);
+    tx.becomeReady(lane, rank, seq);
   }
   tx.count('delayed', -heads.length);
+}
+
+/** In the order of the rows. */
+function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim): TaskRow[] {
+  const fresh = rows.filter((row) => row.isFresh);
+  const leased = tx.leaseFresh(fresh, claim);
+  if (fresh.length === rows.length) return leased;
+  const first = new Map(fresh.map((row, i) => [row, leased[i]]));
+  return rows.flatMap((row) => (row.isFresh ? first.get(row) : lease(tx, row, claim)) ?? []);
 }
 
 function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | undefined {
@@ -62,14 +76,25 @@ function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | unde
   return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now);
 }
 
-function chooseRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
+/** Chooses rows and takes them out of `ready`. */
+function takeRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
   const { connection } = tx;
-  if (filter === null) return selectRows(connection, SELECT_READY, limit);
-  if (filter.ids !== null) return chooseByIds(connection, filter, filter.ids, limit);
-  if (doAllAheadMatch(connection, filter, limit)) return selectRows(connection, SELECT_READY, limit);
+  if (filter === null || (filter.ids === null && doAllAheadMatch(connection, filter, limit))) {
+    const first = selectRows(connection, SELECT_READY, limit);
+    tx.firstLeaveReady(first);
+    return first;
+  }
+  const chosen =
+    filter.ids === null ? chooseByLane(tx, filter, limit) : chooseByIds(connection, filter, limit);
+  for (const row of chosen ?? []) tx.leaveReady(row);
+  return chosen;
+}
+
+function chooseByLane(tx: QueueTransaction, filter: ClaimFilter, limit: number): TaskRow[] | null {
+  const { connection } = tx;
   if (!tx.catchUpLanes()) return null;
   const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
-  return heads.flatMap(({ due, seq }) => selectRow(connection, SELECT_PLACE, due, seq) ?? []);
+  return heads.flatMap(({ seq }) => selectRow(connection, SELECT_READY_TASK, seq) ?? []);
 }
 
 /** Most filters let everything pass that is there; then the lanes need not be looked for. */
@@ -125,13 +150,8 @@ function isBefore(a: Head, b: Head): boolean {
   return a.due < b.due || (a.due === b.due && a.seq < b.seq);
 }
 
-function chooseByIds(
-  connection: SqliteConnection,
-  filter: ClaimFilter,
-  ids: readonly string[],
-  limit: number,
-): TaskRow[] {
-  return [...new Set(ids)]
+function chooseByIds(connection: SqliteConnection, filter: ClaimFilter, limit: number): TaskRow[] {
+  return [...new Set(filter.ids)]
     .flatMap((id) => selectRow(connection, SELECT_BY_ID, id) ?? [])
     .filter((row) => row.stage === STAGE.ready && laneMatches(row.record, filter))
     .sort((a, b) => a.due - b.due || a.record.seq - b.record.seq)

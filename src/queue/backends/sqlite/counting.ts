@@ -6,13 +6,14 @@ import { type StoreCounts, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
 const DUE_COUNTED_MAX = 10_000;
 const MINUTE_MS = 60_000;
 
-export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT ?)';
+export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT +?)';
 /** Looked at in order of rank for the one that waits longest: exact for queues up to this length. */
 const READY_SEEN_MAX = 1_000;
-export const SELECT_READY_OLDEST =
-  'SELECT min(created_at) FROM (SELECT created_at FROM states WHERE stage = 1 ORDER BY due, seq LIMIT ?)';
-const SELECT_DUE_OLDEST =
-  'SELECT min(created_at) FROM (SELECT created_at FROM states WHERE stage = 2 AND due <= ? ORDER BY due LIMIT ?)';
+export const SELECT_READY_OLDEST = `SELECT min(created_at) FROM (
+  SELECT t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq ORDER BY ready.rank, ready.seq LIMIT +?)`;
+export const SELECT_DUE_OLDEST = `SELECT min(created_at) FROM (
+  SELECT t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?)`;
 
 export function readCounts(connection: SqliteConnection, now: number): StoreCounts {
   const totals = (connection.prepare('SELECT * FROM totals').get() ?? {}) as Record<string, unknown>;

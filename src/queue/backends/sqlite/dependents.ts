@@ -2,7 +2,7 @@ import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded } from '../../task.ts';
 import type { Edge, Effects, Verdict } from '../../task-store.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
-import { SELECT_BY_ID, SELECT_ROWS, selectRow, type TaskRow } from './task-row.ts';
+import { SELECT_BY_ID, SELECT_TASKS, selectRow, type TaskRow } from './task-row.ts';
 
 export interface MutableEffects extends Effects {
   readonly released: string[];
@@ -25,7 +25,7 @@ interface EdgeRow {
   readonly wanted: Edge['on'];
 }
 
-const ROW_BY_SEQ = `${SELECT_ROWS} WHERE s.seq = ?`;
+const ROW_BY_SEQ = `${SELECT_TASKS} WHERE t.seq = ?`;
 
 /**
  * Decides the edges of tasks that have ended, and what follows from that for the tasks that waited, down to

@@ -1,3 +1,4 @@
+import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
@@ -9,6 +10,8 @@ import { SELECT_BY_ID, selectRow } from './task-row.ts';
 
 /** A large batch may pause after so many rows: about 1 ms. */
 const INSERT_STEP_ROWS = 100;
+/** So many rows go into one statement: fewer calls into SQLite, a tenth of the cost of a batch. Divides the step. */
+const ROWS_AT_ONCE = 10;
 
 /** Statuses of the dependencies that are stored already. */
 type Known = ReadonlyMap<string, TaskStatus>;
@@ -18,10 +21,12 @@ interface Skip {
   readonly reason: string;
 }
 
-const INSERT_TASK =
-  'INSERT INTO tasks (seq, id, hash, submission) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING';
-const INSERT_STATE = `INSERT INTO states (stage, due, seq, lane, rank, created_at, run_at, blocked)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+/** The statements by their number of rows. */
+const INSERT_TASKS = Array.from(
+  { length: ROWS_AT_ONCE + 1 },
+  (_, rows) => `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
+    VALUES ${Array(rows).fill('(?, ?, ?, ?, ?, ?, ?, ?)').join(', ')} ON CONFLICT (id) DO NOTHING`,
+);
 const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
   VALUES (?, ?, ?, ?, ?, ?)`;
 
@@ -41,11 +46,24 @@ export function* insertRecords(
   const dependents = new Dependents(tx, now);
   const before = tx.mark();
   try {
-    for (let i = 0; i < records.length; i++) {
-      if (i > 0 && i % INSERT_STEP_ROWS === 0) yield;
-      if (insertOne(tx, records[i]!, known, now, skips, dependents)) continue;
-      takeBack(tx, before);
-      return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
+    for (let i = 0; i < records.length; i += ROWS_AT_ONCE) {
+      if (i > 0 && i % INSERT_STEP_ROWS === 0) {
+        tx.enterReady();
+        yield;
+      }
+      const some = records.slice(i, i + ROWS_AT_ONCE);
+      const firstSeq = tx.takeSeqs(some.length);
+      if (!insertTasks(tx.connection, some, firstSeq)) {
+        takeBack(tx, before);
+        return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
+      }
+      tx.count('pending', some.length);
+      some.forEach((record, n) => {
+        const seq = firstSeq + n;
+        const blocked =
+          record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
+        if (blocked > 0 || record.runAt > now) insertState(tx, record, seq, blocked);
+      });
     }
   } catch (error) {
     takeBack(tx, before);
@@ -57,33 +75,30 @@ export function* insertRecords(
 
 /** Removes what was inserted since the mark. Rare, so that the usual insert needs no look at what exists. */
 function takeBack(tx: QueueTransaction, before: InsertMark): void {
+  tx.connection
+    .prepare('DELETE FROM ready WHERE (rank, seq) IN (SELECT rank, seq FROM tasks WHERE seq > ?)')
+    .run(before.seq);
   tx.connection.prepare('DELETE FROM tasks WHERE seq > ?').run(before.seq);
   tx.connection.prepare('DELETE FROM states WHERE seq > ?').run(before.seq);
   tx.connection.prepare('DELETE FROM edges WHERE task > ?').run(before.seq);
   tx.backTo(before);
 }
 
-/** False when the id exists; nothing of this record was written then. */
-function insertOne(
-  tx: QueueTransaction,
-  record: NewRecord,
-  known: Known,
-  now: number,
-  skips: Skip[],
-  dependents: Dependents,
-): boolean {
-  const { connection } = tx;
-  const { id, hash, submission, rank, createdAt, runAt } = record;
-  const seq = tx.nextSeq();
-  if (connection.prepare(INSERT_TASK).run(seq, id, hash, submission).changes === 0) return false;
-  const blocked = record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
-  const stage = blocked > 0 ? STAGE.blocked : runAt > now ? STAGE.delayed : STAGE.ready;
-  const due = stage === STAGE.ready ? rank : stage === STAGE.delayed ? runAt : 0;
-  connection.prepare(INSERT_STATE).run(stage, due, seq, laneKey(record), rank, createdAt, runAt, blocked);
-  tx.count('pending', 1);
-  if (stage === STAGE.delayed) tx.count('delayed', 1);
-  if (blocked > 0) tx.count('blocked', 1);
-  return true;
+/** False when an id exists; which of the others were written is not told then. */
+function insertTasks(connection: SqliteConnection, records: readonly NewRecord[], firstSeq: number): boolean {
+  const values: (string | number)[] = [];
+  records.forEach((record, n) => {
+    const { rank, createdAt, runAt, id, hash, submission } = record;
+    values.push(firstSeq + n, rank, createdAt, runAt, laneKey(record), id, hash, submission);
+  });
+  return connection.prepare(INSERT_TASKS[records.length]!).run(...values).changes === records.length;
+}
+
+/** The state of a task that is not ready at once. */
+function insertState(tx: QueueTransaction, { runAt }: NewRecord, seq: number, blocked: number): void {
+  if (blocked > 0) tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
+  else tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
+  tx.count(blocked > 0 ? 'blocked' : 'delayed', 1);
 }
 
 /** Stores the edges that are undecided and returns how many they are. */

@@ -4,22 +4,28 @@ import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import { isEnded, isLeased, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import type { ListPage, ListQuery, TaskRecord } from '../../task-store.ts';
 import { STAGE, type Stage } from './stage.ts';
-import { COLUMNS, selectRows, type TaskRow } from './task-row.ts';
+import { columns, SELECT_TASKS, selectRows, type TaskRow } from './task-row.ts';
 
 /** So many tasks are looked at in one turn of the event loop: 1–10 ms. */
 const SCAN_SLICE_ROWS = 2_000;
 
-/** Where the slice ends; reads the narrow index only. */
-export const SELECT_SLICE_END =
+const AFTER_BAR = "substr(t.lane, instr(t.lane, '|') + 1)";
+const AGENT_TYPE = `substr(${AFTER_BAR}, 1, instr(${AFTER_BAR}, '|') - 1)`;
+const OF_TYPES = `(? OR ${AGENT_TYPE} IN (SELECT value FROM json_each(?))) AND t.created_at >= ?`;
+
+export const SELECT_PAGE = `${SELECT_TASKS} WHERE t.seq > ? ORDER BY t.seq LIMIT +?`;
+/** Where the slice ends. */
+export const SELECT_SLICE_END = 'SELECT seq FROM tasks WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?';
+export const SELECT_SLICE = `${SELECT_TASKS} WHERE t.seq > ? AND t.seq <= ?
+  AND coalesce(s.stage, 1) IN (SELECT value FROM json_each(?))
+  AND coalesce(s.status, 'pending') IN (SELECT value FROM json_each(?)) AND ${OF_TYPES} ORDER BY t.seq LIMIT +?`;
+/** For statuses no fresh task has. The stages are in the narrow index: other rows are passed over unread. */
+export const SELECT_TOUCHED_END =
   'SELECT seq FROM states INDEXED BY states_by_seq WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?';
-/** The stages are in the index: rows of other statuses are passed over without being read. */
-export const SELECT_SLICE = `SELECT ${COLUMNS} FROM states s INDEXED BY states_by_seq
+export const SELECT_TOUCHED = `SELECT ${columns('s.due')} FROM states s INDEXED BY states_by_seq
   CROSS JOIN tasks t ON t.seq = s.seq WHERE s.seq > ? AND s.seq <= ?
   AND s.stage IN (SELECT value FROM json_each(?)) AND s.status IN (SELECT value FROM json_each(?))
-  AND (? OR s.agent_type IN (SELECT value FROM json_each(?))) AND s.created_at >= ?
-  ORDER BY s.seq LIMIT ?`;
-export const SELECT_PAGE = `SELECT ${COLUMNS} FROM states s INDEXED BY states_by_seq
-  CROSS JOIN tasks t ON t.seq = s.seq WHERE s.seq > ? ORDER BY s.seq LIMIT ?`;
+  AND ${OF_TYPES} ORDER BY s.seq LIMIT +?`;
 
 /** One page in order of sequence. A rare status among a million tasks is looked for in slices. */
 export async function listTasks(database: SqliteDatabase, query: ListQuery): Promise<ListPage> {
@@ -54,10 +60,12 @@ function readSlice(
   if (statuses === null && agentTypes === null && createdAfter === null) {
     return { rows: selectRows(connection, SELECT_PAGE, after, limit), end: null };
   }
-  const end = connection.prepareValue(SELECT_SLICE_END).get(after, SCAN_SLICE_ROWS - 1);
+  const mayBeFresh = statuses?.includes('pending') ?? true;
+  const selectEnd = mayBeFresh ? SELECT_SLICE_END : SELECT_TOUCHED_END;
+  const end = connection.prepareValue(selectEnd).get(after, SCAN_SLICE_ROWS - 1);
   const rows = selectRows(
     connection,
-    SELECT_SLICE,
+    mayBeFresh ? SELECT_SLICE : SELECT_TOUCHED,
     after,
     typeof end === 'number' ? end : Number.MAX_SAFE_INTEGER,
     JSON.stringify(statuses === null ? Object.values(STAGE) : [...new Set(statuses.flatMap(stagesOf))]),

@@ -2,8 +2,8 @@ import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
 import { type EndStatus, isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
-import { type TaskState, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
-import { placeOf, STAGE } from './stage.ts';
+import { type Claim, type TaskState, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
+import { placeOf, STAGE, type Stage } from './stage.ts';
 import { isBlocked, type TaskRow } from './task-row.ts';
 
 const MINUTE_MS = 60_000;
@@ -21,10 +21,22 @@ const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version 
   blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
     ELSE substr(history, instr(history, char(10)) + 1) END || ?
   WHERE stage = ? AND due = ? AND seq = ? AND version = ?`;
+const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALUES (?, ?, ?, ?, ?)';
+/**
+ * One statement for many rows. Without OR IGNORE it would keep a copy of each page it changes, to take itself back
+ * at a conflict, which there is none.
+ */
+const LEASE_FRESH = `INSERT OR IGNORE INTO states (stage, due, seq, run_at, status, version, events, fence, owner,
+    lease_expires_at, started_at, history)
+  SELECT ${STAGE.leased}, ?, seq, run_at, ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
+  WHERE seq IN (SELECT value FROM json_each(?))`;
+const ENTER_READY =
+  'INSERT OR IGNORE INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
 /** So many sequences are looked at in one step: at most about 10 ms. */
 const LANE_SLICE_SEQS = 5_000;
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
-  SELECT s.lane, s.due, s.seq FROM states s INDEXED BY states_by_seq WHERE s.seq > ? AND s.seq <= ? AND s.stage = 1`;
+  SELECT t.lane, t.rank, t.seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq
+  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1)`;
 
 export interface InsertMark {
   readonly seq: number;
@@ -42,6 +54,8 @@ export class QueueTransaction {
   #isPaused: boolean;
   #seq: number;
   readonly #firstSeq: number;
+  /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
+  #entered: number;
   #laned: number;
   readonly #firstLaned: number;
   readonly #deltas: Record<Counted, number>;
@@ -54,6 +68,7 @@ export class QueueTransaction {
       []) as unknown[];
     this.#seq = typeof seq === 'number' ? seq : highestSeq(connection);
     this.#firstSeq = this.#seq;
+    this.#entered = this.#seq;
     this.#laned = typeof laned === 'number' ? laned : 0;
     this.#firstLaned = this.#laned;
     this.#isPaused = Boolean(paused);
@@ -70,9 +85,11 @@ export class QueueTransaction {
     this.#isPaused = paused;
   }
 
-  /** The next sequence; it is never given again, also when its task is purged. */
-  nextSeq(): number {
-    return ++this.#seq;
+  /** The first of the next sequences; they are never given again, also when their tasks are purged. */
+  takeSeqs(count: number): number {
+    const first = this.#seq + 1;
+    this.#seq += count;
+    return first;
   }
 
   /** Whether any edge is stored; without one no ending can concern another task. */
@@ -94,19 +111,49 @@ export class QueueTransaction {
     return upTo === this.#seq;
   }
 
-  /** A task has become ready. */
-  enterLane(lane: string, due: number, seq: number): void {
-    if (seq > this.#laned) return;
-    this.connection
-      .prepare('INSERT OR IGNORE INTO ready_lanes (lane, due, seq) VALUES (?, ?, ?)')
-      .run(lane, due, seq);
+  /** Puts the tasks inserted so far where claims find them. */
+  enterReady(upTo: number = this.#seq): void {
+    if (this.#entered < upTo) this.connection.prepare(ENTER_READY).run(this.#entered, upTo);
+    this.#entered = upTo;
   }
 
-  #leaveLane(lane: string, due: number, seq: number): void {
+  /** Stores the state of the task just inserted, which is not ready. */
+  insertState(stage: Stage, due: number, seq: number, runAt: number, blocked: number): void {
+    this.enterReady(seq - 1);
+    this.#entered = seq;
+    this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked);
+  }
+
+  /** A task has become ready again, or for the first time some while after its insert. */
+  becomeReady(lane: string, rank: number, seq: number): void {
+    const { connection } = this;
+    connection.prepare('INSERT OR IGNORE INTO ready (rank, seq) VALUES (?, ?)').run(rank, seq);
     if (seq > this.#laned) return;
+    connection
+      .prepare('INSERT OR IGNORE INTO ready_lanes (lane, due, seq) VALUES (?, ?, ?)')
+      .run(lane, rank, seq);
+  }
+
+  /** A task is no longer ready, wherever it goes from here. */
+  leaveReady(row: TaskRow): void {
+    this.enterReady();
+    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(row.due, row.record.seq);
+    this.#leaveLane(row);
+  }
+
+  /** The same for the first rows of `ready`, in their order: one statement for all of them. */
+  firstLeaveReady(rows: readonly TaskRow[]): void {
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    this.connection.prepare('DELETE FROM ready WHERE (rank, seq) <= (?, ?)').run(last.due, last.record.seq);
+    for (const row of rows) this.#leaveLane(row);
+  }
+
+  #leaveLane({ record, due }: TaskRow): void {
+    if (record.seq > this.#laned) return;
     this.connection
       .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
-      .run(lane, due, seq);
+      .run(laneKey(record), due, record.seq);
   }
 
   /** What `backTo` needs to forget what was counted after this. Only inserts are undone in the midst. */
@@ -117,6 +164,7 @@ export class QueueTransaction {
 
   backTo({ seq, pending, delayed, blocked }: InsertMark): void {
     this.#seq = seq;
+    this.#entered = Math.min(this.#entered, seq);
     Object.assign(this.#deltas, { pending, delayed, blocked });
   }
 
@@ -128,6 +176,27 @@ export class QueueTransaction {
     this.#deltas[row.record.status] += by;
     if (row.stage === STAGE.delayed) this.#deltas.delayed += by;
     if (isBlocked(row)) this.#deltas.blocked += by;
+  }
+
+  /** Leases fresh rows that have left `ready`. They have no version to compare: this transaction has read them. */
+  leaseFresh(rows: readonly TaskRow[], { to, owner, leaseExpiresAt, now }: Claim): TaskRow[] {
+    if (rows.length === 0) return [];
+    const startedAt = to === 'in_progress' ? now : null;
+    const line = historyLine({ from: 'pending', to, at: now, worker: owner });
+    const seqs = JSON.stringify(rows.map((row) => row.record.seq));
+    this.connection
+      .prepare(LEASE_FRESH)
+      .run(leaseExpiresAt, to, owner, leaseExpiresAt, startedAt, line, seqs);
+    this.#deltas.pending -= rows.length;
+    this.#deltas[to] += rows.length;
+    const lease = { status: to, fence: 1, owner, leaseExpiresAt, startedAt };
+    return rows.map((row) => ({
+      record: merge(row, { ...row.record, ...lease }, 2, 2, 0),
+      stage: STAGE.leased,
+      due: leaseExpiresAt,
+      blocked: 0,
+      isFresh: false,
+    }));
   }
 
   /**
@@ -147,6 +216,8 @@ export class QueueTransaction {
     const events = event ? record.events + 1 : record.events;
     const { stage, due } = placeOf(next, blocked, record.rank, now);
     const line = event ? historyLine(event) : '';
+    if (row.isFresh)
+      this.connection.prepare(INSERT_STATE).run(row.stage, row.due, record.seq, record.runAt, 0);
     // Listed rather than spread: this statement runs twice for every task.
     const { changes } = this.connection
       .prepare(UPDATE_STATE)
@@ -175,17 +246,29 @@ export class QueueTransaction {
         record.version,
       );
     if (changes === 0) return undefined;
-    if (row.stage === STAGE.ready) this.#leaveLane(laneKey(record), row.due, record.seq);
-    if (stage === STAGE.ready) this.enterLane(laneKey(record), due, record.seq);
-    const written = { record: merge(row, next, version, events, blocked), stage, due, blocked };
-    this.countRow(row, -1);
-    this.countRow(written, 1);
-    if (isEnded(next.status) && !isEnded(record.status)) this.#countEnding(next.status, now);
+    const written = {
+      record: merge(row, next, version, events, blocked),
+      stage,
+      due,
+      blocked,
+      isFresh: false,
+    };
+    this.#moved(row, written, now);
     return written;
+  }
+
+  /** What follows from a row's new state for the places it is listed and counted in. */
+  #moved(from: TaskRow, to: TaskRow, now: number): void {
+    if (from.stage === STAGE.ready) this.leaveReady(from);
+    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);
+    this.countRow(from, -1);
+    this.countRow(to, 1);
+    if (isEnded(to.record.status) && !isEnded(from.record.status)) this.#countEnding(to.record.status, now);
   }
 
   /** Writes what the transaction counted. Called once, as its last step. */
   finish(): void {
+    this.enterReady();
     const deltas = COUNTED.map((name) => this.#deltas[name]);
     const isUnchanged = this.#seq === this.#firstSeq && this.#laned === this.#firstLaned;
     if (isUnchanged && deltas.every((delta) => delta === 0)) return;

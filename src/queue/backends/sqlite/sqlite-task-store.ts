@@ -26,7 +26,7 @@ import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
 import { SQLiteRegistry } from './sqlite-registry.ts';
-import { SELECT_BY_ID, SELECT_ROWS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { SELECT_BY_ID, SELECT_STATES, selectRow, selectRows, type TaskRow } from './task-row.ts';
 import { TaskWriter } from './task-writer.ts';
 
 export { TASK_COMPONENT } from './component.ts';
@@ -34,11 +34,11 @@ export { TASK_COMPONENT } from './component.ts';
 /** Larger batches are inserted in slices, so that they do not hold up the event loop. */
 const INSERT_AT_ONCE_MAX = 1_000;
 
-export const SELECT_EXPIRED = `${SELECT_ROWS} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT ?`;
+export const SELECT_EXPIRED = `${SELECT_STATES} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 export const SELECT_NEXT_DUE = 'SELECT due FROM states WHERE stage = 2 AND due > ? ORDER BY due LIMIT 1';
 /** A task somebody still has to judge by its result stays. */
-export const SELECT_PURGEABLE = `${SELECT_ROWS} WHERE s.stage = 6 AND s.due < ?
-  AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.dependency_id = t.id) ORDER BY s.due, s.seq LIMIT ?`;
+export const SELECT_PURGEABLE = `${SELECT_STATES} WHERE s.stage = 6 AND s.due < ?
+  AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.dependency_id = t.id) ORDER BY s.due, s.seq LIMIT +?`;
 
 /**
  * Tasks in a SQLite file that several processes may share. An acknowledged write is on disk. The file is
@@ -108,15 +108,15 @@ export class SQLiteTaskStore implements TaskStore {
     const row = this.#use().read((connection) =>
       connection
         .prepare(
-          `SELECT s.history, s.events, s.created_at FROM tasks t CROSS JOIN states s ON s.seq = t.seq
-           WHERE t.id = ?`,
+          `SELECT coalesce(s.history, ''), coalesce(s.events, 1), t.created_at
+           FROM tasks t LEFT JOIN states s ON s.seq = t.seq WHERE t.id = ?`,
         )
         .raw()
         .get(id),
     ) as unknown[] | undefined;
     if (row === undefined) return [];
     const [history, events, createdAt] = row;
-    return parseHistory(id, String(history ?? ''), Number(events), Number(createdAt));
+    return parseHistory(id, String(history), Number(events), Number(createdAt));
   }
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
@@ -135,7 +135,7 @@ export class SQLiteTaskStore implements TaskStore {
         .prepare(
           `SELECT t.id AS taskId, e.dependency_id AS dependencyId, coalesce(e.condition, '') AS condition
            FROM edges e INDEXED BY edges_unjudged CROSS JOIN tasks t ON t.seq = e.task
-           WHERE e.unjudged = 1 ORDER BY e.task, e.position LIMIT ?`,
+           WHERE e.unjudged = 1 ORDER BY e.task, e.position LIMIT +?`,
         )
         .all(limit),
     ) as UnjudgedEdge[];

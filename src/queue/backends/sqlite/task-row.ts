@@ -2,21 +2,28 @@ import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneFromKey } from '../../claim-filter.ts';
 import { isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import type { TaskRecord } from '../../task-store.ts';
-import type { Place, Stage } from './stage.ts';
+import { type Place, STAGE, type Stage } from './stage.ts';
 
 /** A record together with where it lies and how many of its edges are undecided. */
 export interface TaskRow extends Place {
   readonly record: TaskRecord;
   readonly blocked: number;
+  /** Nothing has happened to the task since it was inserted as ready: it has no row in `states`. */
+  readonly isFresh: boolean;
 }
 
-/** In the order `decode` reads them. */
-export const COLUMNS = `s.seq, s.stage, s.due, s.lane, s.rank, s.created_at, s.run_at, s.status, s.version, s.events,
-  s.blocked, s.retry_count, s.crashes, s.fence, s.owner, s.lease_expires_at, s.started_at, s.completed_at,
-  s.result, s.details, t.id, t.hash, t.submission`;
-/** CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
-export const SELECT_ROWS = `SELECT ${COLUMNS} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
-export const SELECT_BY_ID = `SELECT ${COLUMNS} FROM tasks t CROSS JOIN states s ON s.seq = t.seq WHERE t.id = ?`;
+/** In the order `decode` reads them; `due` is where the row was found. */
+export function columns(due: string): string {
+  return `t.seq, s.stage, ${due}, t.lane, t.rank, t.created_at, coalesce(s.run_at, t.run_at), s.status, s.version,
+    s.events, s.blocked, s.retry_count, s.crashes, s.fence, s.owner, s.lease_expires_at, s.started_at,
+    s.completed_at, s.result, s.details, t.id, t.hash, t.submission`;
+}
+
+/** Tasks with their states, fresh ones too. */
+export const SELECT_TASKS = `SELECT ${columns('coalesce(s.due, t.rank)')} FROM tasks t LEFT JOIN states s ON s.seq = t.seq`;
+export const SELECT_BY_ID = `${SELECT_TASKS} WHERE t.id = ?`;
+/** By stage. CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
+export const SELECT_STATES = `SELECT ${columns('s.due')} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
 
 const KNOWN = new Set<unknown>(TASK_STATUSES);
 const PRIORITY_OF_DAMAGED = 5;
@@ -52,6 +59,7 @@ export function selectRow(
  * numbers that are none read as 0.
  */
 function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
+  const isFresh = c[1] === null;
   const blocked = number(c[10]);
   const seq = number(c[0]);
   const { priority, agentType, agent } = laneFromKey(text(c[3]));
@@ -65,7 +73,7 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     agent,
     rank: number(c[4]),
     createdAt: number(c[5]),
-    status: KNOWN.has(c[7]) ? (c[7] as TaskStatus) : 'failed',
+    status: isFresh ? 'pending' : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : 'failed',
     runAt: number(c[6]),
     retryCount: number(c[11]),
     crashes: number(c[12]),
@@ -76,11 +84,12 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     completedAt: numberOrNull(c[17]),
     result: textOrNull(c[18]),
     details: textOrNull(c[19]),
-    version: number(c[8]),
-    events: number(c[9]),
+    version: isFresh ? 1 : number(c[8]),
+    events: isFresh ? 1 : number(c[9]),
     blockedBy: blocked > 0 ? blockersOf(connection, seq) : [],
   };
-  return { record, stage: c[1] as Stage, due: number(c[2]), blocked };
+  const stage = isFresh ? STAGE.ready : (c[1] as Stage);
+  return { record, stage, due: number(c[2]), blocked, isFresh };
 }
 
 function blockersOf(connection: SqliteConnection, seq: number): string[] {

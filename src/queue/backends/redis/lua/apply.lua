@@ -16,25 +16,25 @@ end
 
 local STEP, FIRST = 4, 5
 local WANTED = '^(%d+)(%+?) (%l) (%S+) (%S+)$'
-local ids, leased = {}, {}
+local ids = {}
 for i = FIRST, #ARGV, STEP do
   ids[#ids + 1] = ARGV[i]
-  if find(ARGV[i + 1], '+', 1, true) then
-    leased[#leased + 1] = ARGV[i]
-  end
 end
 local names = {}
 for i = 1, #ids do
   names[i] = '=' .. ids[i]
 end
+local unseen = {}
 for i, text in ipairs(fetch(TASKS, names)) do
   stateTexts[ids[i]] = text
+  if not text then
+    unseen[#unseen + 1] = ids[i]
+  end
 end
-
--- Claims are made of tasks that nodes hold ahead: whose they are is read at once.
-for from = 1, #leased, VALUES_MAX do
-  for i, score in ipairs(call('ZMSCORE', AGENDA, unpack(leased, from, min(from + VALUES_MAX - 1, #leased)))) do
-    agendaScores[leased[from + i - 1]] = tonumber(score or nil) or false
+-- Tasks that never ran: most are held ahead by a node, which claims them.
+for from = 1, #unseen, VALUES_MAX do
+  for i, score in ipairs(call('ZMSCORE', AGENDA, unpack(unseen, from, min(from + VALUES_MAX - 1, #unseen)))) do
+    agendaScores[unseen[from + i - 1]] = tonumber(score or nil) or false
   end
 end
 

@@ -20,7 +20,7 @@ local FORMAT = '1'
 -- Lua gives at most 8,000 values to one call.
 local VALUES_MAX = 4000
 local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's',
-  'front', 'head', 'minute', 'mark' }
+  'front', 'head', 'minute', 'holders', 'wanted', 'mark' }
 
 local counters, delta, fields = {}, {}, {}
 local now, clock, news
@@ -66,9 +66,9 @@ end
 
 -- Reads the counters. Returns an error to answer with, or nothing; and what this very request was answered.
 local function begin()
-  READ[19] = ARGV[3]
+  READ[21] = ARGV[3]
   local values = call('HMGET', COUNTERS, unpack(READ))
-  for i = 1, 18 do
+  for i = 1, 20 do
     counters[READ[i]] = values[i]
   end
   if values[1] ~= FORMAT then
@@ -79,8 +79,8 @@ local function begin()
     fields.format = FORMAT
   end
   now = tonumber(ARGV[1]) or serverNow()
-  if values[19] then
-    local request, answer = match(values[19], '^(%d+) %S+ (.*)$')
+  if values[21] then
+    local request, answer = match(values[21], '^(%d+) %S+ (.*)$')
     if request == ARGV[4] then
       return nil, answer
     end

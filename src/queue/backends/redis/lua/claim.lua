@@ -25,6 +25,7 @@ if answered then
   end
   local time = table.remove(ids, 1)
   local told = ARGV[9] == 'h' and newsFor(ARGV[6], signOfLife(ARGV[6], tonumber(ARGV[7]))) or 0
+  finish()
   return pushRecords({ tonumber(time), told }, ids)
 end
 
@@ -111,17 +112,12 @@ end
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
 
 local leaseScore = tonumber(lease) and int(ceil(tonumber(lease)))
-if IS_HOLD then
-  leaseScore = int(HELD + number)
-end
 
 local function record(id, text, state, isFirst)
   local count = #taken
   taken[count + 1] = id
-  if not IS_HOLD then
-    states[2 * count + 1] = '=' .. id
-    states[2 * count + 2] = state
-  end
+  states[2 * count + 1] = '=' .. id
+  states[2 * count + 2] = state
   if leaseScore then
     scores[2 * count + 1] = leaseScore
     scores[2 * count + 2] = id
@@ -133,13 +129,25 @@ local function record(id, text, state, isFirst)
   reply[size + 4] = ''
 end
 
+local function holdAhead(id, text, state)
+  local count = #taken
+  taken[count + 1] = id
+  scores[2 * count + 1] = int(HELD + number)
+  scores[2 * count + 2] = id
+  local size = #reply
+  reply[size + 1] = id
+  reply[size + 2] = text
+  reply[size + 3] = state
+  reply[size + 4] = ''
+end
+
 local FIRST_REST = ' 0 0 0 ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
 
 local firsts = 0
 
 local function claimFirst(id, text, runAt)
   if IS_HOLD then
-    return record(id, text, '', true)
+    return holdAhead(id, text, '')
   end
   firsts = firsts + 1
   record(id, text, '2 2 ' .. TO .. ' ' .. runAt .. FIRST_REST, true)
@@ -147,7 +155,7 @@ end
 
 local function claimAgain(task, text)
   if IS_HOLD then
-    return record(task.id, text, textOf(task))
+    return holdAhead(task.id, text, textOf(task))
   end
   add(task.st, -1)
   add(TO, 1)
@@ -282,9 +290,10 @@ local function pick(want)
     end
     if not best and nextScore == math.huge then
       break
-    elseif best and LAST_RANK and (best.rank > LAST_RANK or (best.rank == LAST_RANK and best.seq > LAST_SEQ)) then
-      break
     elseif best and best.rank < nextScore then
+      if LAST_RANK and (best.rank > LAST_RANK or (best.rank == LAST_RANK and best.seq > LAST_SEQ)) then
+        break
+      end
       count = count + 1
       ids[count], seqs[count], places[count], lanes[count] = best.id, best.seq, best.place, best.lane
       best.at, best.rank = best.after, nil
@@ -300,7 +309,7 @@ local function pick(want)
 end
 
 -- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
-local function putBack()
+local function closeSources()
   local gone, scores, lowest = {}, {}, nextScore
   for _, source in ipairs(sources) do
     if source.at < #source.text then
@@ -354,7 +363,7 @@ local function claimByOrder()
     end
   until #taken == LIMIT or picked < want
   if isChanged or isHeadsRead then
-    putBack()
+    closeSources()
   end
 end
 
@@ -405,7 +414,8 @@ if isWanting then
   tell('new')
 end
 
-if isChanged or isWanting then
+-- A sign of life is written down whatever else there is.
+if isChanged or next(fields) then
   if firsts > 0 then
     add('p', -firsts)
     add(TO, firsts)

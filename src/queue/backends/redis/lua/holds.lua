@@ -11,7 +11,7 @@ local nodes
 local function readNodes()
   if not nodes then
     nodes = {}
-    for name, number, untilTime in string.gmatch(call('HGET', COUNTERS, 'holders') or '', '(%S+)=(%d+):(%d+)') do
+    for name, number, untilTime in string.gmatch(counters.holders or '', '(%S+)=(%d+):(%d+)') do
       nodes[name] = { number = tonumber(number), untilTime = tonumber(untilTime) }
     end
   end
@@ -23,7 +23,7 @@ local function writeNodes()
   for name, node in pairs(nodes) do
     parts[#parts + 1] = name .. '=' .. int(node.number) .. ':' .. int(node.untilTime)
   end
-  call('HSET', COUNTERS, 'holders', table.concat(parts, ' '))
+  fields.holders = table.concat(parts, ' ')
 end
 
 -- Held tasks wait in their lanes again. A fence that may have been given is used up.
@@ -94,10 +94,10 @@ local function newsFor(name, number, isKnown)
   if #dropped > 0 then
     call('LTRIM', key, #dropped, -1)
   end
-  local wanted = call('HGET', COUNTERS, 'wanted') or ''
+  local wanted = counters.wanted or ''
   local isWanted = wanted ~= '' and wanted ~= name and call('ZCOUNT', AGENDA, int(HELD + number), int(HELD + number)) > 0
   if isWanted then
-    call('HSET', COUNTERS, 'wanted', '')
+    fields.wanted = ''
   end
   local due = call('ZRANGEBYSCORE', AGENDA, '(' .. int(DELAYED + now), '(' .. int(ENDED), 'WITHSCORES', 'LIMIT', 0, 1)[2]
   return { isKnown and 1 or 0, counters.paused == '1' and 1 or 0, isWanted and 1 or 0, due and int(tonumber(due) - DELAYED) or '', dropped }

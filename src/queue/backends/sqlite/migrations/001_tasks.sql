@@ -2,14 +2,28 @@
 -- and scattered updates of wide rows cost three times the pages in the log.
 CREATE TABLE tasks (
   seq        INTEGER PRIMARY KEY,
+  rank       INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  run_at     INTEGER NOT NULL,
+  -- 'priority|agentType|agent'
+  lane       TEXT NOT NULL,
   id         TEXT NOT NULL,
   hash       TEXT NOT NULL,
+  -- Last: what stands before it is read without its overflow pages.
   submission TEXT NOT NULL
 );
 CREATE UNIQUE INDEX tasks_by_id ON tasks (id);
 
--- What changes. The key is the agenda: rows lie together by what they wait for and when it comes, so a
--- claim of a hundred tasks reads and writes neighbouring rows, whatever the depth. By stage, `due` is:
+-- The tasks a claim may take, in its order. Narrow, so that a commit of many inserts writes few pages of it.
+CREATE TABLE ready (
+  rank INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,
+  PRIMARY KEY (rank, seq)
+) WITHOUT ROWID;
+
+-- What changes. A task that was ready at insert and never touched since has no row: its state follows from
+-- `tasks`. The key is the agenda: rows lie together by what they wait for and when it comes, so that a hundred
+-- tasks claimed or settled together are neighbours, whatever the depth. By stage, `due` is:
 --   1 ready: the rank · 2 delayed: run_at · 3 blocked: 0 · 4 leased: lease_expires_at · 5 waiting: 0
 --   6 ended: completed_at
 -- `history` holds one line per event (see history-text.ts); the first event is derived where it can be.
@@ -17,9 +31,6 @@ CREATE TABLE states (
   stage            INTEGER NOT NULL,
   due              INTEGER NOT NULL,
   seq              INTEGER NOT NULL,
-  lane             TEXT NOT NULL,
-  rank             INTEGER NOT NULL,
-  created_at       INTEGER NOT NULL,
   run_at           INTEGER NOT NULL,
   status           TEXT NOT NULL DEFAULT 'pending',
   version          INTEGER NOT NULL DEFAULT 1,
@@ -35,15 +46,11 @@ CREATE TABLE states (
   result           TEXT,
   details          TEXT,
   history          TEXT NOT NULL DEFAULT '',
-  -- lane is 'priority|agentType|agent'
-  agent_type       TEXT GENERATED ALWAYS AS (
-    substr(lane, instr(lane, '|') + 1, instr(substr(lane, instr(lane, '|') + 1), '|') - 1)
-  ) VIRTUAL,
   PRIMARY KEY (stage, due, seq)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX states_by_seq ON states (seq);
 
--- The ready tasks by lane, for claims with a filter that the head of the agenda does not pass. Filled only
+-- The ready tasks by lane, for claims with a filter that the first of `ready` do not pass. Filled only
 -- when such a claim comes, up to the sequence in totals.laned: in a queue whose workers take everything, each
 -- insert would dirty one more page per lane for nothing, which is half the cost of its commit.
 CREATE TABLE ready_lanes (

@@ -1,0 +1,86 @@
+import { parseHistory } from '../../history-text.ts';
+import type { TaskEvent } from '../../task.ts';
+import type { ListPage, ListQuery, StoreCounts, TaskRecord, UnjudgedEdge } from '../../task-store.ts';
+import { toCounts } from './counts.ts';
+import { historyOf, STATUS_LETTERS } from './record-text.ts';
+import { names, readListed, readRecords } from './replies.ts';
+import type { ScriptRunner } from './script-runner.ts';
+
+const READ_AT_ONCE_MAX = 500;
+/** The bands of the agenda, see `base.lua`. */
+const DELAYED = 2 ** 43;
+const ENDED = 2 ** 44;
+
+/** What is read of a queue in Redis and changes nothing there. */
+export class RedisTaskReader {
+  readonly #scripts: ScriptRunner;
+
+  constructor(scripts: ScriptRunner) {
+    this.#scripts = scripts;
+  }
+
+  async read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
+    const byId = new Map<string, TaskRecord>();
+    for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
+      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
+      const reply = await this.#scripts.run('read', { now: 0, values: part });
+      for (const record of readRecords(reply, 0)) byId.set(record.id, record);
+    }
+    return byId;
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    const { statuses, agentTypes, createdAfter, limit } = query;
+    if (statuses?.length === 0 || agentTypes?.length === 0) return { records: [], next: null };
+    const records: TaskRecord[] = [];
+    const letters = statuses === null ? '*' : statuses.map((status) => STATUS_LETTERS[status]).join('');
+    for (let after = query.after; ; ) {
+      const values = [after, limit + 1 - records.length, letters, names(agentTypes), createdAfter ?? ''];
+      const reply = await this.#scripts.run('list', { now: 0, values });
+      records.push(...readListed(reply));
+      if (records.length > limit) {
+        return { records: records.slice(0, limit), next: records[limit - 1]!.seq };
+      }
+      if (reply[0] === '') return { records, next: null };
+      after = Number(reply[0]);
+    }
+  }
+
+  async history(id: string): Promise<TaskEvent[]> {
+    const reply = await this.#scripts.run('read', { now: 0, values: [id] });
+    const [record] = readRecords(reply, 0);
+    if (record === undefined) return [];
+    return parseHistory(id, historyOf(String(reply[2])), record.events, record.createdAt);
+  }
+
+  async nextDueAt(now: number): Promise<number | null> {
+    const reply = await this.#scripts.call(
+      'ZRANGEBYSCORE',
+      'agenda',
+      `(${DELAYED + now}`,
+      `(${ENDED}`,
+      'WITHSCORES',
+      'LIMIT',
+      0,
+      1,
+    );
+    // RESP 3 pairs each member with its score.
+    const score = (reply as unknown[]).flat()[1];
+    return score === undefined ? null : Number(score) - DELAYED;
+  }
+
+  async unjudged(limit: number): Promise<UnjudgedEdge[]> {
+    const members = await this.#scripts.call('ZCARD', 'unjudged');
+    if (members === 0) return [];
+    const reply = (await this.#scripts.run('unjudged', { now: 0, values: [limit] })) as string[];
+    const edges: UnjudgedEdge[] = [];
+    for (let i = 0; i < reply.length; i += 3) {
+      edges.push({ taskId: reply[i]!, dependencyId: reply[i + 1]!, condition: reply[i + 2]! });
+    }
+    return edges;
+  }
+
+  async counts(now: number): Promise<StoreCounts> {
+    return toCounts(await this.#scripts.run('counts', { now }), now);
+  }
+}
