@@ -95,8 +95,8 @@ export class ScriptRunner {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (!this.#isOpen || !this.#connection.isReady || this.#marks.size === 0) return;
-    await this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks).catch(() => {});
+    if (!this.#isOpen || this.#marks.size === 0) return;
+    await this.#connection.lastly(() => this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks));
   }
 
   async #open(): Promise<void> {
