@@ -36,6 +36,7 @@ import {
   toOutcome,
 } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
+import { stageRecords } from './stage.ts';
 import { StoreSignal } from './store-signal.ts';
 
 export interface RedisTaskStoreOptions {
@@ -82,7 +83,7 @@ export class RedisTaskStore implements TaskStore {
     this.#inserts = new Batcher({
       send: (items, slot) => this.#sendInserts(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
-      sizeOf: ({ records, bytes }) => Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX),
+      sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
     });
     this.#claims = new Batcher({
@@ -166,6 +167,8 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
+    // Mostly nothing is: one command says so. A clock that is behind finds what is over the next time.
+    if (!(await this.#reader.isAnythingOver(now))) return [];
     const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
   }
@@ -247,6 +250,8 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #sendInserts(items: readonly Insertion[], slot: number): Promise<InsertOutcome[]> {
+    const [first] = items;
+    if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await this.#sendStaged(first!, slot)];
     const isSingles = items.every(({ records }) => records.length === 1);
     const values: RedisArgument[] = [isSingles ? '' : items.map(({ records }) => records.length).join(' ')];
     const now = items.at(-1)!.now;
@@ -259,6 +264,13 @@ export class RedisTaskStore implements TaskStore {
       outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
     }
     return outcomes;
+  }
+
+  async #sendStaged({ records, now }: Insertion, slot: number): Promise<InsertOutcome> {
+    const stage = await stageRecords(this.#scripts, records, now);
+    const values = [String(records.length), '@', stage, records.length];
+    const reply = await this.#scripts.run('insert', { now, mark: `i${slot}`, values });
+    return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
   }
 
   #claimKey({ owner, leaseExpiresAt, filter, to, now }: Claim): string {
@@ -397,6 +409,10 @@ export interface Application {
 function shifted(record: NewRecord, ms: number): NewRecord {
   const { createdAt, runAt, rank } = record;
   return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
+}
+
+function sizeOfInsertion({ records, bytes }: Insertion): number {
+  return Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX);
 }
 
 /** How much of a batch a change fills. */

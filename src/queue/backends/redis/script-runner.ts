@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError, SchemaTooNewError } from '../../../errors.ts';
+import { ClosedError, SchemaTooNewError, StoreUnavailableError } from '../../../errors.ts';
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
@@ -95,8 +95,8 @@ export class ScriptRunner {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (!this.#isOpen || !this.#connection.isReady || this.#marks.size === 0) return;
-    await this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks).catch(() => {});
+    if (!this.#isOpen || this.#marks.size === 0) return;
+    await this.#connection.lastly(() => this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks));
   }
 
   async #open(): Promise<void> {
@@ -119,6 +119,8 @@ export class ScriptRunner {
     try {
       return (await this.#connection.run(SCRIPTS[name], this.#keys, values)) as unknown[];
     } catch (error) {
+      if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
+        throw new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
       throw this.#tooNew(error) ?? error;
     }
   }
