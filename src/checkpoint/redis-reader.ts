@@ -2,16 +2,7 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows } from './checkpoint-rows.ts';
 import { compareKeys } from './memory-rows.ts';
 import type { RedisExchange } from './redis-exchange.ts';
-import {
-  blobNameStart,
-  blobOf,
-  fieldOf,
-  keyOfMember,
-  namesOf,
-  rowOf,
-  textOf,
-  writesOf,
-} from './redis-fields.ts';
+import { blobOf, fieldOf, keyOfMember, namesOf, rowOf, textOf, writesOf } from './redis-fields.ts';
 import { indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
 import type { LoadedRows, WantedKey, WantedPage } from './redis-rows.ts';
 
@@ -76,7 +67,7 @@ export class RedisReader {
         fieldOf(namespace),
         checkpointId === '' ? '' : fieldOf(checkpointId),
         depth.checkpoints,
-        ...(depth.channels ?? []).map(blobNameStart),
+        ...(depth.channels ?? []).map(fieldOf),
       ],
     });
     if (found.length === 0) rows.setFound(wanted, undefined, [], []);
