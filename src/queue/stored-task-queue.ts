@@ -116,6 +116,10 @@ export class StoredTaskQueue implements TaskQueue {
     return this.#store.registry;
   }
 
+  get pollMs(): number | undefined {
+    return this.#store.pollMs;
+  }
+
   get clock(): Clock {
     return this.#options.clock;
   }

@@ -45,6 +45,10 @@ export interface RedisTaskStoreOptions {
   readonly prefix?: string | undefined;
   /** With it leases are judged by the time of Redis, which it learns; else by the `now` of each call. */
   readonly time?: ServerClock | undefined;
+  /** Runs before anything else is asked of Redis; where it throws, so do all calls. */
+  readonly onOpen?: (() => Promise<void>) | undefined;
+  /** Runs after each write, before it is acknowledged. */
+  readonly onWritten?: (() => Promise<void>) | undefined;
 }
 
 /** One script works on so many tasks at most, so that nobody waits long for Redis. */
@@ -56,6 +60,8 @@ const PARALLEL = 2;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
+  /** Hints come by pub/sub, and after an outage in any case. */
+  readonly pollMs = 10_000;
   readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
@@ -67,8 +73,8 @@ export class RedisTaskStore implements TaskStore {
   readonly #changes: Batcher<Application, (Applied | null)[]>;
   #closing: Promise<void> | undefined;
 
-  constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
-    this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+  constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisTaskStoreOptions) {
+    this.#scripts = new ScriptRunner(connection, prefix, time ?? null, hooks);
     this.registry = new RedisRegistry(this.#scripts);
     this.#reader = new RedisTaskReader(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
@@ -98,9 +104,11 @@ export class RedisTaskStore implements TaskStore {
   async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
     this.#use();
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
+    const skew = this.#scripts.isOpen ? 0 : await this.#scripts.skewAtOpening();
+    const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
     let bytes = 0;
     for (const { submission } of records) bytes += submission.length;
-    return this.#inserts.ask({ records, now, bytes });
+    return this.#inserts.ask({ records: timely, now: now + skew, bytes });
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
@@ -176,7 +184,7 @@ export class RedisTaskStore implements TaskStore {
 
   async setPaused(paused: boolean): Promise<void> {
     this.#use();
-    await this.#scripts.run('pause', { now: 0, values: [paused ? 1 : 0] });
+    await this.#scripts.run('pause', { now: 0, isWrite: true, values: [paused ? 1 : 0] });
   }
 
   async isPaused(): Promise<boolean> {
@@ -383,6 +391,12 @@ interface Insertion {
 export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
+}
+
+/** A record made before the time by Redis was known. */
+function shifted(record: NewRecord, ms: number): NewRecord {
+  const { createdAt, runAt, rank } = record;
+  return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
 }
 
 /** How much of a batch a change fills. */
