@@ -10,7 +10,7 @@ const WORKERS = 10;
 const SETTLE_MS = 1_000;
 /** Longer than the period of anything that happens again and again. */
 const IDLE_MS = 12_000;
-const QUICK_IDLE_MS = 3_000;
+const QUICK_IDLE_MS = 6_000;
 const STARTED_WITHIN_MS = 5_000;
 
 /** Commands/s that Redis runs for ten workers that have nothing to do, all together. */
