@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Clock, systemClock } from '../clock.ts';
-import { ClosedError } from '../errors.ts';
+import { ClosedError, InvalidOptionError } from '../errors.ts';
 import { backupFile } from './backup.ts';
 import { ChangeWatch } from './change-watch.ts';
 import { openReadonly, openWritable, type SqliteConnection, shortenBusyTimeout } from './connection.ts';
@@ -163,6 +163,7 @@ export class SqliteDatabase {
   /** Copies the live database to `path`, consistent and synced. @throws InvalidOptionError when there is a file. */
   async backup(path: string): Promise<void> {
     this.#refuseClosed();
+    if (this.path === MEMORY) throw new InvalidOptionError('path', 'a database in a file', MEMORY);
     await backupFile(this.path, path);
   }
 

@@ -1,7 +1,14 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { SqliteDatabase } from '../../src/sqlite/sqlite-database.ts';
 import { addNote, notesIn, Workbench } from './notes.ts';
+
+test('a database in memory has nothing to copy, and says so', async () => {
+  const database = SqliteDatabase.open(':memory:', { components: [] });
+  await expect(database.backup('/tmp/copy.db')).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  await database.close();
+});
 
 test('a backup of a live database is the state of one moment and opens by itself', async () => {
   await using bench = new Workbench();
