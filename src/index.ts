@@ -60,7 +60,6 @@ export {
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
-export type { FleetAgent, FleetWorker } from './orchestration/fleet.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
@@ -86,3 +85,4 @@ export type {
   TaskStatus,
 } from './queue/task.ts';
 export type { TaskQueue } from './queue/task-queue.ts';
+export type { Worker, WorkerAgent } from './queue/workers.ts';

@@ -90,21 +90,21 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/backends/sqlite/queue-transaction.ts',
-    find: 'if (row.stage === STAGE.ready) this.#leaveLane(laneKey(record), row.due, record.seq);',
+    find: 'for (const row of rows) this.#leaveLane(row);',
     replace: '',
     why: 'claimed tasks stay in their lane',
   },
   {
     file: 'queue/backends/sqlite/queue-transaction.ts',
-    find: 'if (stage === STAGE.ready) this.enterLane(laneKey(record), due, record.seq);',
+    find: 'if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);',
     replace: '',
-    why: 'a task that is ready again is missing in its lane',
+    why: 'a task that is ready again is not found by claims',
   },
   {
     file: 'queue/backends/sqlite/claiming.ts',
-    find: 'tx.enterLane(lane, rank, seq);',
+    find: 'tx.becomeReady(lane, rank, seq);',
     replace: '',
-    why: 'a task that fell due is missing in its lane',
+    why: 'a task that fell due is not found by claims',
   },
   {
     file: 'queue/claim-filter.ts',
@@ -124,6 +124,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     find: 'fence: record.fence + 1',
     replace: 'fence: record.fence',
     why: 'the fence does not rise',
+  },
+  {
+    file: 'queue/backends/sqlite/queue-transaction.ts',
+    find: 'startedAt, fence: 1 };',
+    replace: 'startedAt, fence: 0 };',
+    why: 'the first claim gives no fence',
   },
   {
     file: CLAIMING,
@@ -157,13 +163,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: CLAIMING,
-    find: "tx.count('delayed', -heads.length);",
+    find: "tx.totals.count('delayed', -heads.length);",
     replace: '',
     why: 'delayed tasks are counted for ever',
   },
   {
     file: INSERTION,
-    find: 'takeBack(tx, before);\n      return',
+    find: 'takeBack(tx, before);\n        return',
     replace: 'return',
     why: 'a batch with a conflict is stored in part',
   },

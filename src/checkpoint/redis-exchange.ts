@@ -1,5 +1,4 @@
 import { LeaseLostError } from '../errors.ts';
-import type { RedisArgument } from '../redis/ioredis.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { mapRedisError } from '../redis/redis-errors.ts';
 import { SCRIPTS, threadKeys } from './redis-keys.ts';
@@ -7,13 +6,15 @@ import { SCRIPTS, threadKeys } from './redis-keys.ts';
 /** One script serves at most this many calls, or calls with about so many bytes, so that Redis serves others in between. */
 const CALLS_PER_SCRIPT = 128;
 const BYTES_PER_SCRIPT = 8 * 1024 * 1024;
+/** JSON texts have no control characters, so this one can end the parts of a call. */
+const PART_END = '\x1e';
 
-/** What is wanted of one thread, as its script takes it. */
+/** What is wanted of one thread, in the parts its script takes. */
 export interface ThreadCall {
   readonly threadId: string;
   /** Of a write: compared with the stored one in the atomic step of the write. */
   readonly fence?: number | undefined;
-  readonly values: readonly RedisArgument[];
+  readonly parts: readonly (string | number)[];
 }
 
 interface Waiting {
@@ -114,8 +115,8 @@ export class RedisExchange {
   }
 
   async #write(calls: readonly Waiting[]): Promise<void> {
-    const { keys, values } = this.#script(calls, [this.#ttlMs], ({ fence = '' }) => fence);
-    const outcomes = (await this.#connection.run(SCRIPTS.write, keys, values)) as string[];
+    const { keys, texts } = this.#script(calls, ({ fence = '', parts }) => [fence, ...parts]);
+    const outcomes = (await this.#connection.run(SCRIPTS.write, keys, [this.#ttlMs, ...texts])) as string[];
     calls.forEach(({ call, resolve, reject }, i) => {
       const outcome = outcomes[i] ?? '';
       if (outcome === 'ok') (resolve as () => void)();
@@ -124,8 +125,8 @@ export class RedisExchange {
   }
 
   async #read(calls: readonly Waiting[]): Promise<void> {
-    const { keys, values } = this.#script(calls, []);
-    const replies = (await this.#connection.run(SCRIPTS.read, keys, values)) as (ReadCheckpoint[] | string)[];
+    const { keys, texts } = this.#script(calls, ({ parts }) => parts);
+    const replies = (await this.#connection.run(SCRIPTS.read, keys, texts)) as (ReadCheckpoint[] | string)[];
     calls.forEach(({ call, resolve, reject }, i) => {
       const reply = replies[i] ?? [];
       if (typeof reply === 'string') reject(refusalOf(call, reply));
@@ -133,23 +134,20 @@ export class RedisExchange {
     });
   }
 
-  /** Per call: which thread, what `more` says, how many values, and the values. */
-  #script(calls: readonly Waiting[], values: RedisArgument[], more?: (call: ThreadCall) => RedisArgument) {
+  /** The keys of all threads, and a text for each call, which tells its thread. */
+  #script(calls: readonly Waiting[], partsOf: (call: ThreadCall) => readonly (string | number)[]) {
     const keys: string[] = [];
     const places = new Map<string, number>();
-    for (const { call } of calls) {
+    const texts = calls.map(({ call }) => {
       let place = places.get(call.threadId);
       if (place === undefined) {
         const { state, index } = threadKeys(this.#prefix, call.threadId);
         place = keys.push(state, index) / 2;
         places.set(call.threadId, place);
       }
-      values.push(place);
-      if (more !== undefined) values.push(more(call));
-      values.push(call.values.length);
-      for (const value of call.values) values.push(value);
-    }
-    return { keys, values };
+      return [place, ...partsOf(call), ''].join(PART_END);
+    });
+    return { keys, texts };
   }
 }
 
@@ -158,7 +156,7 @@ function take(waiting: Waiting[]): Waiting[] {
   let bytes = 0;
   let count = 0;
   while (count < waiting.length && count < CALLS_PER_SCRIPT && bytes < BYTES_PER_SCRIPT)
-    for (const value of waiting[count++]!.call.values) bytes += typeof value === 'number' ? 8 : value.length;
+    for (const part of waiting[count++]!.call.parts) bytes += typeof part === 'number' ? 8 : part.length;
   return waiting.splice(0, count);
 }
 

@@ -72,7 +72,7 @@ export class RedisReader {
     const { threadId, namespace, checkpointId = '' } = wanted;
     const found = await this.#exchange.read({
       threadId,
-      values: [
+      parts: [
         fieldOf(namespace),
         checkpointId === '' ? '' : fieldOf(checkpointId),
         depth.checkpoints,

@@ -1,4 +1,3 @@
-import type { RedisArgument } from '../redis/ioredis.ts';
 import type {
   BlobRow,
   CheckpointKey,
@@ -13,7 +12,7 @@ import { blobName, blobValueOf, fieldOf, linesOf, recordOf } from './redis-field
 
 interface WriteCall extends ThreadCall {
   fence: number | undefined;
-  readonly values: RedisArgument[];
+  readonly parts: (string | number)[];
 }
 
 /** Rows that note what is written, to be sent. The stored fence is compared by the script, in the atomic step of the writes. */
@@ -30,15 +29,15 @@ export class NotedWrites extends MemoryRows {
   }
 
   override insert(row: CheckpointRow, blobs: readonly BlobRow[]): void {
-    const { values } = this.#callOf(row.threadId);
-    values.push('put', fieldOf(row.namespace), fieldOf(row.checkpointId), recordOf(row), blobs.length);
-    for (const blob of blobs) values.push(blobName(blob.channel, blob.version), blobValueOf(blob));
+    const { parts } = this.#callOf(row.threadId);
+    parts.push('put', fieldOf(row.namespace), fieldOf(row.checkpointId), recordOf(row), blobs.length);
+    for (const blob of blobs) parts.push(blobName(blob.channel, blob.version), blobValueOf(blob));
   }
 
   override insertWrites(key: CheckpointKey, rows: readonly WriteRow[]): void {
-    const { values } = this.#callOf(key.threadId);
+    const { parts } = this.#callOf(key.threadId);
     for (const [taskId, ofTask] of byTask(rows)) {
-      values.push(
+      parts.push(
         'writes',
         fieldOf(key.namespace),
         fieldOf(key.checkpointId),
@@ -49,13 +48,13 @@ export class NotedWrites extends MemoryRows {
   }
 
   override deleteThread(threadId: string): void {
-    this.#callOf(threadId).values.push('delete');
+    this.#callOf(threadId).parts.push('delete');
   }
 
   #callOf(threadId: string): WriteCall {
     const present = this.#calls.get(threadId);
     if (present !== undefined) return present;
-    const call = { threadId, fence: undefined, values: [] };
+    const call = { threadId, fence: undefined, parts: [] };
     this.#calls.set(threadId, call);
     return call;
   }

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
-import { GENERAL_CAPABILITY } from './agent.ts';
+import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import { Experience, type ExperienceRecord } from './experience.ts';
 import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 

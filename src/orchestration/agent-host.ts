@@ -47,7 +47,6 @@ export class AgentHost {
   readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
-  #watched: { readonly saver: Checkpointer; readonly watched: Checkpointer } | undefined;
 
   constructor({ agents, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
     const named = Object.entries(agents);
@@ -72,13 +71,6 @@ export class AgentHost {
       throw error;
     });
     return this.#checkpointer;
-  };
-
-  /** As `checkpointer`, with its errors known by `storeErrors`. */
-  readonly #watchedCheckpointer = async (): Promise<Checkpointer> => {
-    const saver = await this.storeErrors.from(this.checkpointer());
-    if (this.#watched?.saver !== saver) this.#watched = { saver, watched: this.storeErrors.watch(saver) };
-    return this.#watched.watched;
   };
 
   /** Deletes the threads of the tasks that this queue object purges from now on, where its saver is not the queue's. */
@@ -175,7 +167,8 @@ export class AgentHost {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);
         },
       },
-      this.#watchedCheckpointer,
+      this.checkpointer,
+      this.storeErrors,
     );
   }
 }

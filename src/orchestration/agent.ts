@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Task } from '../queue/task.ts';
+import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
@@ -90,9 +91,6 @@ export type AgentSource =
   | InvokableAgent
   | AgentDefinition
   | InvokableDefinition;
-
-/** `general` among the capabilities takes tasks of every type. */
-export const GENERAL_CAPABILITY = 'general';
 
 /** An agent in one form, whatever it was given as. */
 export interface Agent {

@@ -6,6 +6,7 @@ import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
+import type { StoreErrors } from './store-errors.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
@@ -21,10 +22,11 @@ export type AttemptEnd =
   | { readonly status: 'completed'; readonly result: JsonValue }
   | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] };
 
-/** Runs the agent on the task. Rejects with what the agent throws. */
+/** Runs the agent on the task. Rejects with what the agent throws, or the saver; `errors` knows the saver's. */
 export async function runAttempt(
   attempt: Attempt,
   checkpointer: () => Promise<Checkpointer>,
+  errors?: StoreErrors,
 ): Promise<AttemptEnd> {
   const { agent, task, info } = attempt;
   if (agent.graph === undefined) {
@@ -32,7 +34,8 @@ export async function runAttempt(
     const state = await agent.invokable.invoke(input, callOptions(info));
     return { status: 'completed', result: resultOf(agent, state) };
   }
-  const saver = new RunSaver(await checkpointer());
+  const opened = checkpointer();
+  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors);
   const end = await runGraph({
     ...attempt,
     graph: withCheckpointer(agent.graph, saver.checkpointer),

@@ -1,5 +1,6 @@
 import type { RunnableBy } from '../queue/claim-filter.ts';
-import { type Agent, GENERAL_CAPABILITY } from './agent.ts';
+import { GENERAL_CAPABILITY } from '../queue/workers.ts';
+import type { Agent } from './agent.ts';
 
 export interface AgentCapacity {
   readonly agent: Agent;

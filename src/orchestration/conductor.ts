@@ -5,11 +5,11 @@ import type { JsonObject, JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import { isLeased, type NewTask, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
-import { type FleetWorker, fleetWorkers } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
@@ -221,8 +221,8 @@ export class Conductor {
   }
 
   /** The processes that run tasks of this queue now, with their agents, as they were last heard of. */
-  async workers(): Promise<FleetWorker[]> {
-    return fleetWorkers(this.queue.registry, this.queue.clock.now());
+  async workers(): Promise<Worker[]> {
+    return liveWorkers(this.queue.registry, this.queue.clock.now());
   }
 
   /** Stops what runs here, handing tasks back, and closes the queue if it is the conductor's own. */

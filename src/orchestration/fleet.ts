@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { Loop } from '../queue/loop.ts';
 import type { Registry } from '../queue/registry.ts';
+import { WORKERS, type WorkerAgent } from '../queue/workers.ts';
 import type { Agent } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import type { ExperienceRecord } from './experience.ts';
@@ -15,27 +16,7 @@ const EXPERIENCE_MS = 24 * 3_600_000;
 /** Pairs of agent and type that a worker shares: those it worked on last. They fit into one entry. */
 const SHARED_PAIRS_MAX = 300;
 
-const WORKERS = 'workers';
 const EXPERIENCE = 'experience';
-
-/** An agent of some process of the fleet. */
-export interface FleetAgent {
-  readonly name: string;
-  readonly capabilities: readonly string[];
-  /** Tasks it runs at a time in that process; absent where unbounded. */
-  readonly maxConcurrent?: number;
-  /** Tasks it ran when it was last heard of. */
-  readonly running: number;
-}
-
-/** A process that runs tasks, as it was last heard of. */
-export interface FleetWorker {
-  /** As in the leases of its tasks. */
-  readonly owner: string;
-  /** ms since the epoch. */
-  readonly seenAt: number;
-  readonly agents: readonly FleetAgent[];
-}
 
 export interface FleetMemberOptions {
   readonly queue: FleetQueue;
@@ -106,7 +87,7 @@ export class FleetMember {
     this.#sharedRuns = runs;
   }
 
-  #agents(): FleetAgent[] {
+  #agents(): WorkerAgent[] {
     const { agents, coordinator } = this.#options;
     return [...agents()].map(({ name, capabilities, maxConcurrent }) => ({
       name,
@@ -115,15 +96,6 @@ export class FleetMember {
       running: coordinator.load(name),
     }));
   }
-}
-
-/** The processes that run tasks of this store now, by owner. */
-export async function fleetWorkers(registry: Registry, now: number): Promise<FleetWorker[]> {
-  const entries = await registry.entries(WORKERS, now);
-  return entries.flatMap(({ value }) => {
-    const { owner, seenAt, agents } = parsed(value) as Partial<FleetWorker>;
-    return Array.isArray(agents) ? [{ owner: String(owner), seenAt: Number(seenAt), agents }] : [];
-  });
 }
 
 /** What another process wrote is data: what cannot be read counts for nothing. */

@@ -1,5 +1,6 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import type { Checkpointer, CheckpointRecord, GraphConfig } from './graph.ts';
+import type { StoreErrors } from './store-errors.ts';
 
 /** The part of a saver that writes. */
 interface Writer extends Checkpointer {
@@ -24,14 +25,17 @@ export class RunSaver {
   /** What the graph is given. All but three methods are the saver's own. */
   readonly checkpointer: Checkpointer;
   readonly #saver: Writer;
+  readonly #errors: StoreErrors | undefined;
   readonly #isOrdered: boolean;
   #isKnownEmpty = false;
   /** The inputs' checkpoints that are not stored yet, or one that never will be. */
   #input: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(saver: Checkpointer) {
+  /** Its errors are remembered by `errors`. */
+  constructor(saver: Checkpointer, errors?: StoreErrors) {
     this.#saver = saver as Writer;
+    this.#errors = errors;
     this.#isOrdered = isFenced(saver);
     this.checkpointer = new Proxy(saver, { get: (_, key) => this.#property(key) });
   }
@@ -51,14 +55,20 @@ export class RunSaver {
         return this.#putWrites;
     }
     const value: unknown = Reflect.get(this.#saver, key);
-    return typeof value === 'function' && key !== 'constructor' ? value.bind(this.#saver) : value;
+    if (typeof value !== 'function' || key === 'constructor') return value;
+    return (...args: unknown[]) => this.#watched(value.apply(this.#saver, args));
+  }
+
+  #watched<T>(result: T): T;
+  #watched(result: unknown): unknown {
+    return result instanceof Promise && this.#errors !== undefined ? this.#errors.from(result) : result;
   }
 
   readonly #getTuple = async (config: GraphConfig): Promise<CheckpointRecord | undefined> => {
     const { checkpoint_ns: namespace, checkpoint_id: id } = config.configurable;
     const isLatest = !namespace && !id;
     if (isLatest && this.#isKnownEmpty) return undefined;
-    const found = await this.#saver.getTuple(config);
+    const found = await this.#watched(this.#saver.getTuple(config));
     if (isLatest) this.#isKnownEmpty = found === undefined;
     return found;
   };
@@ -66,7 +76,7 @@ export class RunSaver {
   readonly #put: Writer['put'] = (config, checkpoint, metadata, versions) => {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     this.#isKnownEmpty = false;
-    const stored = this.#saver.put(config, checkpoint, metadata, versions);
+    const stored = this.#watched(this.#saver.put(config, checkpoint, metadata, versions));
     if (!this.#isOrdered || !isInputOnly(metadata)) return this.#withInput(stored);
     this.#keep(stored);
     const { thread_id, checkpoint_ns = '' } = config.configurable;
@@ -75,7 +85,7 @@ export class RunSaver {
 
   readonly #putWrites: Writer['putWrites'] = (...args) => {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
-    return this.#withInput(this.#saver.putWrites(...args));
+    return this.#withInput(this.#watched(this.#saver.putWrites(...args)));
   };
 
   #keep(stored: Promise<unknown>): void {

@@ -15,31 +15,8 @@ export class StoreErrors {
     return call.then(undefined, this.#rethrow);
   }
 
-  /** The same saver, whose errors are remembered. Its methods run on the saver itself, which may have private fields. */
-  watch<S extends object>(saver: S): S {
-    const watched = new Map<unknown, unknown>();
-    return new Proxy(saver, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key, target);
-        if (typeof value !== 'function' || key === 'constructor') return value;
-        if (!watched.has(value)) watched.set(value, this.#watched(target, value as Method));
-        return watched.get(value);
-      },
-      set: (target, key, value) => Reflect.set(target, key, value, target),
-    });
-  }
-
-  #watched(saver: object, method: Method): Method {
-    return (...args) => {
-      const result = method.apply(saver, args);
-      return result instanceof Promise ? this.from(result) : result;
-    };
-  }
-
   readonly #rethrow = (error: unknown): never => {
     if (error instanceof StoreUnavailableError) this.#seen.add(error);
     throw error;
   };
 }
-
-type Method = (...args: unknown[]) => unknown;

@@ -13,10 +13,15 @@ export interface RunnableBy {
   readonly agentTypes: readonly string[] | 'all';
 }
 
-/** The waiting tasks that share everything a filter looks at, ids aside. */
-export interface Lane {
+/** What decides which agents may run a task. */
+export interface Kind {
   readonly agentType: string | null;
+  /** The agent it is pinned to. */
   readonly agent: string | null;
+}
+
+/** The waiting tasks that share everything a filter looks at, ids aside. */
+export interface Lane extends Kind {
   readonly priority: number;
 }
 
@@ -46,4 +51,12 @@ export function laneKey(lane: Lane): string {
 export function laneFromKey(key: string): Lane {
   const [priority = '', agentType = '', agent = ''] = key.split('|');
   return { priority: Number(priority), agentType: agentType || null, agent: agent || null };
+}
+
+/** Each kind once. */
+export function kindsOf(all: Iterable<Kind>): Kind[] {
+  const kinds = new Map<string, Kind>();
+  for (const { agentType, agent } of all)
+    kinds.set(`${agentType ?? ''}|${agent ?? ''}`, { agentType, agent });
+  return [...kinds.values()];
 }

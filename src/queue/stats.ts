@@ -1,8 +1,10 @@
+import type { Kind } from './claim-filter.ts';
 import type { QueueStats } from './task-queue.ts';
 import type { StoreCounts } from './task-store.ts';
+import { unservedKinds, type Worker } from './workers.ts';
 
 /** The store's counters as its users read them. */
-export function toStats(counts: StoreCounts, now: number): QueueStats {
+export function toStats(counts: StoreCounts, workers: readonly Worker[], now: number): QueueStats {
   const minute = Math.floor(now / 60_000);
   const endedSince = (minutes: number) =>
     counts.endedPerMinute
@@ -14,8 +16,13 @@ export function toStats(counts: StoreCounts, now: number): QueueStats {
     ready: pending + retrying - counts.delayed - counts.blocked,
     delayed: counts.delayed,
     blocked: counts.blocked,
+    unserved: unservedKinds(counts.readyKinds, workers).map(shownKind),
     oldestWaitingMs: counts.oldestReadyAt === null ? 0 : Math.max(0, now - counts.oldestReadyAt),
     throughput: { lastMinute: endedSince(1), lastHour: endedSince(60) },
     paused: counts.paused,
   };
+}
+
+function shownKind({ agentType, agent }: Kind): QueueStats['unserved'][number] {
+  return { ...(agentType !== null && { agentType }), ...(agent !== null && { agent }) };
 }

@@ -43,6 +43,7 @@ import type { Change, Effects, NewRecord, TaskRecord, TaskStore } from './task-s
 import { readSubmission, timeoutOf, toTask } from './task-view.ts';
 import { boundedLease, decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
+import { liveWorkers } from './workers.ts';
 
 /** A compare-and-set that loses this often in a row meets a broken store, not other writers. */
 const APPLY_ROUNDS_MAX = 100;
@@ -246,7 +247,8 @@ export class StoredTaskQueue implements TaskQueue {
   async stats(): Promise<QueueStats> {
     this.#use();
     const now = this.clock.now();
-    return toStats(await this.#store.counts(now), now);
+    const [counts, workers] = await Promise.all([this.#store.counts(now), liveWorkers(this.registry, now)]);
+    return toStats(counts, workers, now);
   }
 
   async pause(): Promise<void> {

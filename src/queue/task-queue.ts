@@ -66,6 +66,11 @@ export interface QueueStats {
   readonly ready: number;
   readonly delayed: number;
   readonly blocked: number;
+  /**
+   * What claimable tasks want and no agent of a live worker can do; without a worker everything that waits.
+   * The first thousand tasks in order are looked at, or more.
+   */
+  readonly unserved: readonly { readonly agentType?: string; readonly agent?: string }[];
   /** Age of the oldest claimable task, ms; 0 without one. */
   readonly oldestWaitingMs: number;
   readonly throughput: {

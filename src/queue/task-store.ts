@@ -1,4 +1,4 @@
-import type { ClaimFilter } from './claim-filter.ts';
+import type { ClaimFilter, Kind } from './claim-filter.ts';
 import type { Registry } from './registry.ts';
 import type { EndStatus, NewTask, TaskEvent, TaskStatus } from './task.ts';
 
@@ -143,6 +143,8 @@ export interface StoreCounts {
   readonly blocked: number;
   /** When the longest waiting of the next claimable tasks was created, null without one; a store looks at a thousand of them or more. */
   readonly oldestReadyAt: number | null;
+  /** The kinds of those tasks, each once, in any order. */
+  readonly readyKinds: readonly Kind[];
   /** Endings in the last full minutes, newest last: at most `THROUGHPUT_MINUTES_MAX` entries. */
   readonly endedPerMinute: readonly {
     readonly minute: number;

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { AgentCoordinator, Conductor } from '../../src/index.ts';
-import { BEAT_MS, FleetMember, fleetWorkers } from '../../src/orchestration/fleet.ts';
+import { BEAT_MS, FleetMember } from '../../src/orchestration/fleet.ts';
 import { MemoryRegistry } from '../../src/queue/backends/memory/memory-registry.ts';
 import { MemoryTaskQueue } from '../../src/queue/index.ts';
+import { liveWorkers } from '../../src/queue/workers.ts';
 import { FakeClock } from '../../src/testing/index.ts';
 
 const task = { agentType: 'write' };
@@ -29,7 +30,7 @@ test('a worker is seen with its agents from its first beat until it leaves', asy
   coordinator.assign({ id: 't' });
   one.join();
   await clock.settle();
-  expect(await fleetWorkers(registry, clock.now())).toEqual([
+  expect(await liveWorkers(registry, clock.now())).toEqual([
     {
       owner: 'one',
       seenAt: clock.now(),
@@ -37,9 +38,9 @@ test('a worker is seen with its agents from its first beat until it leaves', asy
     },
   ]);
   await clock.advance(10 * BEAT_MS);
-  expect(await fleetWorkers(registry, clock.now())).toMatchObject([{ owner: 'one' }]);
+  expect(await liveWorkers(registry, clock.now())).toMatchObject([{ owner: 'one' }]);
   await one.leave();
-  expect(await fleetWorkers(registry, clock.now())).toEqual([]);
+  expect(await liveWorkers(registry, clock.now())).toEqual([]);
   expect(clock.timers).toBe(0);
 });
 
@@ -49,8 +50,8 @@ test('a worker that died without leaving is gone after three beats', async () =>
   one.join();
   await clock.settle();
   const died = clock.now();
-  expect(await fleetWorkers(registry, died + 3 * BEAT_MS - 1)).toHaveLength(1);
-  expect(await fleetWorkers(registry, died + 3 * BEAT_MS)).toEqual([]);
+  expect(await liveWorkers(registry, died + 3 * BEAT_MS - 1)).toHaveLength(1);
+  expect(await liveWorkers(registry, died + 3 * BEAT_MS)).toEqual([]);
   await one.leave();
 });
 
@@ -90,7 +91,7 @@ test('garbage that others left is counted for nothing', async () => {
   await clock.settle();
   coordinator.assign({ id: 't', ...task });
   expect(coordinator.explain('t')[0]?.parts.success).toBe(10);
-  expect(await fleetWorkers(registry, clock.now())).toHaveLength(1);
+  expect(await liveWorkers(registry, clock.now())).toHaveLength(1);
   expect(errors).toEqual([]);
   await one.leave();
 });
@@ -116,6 +117,30 @@ test('a conductor is among the workers while it processes its queue', async () =
   });
   await conductor.enqueueGoal('go');
   await conductor.processQueue({ signal: stop.signal });
-  expect(seen).toMatchObject([{ owner: queue.owner, agents: [{ name: 'writer', running: 0 }] }]);
+  expect(seen).toMatchObject([{ owner: queue.owner, agents: [{ name: 'writer' }] }]);
   expect(await conductor.workers()).toEqual([]);
+});
+
+test('stats name what waits for an agent that no live worker has', async () => {
+  const { clock, member } = fleet();
+  await using queue = new MemoryTaskQueue({ clock });
+  await queue.enqueueMany([
+    { payload: {}, agentType: 'write' },
+    { payload: {}, agentType: 'vision' },
+    { payload: {}, agentType: 'vision', priority: 9 },
+    { payload: {}, agent: 'painter' },
+    { payload: {} },
+    { payload: {}, agentType: 'later', delayMs: 1_000 },
+  ]);
+  const all = [{ agentType: 'write' }, { agentType: 'vision' }, { agent: 'painter' }, {}];
+  const unserved = async () => new Set((await queue.stats()).unserved);
+  expect(await unserved()).toEqual(new Set(all));
+  const { coordinator } = member('one');
+  const agents = () => [{ name: 'writer', capabilities: ['writer', 'write'], maxConcurrent: 2 } as never];
+  const writer = new FleetMember({ queue, coordinator, agents, onError: () => {} });
+  writer.join();
+  await clock.settle();
+  expect(await unserved()).toEqual(new Set([{ agentType: 'vision' }, { agent: 'painter' }]));
+  await writer.leave();
+  expect(await unserved()).toEqual(new Set(all));
 });

@@ -3,9 +3,9 @@
   something else is answered with the error, the others are served.
 
   KEYS  per thread: the hash of its state, the sorted set of its checkpoints (see write.lua)
-  ARGV  per call: which thread (1 is the first), number of arguments that follow, and: namespace, id or '' for the
-        newest, how many checkpoints at most (it and its ancestors), the beginnings of the names of the wanted
-        channel values (none for all)
+  ARGV  a text for each call, of parts that each end with byte 30: which thread (1 is the first), namespace, id or
+        '' for the newest, how many checkpoints at most (it and its ancestors), the beginnings of the names of the
+        wanted channel values (none for all)
   Returns per call the error of Redis, or a list of checkpoints: id, record, channel values (name and value by
         turns), the writes of each task (the task and its rows, a line each)
   Changes nothing.
@@ -13,13 +13,13 @@
 local call = redis.call
 local FIELDS_PER_CALL = 1000
 
--- The names, of which a record has a line, with tabs between; only those that begin with one of ARGV[first..last].
-local function wanted(names, first, last)
+-- The names, of which a record has a line, with tabs between; only those that begin with one of parts[first] and on.
+local function wanted(names, parts, first)
   local found = {}
   for name in string.gmatch(names, '[^\t]+') do
-    local is_wanted = first > last
-    for i = first, last do
-      if string.sub(name, 1, #ARGV[i]) == ARGV[i] then is_wanted = true end
+    local is_wanted = first > #parts
+    for i = first, #parts do
+      if string.sub(name, 1, #parts[i]) == parts[i] then is_wanted = true end
     end
     if is_wanted then found[#found + 1] = name end
   end
@@ -70,8 +70,11 @@ local function newest(index, namespace)
   return found and string.sub(found, #namespace + 1) or ''
 end
 
-local function read(state, index, first, last)
-  local namespace, id, count = ARGV[first], ARGV[first + 1], tonumber(ARGV[first + 2])
+local function read(text)
+  local parts = {}
+  for part in string.gmatch(text, '([^\30]*)\30') do parts[#parts + 1] = part end
+  local thread, namespace, id, count = tonumber(parts[1]), parts[2], parts[3], tonumber(parts[4])
+  local state, index = KEYS[2 * thread - 1], KEYS[2 * thread]
   if id == '' then id = newest(index, namespace) end
   -- Were the state something else, that must not look like a thread without checkpoints.
   if id == '' then call('HLEN', state) end
@@ -80,23 +83,19 @@ local function read(state, index, first, last)
     local record = call('HGET', state, 'c' .. namespace .. id)
     if not record then break end
     local parent, names = string.match(record, '^([^\n]*)\n([^\n]*)')
-    found[#found + 1] = one(state, namespace, id, record, wanted(names, first + 3, last))
+    found[#found + 1] = one(state, namespace, id, record, wanted(names, parts, 5))
     id = parent
   end
   return found
 end
 
 local replies = {}
-local at = 1
-while at <= #ARGV do
-  local thread, first = tonumber(ARGV[at]), at + 2
-  local last = at + 1 + tonumber(ARGV[at + 1])
-  local done, reply = pcall(read, KEYS[2 * thread - 1], KEYS[2 * thread], first, last)
+for i, text in ipairs(ARGV) do
+  local done, reply = pcall(read, text)
   if not done then
     reply = type(reply) == 'table' and reply.err or tostring(reply)
     if not string.find(reply, 'WRONGTYPE', 1, true) then return redis.error_reply(reply) end
   end
-  replies[#replies + 1] = reply
-  at = last + 1
+  replies[i] = reply
 end
 return replies

@@ -17,6 +17,7 @@ export const countCases: readonly ConformanceCase<StoreHarness>[] = [
         delayed: 0,
         blocked: 0,
         oldestReadyAt: null,
+        readyKinds: [],
         endedPerMinute: [],
         paused: false,
       });
@@ -126,6 +127,30 @@ export const countCases: readonly ConformanceCase<StoreHarness>[] = [
       await claimOne(store);
       assert.equal((await store.counts(NOW)).oldestReadyAt, null);
       assert.equal((await store.counts(NOW + 5)).oldestReadyAt, NOW - 90);
+    },
+  },
+  {
+    name: 'readyKinds names what claimable tasks want, each once',
+    async run({ store }) {
+      const kinds = async (now = NOW) => new Set((await store.counts(now)).readyKinds);
+      await insert(store, [
+        aRecord({ id: 'a', agentType: 'x', priority: 3 }),
+        aRecord({ id: 'b', agentType: 'x', priority: 9, rank: 1 }),
+        aRecord({ id: 'c', agentType: 'y', agent: 'solo' }),
+        aRecord({ id: 'd' }),
+        aRecord({ id: 'blocked', agentType: 'z', dependsOn: [on('a')] }),
+      ]);
+      const [x, solo, none] = [
+        { agentType: 'x', agent: null },
+        { agentType: 'y', agent: 'solo' },
+        { agentType: null, agent: null },
+      ];
+      assert.deepEqual(await kinds(), new Set([x, solo, none]));
+      await claimOne(store);
+      await end(store, 'd', 'cancelled');
+      assert.deepEqual(await kinds(), new Set([x, solo]));
+      await end(store, 'a', 'completed');
+      assert.deepEqual(await kinds(), new Set([solo, { agentType: 'z', agent: null }]));
     },
   },
   {

@@ -140,6 +140,21 @@ export const filterCases: readonly ConformanceCase<StoreHarness>[] = [
     },
   },
   {
+    name: 'what claims without a filter took is not in the way of claims with one',
+    async run({ store }) {
+      const filter = aFilter({ agentTypes: ['y'] });
+      await insert(store, [
+        aRecord({ id: 'ahead', agentType: 'x', rank: 0 }),
+        ...Array.from({ length: 3 }, (_, i) => aRecord({ id: `y${i}`, agentType: 'y', rank: i })),
+        aRecord({ id: 'behind', agentType: 'x', rank: 2 }),
+        aRecord({ id: 'last', agentType: 'y', rank: 3 }),
+      ]);
+      assert.deepEqual(await claimIds(store, { limit: 1, filter }), ['y0']);
+      assert.deepEqual(await claimIds(store, { limit: 3 }), ['ahead', 'y1', 'y2']);
+      assert.deepEqual(await claimIds(store, { limit: 1, filter }), ['last']);
+    },
+  },
+  {
     name: 'tasks that come back, and tasks that fall due, are found by filters that have looked before',
     async run({ store }) {
       const filter = aFilter({ agentTypes: ['y'] });

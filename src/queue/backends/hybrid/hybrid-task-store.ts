@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../../clock.ts';
 import { ClosedError, InvalidOptionError, StoreUnavailableError } from '../../../errors.ts';
+import { kindsOf } from '../../claim-filter.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
@@ -211,7 +212,11 @@ export class HybridTaskStore implements TaskStore {
       held ?? Number.POSITIVE_INFINITY,
       counts.oldestReadyAt ?? Number.POSITIVE_INFINITY,
     );
-    return { ...counts, oldestReadyAt: oldestReadyAt === Number.POSITIVE_INFINITY ? null : oldestReadyAt };
+    return {
+      ...counts,
+      oldestReadyAt: oldestReadyAt === Number.POSITIVE_INFINITY ? null : oldestReadyAt,
+      readyKinds: kindsOf([...counts.readyKinds, ...this.#shelf.kinds()]),
+    };
   }
 
   /** Once a pause has resolved, every node has given back what it held, or was silent for too long. */

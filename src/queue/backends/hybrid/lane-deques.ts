@@ -1,4 +1,4 @@
-import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { Place } from '../../holding-store.ts';
 import type { TaskRecord } from '../../task-store.ts';
 
@@ -111,6 +111,10 @@ export class LaneDeques {
       if (oldest === null || record.createdAt < oldest) oldest = record.createdAt;
     }
     return oldest;
+  }
+
+  kinds(): Kind[] {
+    return kindsOf([...this.#byId.values()].map(({ record }) => record));
   }
 
   #lane(record: TaskRecord): LaneDeque {

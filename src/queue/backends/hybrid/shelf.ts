@@ -1,4 +1,4 @@
-import type { ClaimFilter, Lane } from '../../claim-filter.ts';
+import type { ClaimFilter, Kind, Lane } from '../../claim-filter.ts';
 import type { Held, Place } from '../../holding-store.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
 import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
@@ -44,6 +44,10 @@ export class Shelf {
 
   oldestAt(): number | null {
     return this.#deques.oldestAt();
+  }
+
+  kinds(): Kind[] {
+    return this.#deques.kinds();
   }
 
   /** The place of what would be handed out last, null with nothing. */

@@ -138,6 +138,7 @@ export class MemoryTaskStore implements TaskStore {
       delayed: this.#waiting.delayed,
       blocked: this.#waiting.blocked,
       oldestReadyAt: this.#waiting.oldestReadyAt(),
+      readyKinds: this.#waiting.readyKinds(),
       endedPerMinute: this.#ended.perMinute(now),
       paused: this.#paused,
     };

@@ -1,4 +1,4 @@
-import { type ClaimFilter, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
 import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 
@@ -56,6 +56,11 @@ export class ReadyLanes {
       if (head && (oldest === null || head.record.createdAt < oldest)) oldest = head.record.createdAt;
     }
     return oldest;
+  }
+
+  /** What the claimable tasks want, each once. */
+  kinds(): Kind[] {
+    return kindsOf([...this.#lanes.values()].filter((lane) => this.#head(lane) !== undefined));
   }
 
   /** By the keys alone: the entries of a million lie all over the memory, so only the chosen one is looked at. */

@@ -1,4 +1,4 @@
-import { type ClaimFilter, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Kind, laneMatches } from '../../claim-filter.ts';
 import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry, Stage } from './memory-entry.ts';
 import { isBefore, ReadyLanes } from './ready-lanes.ts';
@@ -74,6 +74,10 @@ export class WaitingEntries {
 
   oldestReadyAt(): number | null {
     return this.#ready.oldestAt();
+  }
+
+  readyKinds(): Kind[] {
+    return this.#ready.kinds();
   }
 
   #stage(entry: MemoryEntry, stage: Exclude<Stage, 'none'>): void {

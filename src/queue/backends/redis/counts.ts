@@ -1,3 +1,4 @@
+import { kindsOf, laneFromKey } from '../../claim-filter.ts';
 import { type EndStatus, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type StoreCounts, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
 
@@ -7,13 +8,14 @@ const COUNTED: readonly TaskStatus[] = TASK_STATUSES;
 const END_STATUSES: readonly EndStatus[] = ['completed', 'failed', 'cancelled', 'skipped'];
 
 export function toCounts(reply: readonly unknown[], now: number): StoreCounts {
-  const [paused, blocked, delayed, oldest, ...rest] = reply;
+  const [paused, blocked, delayed, oldest, lanes, ...rest] = reply;
   const byStatus = Object.fromEntries(COUNTED.map((status, i) => [status, Number(rest[i])]));
   return {
     byStatus: byStatus as Record<TaskStatus, number>,
     delayed: Number(delayed),
     blocked: Number(blocked),
     oldestReadyAt: oldest === '' ? null : Number(oldest),
+    readyKinds: lanes === '' ? [] : kindsOf(String(lanes).split('\n').map(laneFromKey)),
     endedPerMinute: endedPerMinute(rest.slice(COUNTED.length), now),
     paused: paused === 1,
   };

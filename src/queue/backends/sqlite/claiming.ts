@@ -1,7 +1,7 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../claim-filter.ts';
 import type { Claim } from '../../task-store.ts';
-import type { QueueTransaction } from './queue-transaction.ts';
+import type { Lease, QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
 import { columns, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
 
@@ -56,24 +56,27 @@ function promoteDue(tx: QueueTransaction, now: number): void {
     tx.connection.prepare(PROMOTE).run(rank, due, seq);
     tx.becomeReady(lane, rank, seq);
   }
-  tx.count('delayed', -heads.length);
+  tx.totals.count('delayed', -heads.length);
 }
 
 /** In the order of the rows. */
 function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim): TaskRow[] {
-  const fresh = rows.filter((row) => row.isFresh);
-  const leased = tx.leaseFresh(fresh, claim);
-  if (fresh.length === rows.length) return leased;
-  const first = new Map(fresh.map((row, i) => [row, leased[i]]));
-  return rows.flatMap((row) => (row.isFresh ? first.get(row) : lease(tx, row, claim)) ?? []);
-}
-
-function lease(tx: QueueTransaction, row: TaskRow, claim: Claim): TaskRow | undefined {
   const { to, owner, leaseExpiresAt, now } = claim;
-  const { record } = row;
   const startedAt = to === 'in_progress' ? now : null;
-  const next = { ...record, status: to, fence: record.fence + 1, owner, leaseExpiresAt, startedAt };
-  return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now);
+  const lease: Lease = { status: to, owner, leaseExpiresAt, startedAt };
+  const fresh = tx.leaseFresh(
+    rows.filter((row) => row.isFresh),
+    lease,
+    now,
+  );
+  if (fresh.length === rows.length) return fresh;
+  const freshInOrder = fresh.values();
+  return rows.flatMap((row) => {
+    if (row.isFresh) return freshInOrder.next().value ?? [];
+    const { record } = row;
+    const next = { ...record, ...lease, fence: record.fence + 1 };
+    return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now) ?? [];
+  });
 }
 
 /** Chooses rows and takes them out of `ready`. */

@@ -1,4 +1,5 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
+import { kindsOf, laneFromKey } from '../../claim-filter.ts';
 import { type EndStatus, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import { type StoreCounts, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
 
@@ -9,11 +10,12 @@ const MINUTE_MS = 60_000;
 export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT +?)';
 /** Looked at in order of rank for the one that waits longest: exact for queues up to this length. */
 const READY_SEEN_MAX = 1_000;
-export const SELECT_READY_OLDEST = `SELECT min(created_at) FROM (
-  SELECT t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq ORDER BY ready.rank, ready.seq LIMIT +?)`;
-export const SELECT_DUE_OLDEST = `SELECT min(created_at) FROM (
-  SELECT t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
-  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?)`;
+export const SELECT_READY_FIRST = `SELECT lane, min(created_at) FROM (
+  SELECT t.lane, t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  ORDER BY ready.rank, ready.seq LIMIT +?) GROUP BY lane`;
+export const SELECT_DUE_FIRST = `SELECT lane, min(created_at) FROM (
+  SELECT t.lane, t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?) GROUP BY lane`;
 
 export function readCounts(connection: SqliteConnection, now: number): StoreCounts {
   const totals = (connection.prepare('SELECT * FROM totals').get() ?? {}) as Record<string, unknown>;
@@ -25,7 +27,7 @@ export function readCounts(connection: SqliteConnection, now: number): StoreCoun
     >,
     delayed: Math.max(0, count(totals.delayed) - due),
     blocked: count(totals.blocked),
-    oldestReadyAt: oldestReadyAt(connection, now),
+    ...firstReady(connection, now),
     endedPerMinute: endedPerMinute(connection, now),
     paused: Boolean(totals.paused),
   };
@@ -36,11 +38,18 @@ function count(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : 0;
 }
 
-function oldestReadyAt(connection: SqliteConnection, now: number): number | null {
-  const ready = connection.prepareValue(SELECT_READY_OLDEST).get(READY_SEEN_MAX);
-  const due = connection.prepareValue(SELECT_DUE_OLDEST).get(now, DUE_COUNTED_MAX);
-  const times = [ready, due].filter((time): time is number => typeof time === 'number');
-  return times.length === 0 ? null : Math.min(...times);
+function firstReady(
+  connection: SqliteConnection,
+  now: number,
+): Pick<StoreCounts, 'oldestReadyAt' | 'readyKinds'> {
+  const ready = connection.prepare(SELECT_READY_FIRST).raw().all(READY_SEEN_MAX);
+  const due = connection.prepare(SELECT_DUE_FIRST).raw().all(now, DUE_COUNTED_MAX);
+  const rows = [...ready, ...due] as [lane: string, createdAt: number][];
+  const oldest = rows.reduce((least, [, createdAt]) => Math.min(least, createdAt), Number.POSITIVE_INFINITY);
+  return {
+    oldestReadyAt: rows.length === 0 ? null : oldest,
+    readyKinds: kindsOf(rows.map(([lane]) => laneFromKey(lane))),
+  };
 }
 
 function endedPerMinute(connection: SqliteConnection, now: number): StoreCounts['endedPerMinute'] {

@@ -4,9 +4,10 @@ import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
 import type { InsertOutcome, NewRecord } from '../../task-store.ts';
 import { Dependents, noEffects } from './dependents.ts';
-import type { InsertMark, QueueTransaction } from './queue-transaction.ts';
+import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
 import { SELECT_BY_ID, selectRow } from './task-row.ts';
+import type { InsertMark } from './totals.ts';
 
 /** A large batch may pause after so many rows: about 1 ms. */
 const INSERT_STEP_ROWS = 100;
@@ -44,7 +45,7 @@ export function* insertRecords(
   }
   const skips: Skip[] = [];
   const dependents = new Dependents(tx, now);
-  const before = tx.mark();
+  const before = tx.totals.mark();
   try {
     for (let i = 0; i < records.length; i += ROWS_AT_ONCE) {
       if (i > 0 && i % INSERT_STEP_ROWS === 0) {
@@ -57,7 +58,7 @@ export function* insertRecords(
         takeBack(tx, before);
         return { conflicts: findConflicts(tx, records), unknown: [], effects: noEffects() };
       }
-      tx.count('pending', some.length);
+      tx.totals.count('pending', some.length);
       some.forEach((record, n) => {
         const seq = firstSeq + n;
         const blocked =
@@ -98,7 +99,7 @@ function insertTasks(connection: SqliteConnection, records: readonly NewRecord[]
 function insertState(tx: QueueTransaction, { runAt }: NewRecord, seq: number, blocked: number): void {
   if (blocked > 0) tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
   else tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
-  tx.count(blocked > 0 ? 'blocked' : 'delayed', 1);
+  tx.totals.count(blocked > 0 ? 'blocked' : 'delayed', 1);
 }
 
 /** Stores the edges that are undecided and returns how many they are. */

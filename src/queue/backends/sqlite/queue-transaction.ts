@@ -1,16 +1,11 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
-import { type EndStatus, isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
-import { type Claim, type TaskState, THROUGHPUT_MINUTES_MAX } from '../../task-store.ts';
+import { isEnded } from '../../task.ts';
+import type { TaskState } from '../../task-store.ts';
 import { placeOf, STAGE, type Stage } from './stage.ts';
-import { isBlocked, type TaskRow } from './task-row.ts';
-
-const MINUTE_MS = 60_000;
-const COUNTED = [...TASK_STATUSES, 'delayed', 'blocked'] as const;
-type Counted = (typeof COUNTED)[number];
-
-const UPDATE_TOTALS = `UPDATE totals SET seq = ?, laned = ?, ${COUNTED.map((name) => `${name} = ${name} + ?`).join(', ')} WHERE id = 1`;
+import type { TaskRow } from './task-row.ts';
+import { type InsertMark, Totals } from './totals.ts';
 
 /**
  * 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. An empty line stands for
@@ -28,7 +23,7 @@ const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALU
  */
 const LEASE_FRESH = `INSERT OR IGNORE INTO states (stage, due, seq, run_at, status, version, events, fence, owner,
     lease_expires_at, started_at, history)
-  SELECT ${STAGE.leased}, ?, seq, run_at, ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
+  SELECT ${STAGE.leased}, ?, seq, coalesce(run_at, 0), ?, 2, 2, 1, ?, ?, ?, ? FROM tasks
   WHERE seq IN (SELECT value FROM json_each(?))`;
 const ENTER_READY =
   'INSERT OR IGNORE INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
@@ -38,41 +33,28 @@ const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
   SELECT t.lane, t.rank, t.seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq
   WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1)`;
 
-export interface InsertMark {
-  readonly seq: number;
-  readonly pending: number;
-  readonly delayed: number;
-  readonly blocked: number;
+/** What a claim gives. */
+export interface Lease {
+  readonly status: 'assigned' | 'in_progress';
+  readonly owner: string;
+  readonly leaseExpiresAt: number;
+  readonly startedAt: number | null;
 }
 
-/**
- * One transaction on the queue's tables. It reads the counters once and writes their changes once, at its
- * end, however many tasks it touches.
- */
+/** One transaction on the queue's tables. What can be done once for all its tasks is put off to its end. */
 export class QueueTransaction {
   readonly connection: SqliteConnection;
+  readonly totals: Totals;
   #isPaused: boolean;
-  #seq: number;
-  readonly #firstSeq: number;
   /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
   #entered: number;
-  #laned: number;
-  readonly #firstLaned: number;
-  readonly #deltas: Record<Counted, number>;
-  readonly #endings = new Map<string, { minute: number; status: EndStatus; count: number }>();
   #hasEdges: boolean | undefined;
 
   constructor(connection: SqliteConnection) {
     this.connection = connection;
-    const [seq, paused, laned] = (connection.prepare('SELECT seq, paused, laned FROM totals').raw().get() ??
-      []) as unknown[];
-    this.#seq = typeof seq === 'number' ? seq : highestSeq(connection);
-    this.#firstSeq = this.#seq;
-    this.#entered = this.#seq;
-    this.#laned = typeof laned === 'number' ? laned : 0;
-    this.#firstLaned = this.#laned;
-    this.#isPaused = Boolean(paused);
-    this.#deltas = Object.fromEntries(COUNTED.map((name) => [name, 0])) as Record<Counted, number>;
+    this.totals = new Totals(connection);
+    this.#isPaused = this.totals.isPaused;
+    this.#entered = this.totals.seq;
   }
 
   get isPaused(): boolean {
@@ -87,8 +69,8 @@ export class QueueTransaction {
 
   /** The first of the next sequences; they are never given again, also when their tasks are purged. */
   takeSeqs(count: number): number {
-    const first = this.#seq + 1;
-    this.#seq += count;
+    const first = this.totals.seq + 1;
+    this.totals.seq += count;
     return first;
   }
 
@@ -104,15 +86,16 @@ export class QueueTransaction {
 
   /** Puts more of the ready tasks into `ready_lanes`; false while there are still some left. */
   catchUpLanes(): boolean {
-    if (this.#laned >= this.#seq) return true;
-    const upTo = Math.min(this.#seq, this.#laned + LANE_SLICE_SEQS);
-    this.connection.prepare(FILL_LANES).run(this.#laned, upTo);
-    this.#laned = upTo;
-    return upTo === this.#seq;
+    const { seq, laned } = this.totals;
+    if (laned >= seq) return true;
+    const upTo = Math.min(seq, laned + LANE_SLICE_SEQS);
+    this.connection.prepare(FILL_LANES).run(laned, upTo);
+    this.totals.laned = upTo;
+    return upTo === seq;
   }
 
   /** Puts the tasks inserted so far where claims find them. */
-  enterReady(upTo: number = this.#seq): void {
+  enterReady(upTo: number = this.totals.seq): void {
     if (this.#entered < upTo) this.connection.prepare(ENTER_READY).run(this.#entered, upTo);
     this.#entered = upTo;
   }
@@ -128,7 +111,7 @@ export class QueueTransaction {
   becomeReady(lane: string, rank: number, seq: number): void {
     const { connection } = this;
     connection.prepare('INSERT OR IGNORE INTO ready (rank, seq) VALUES (?, ?)').run(rank, seq);
-    if (seq > this.#laned) return;
+    if (seq > this.totals.laned) return;
     connection
       .prepare('INSERT OR IGNORE INTO ready_lanes (lane, due, seq) VALUES (?, ?, ?)')
       .run(lane, rank, seq);
@@ -150,46 +133,33 @@ export class QueueTransaction {
   }
 
   #leaveLane({ record, due }: TaskRow): void {
-    if (record.seq > this.#laned) return;
+    if (record.seq > this.totals.laned) return;
     this.connection
       .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
       .run(laneKey(record), due, record.seq);
   }
 
-  /** What `backTo` needs to forget what was counted after this. Only inserts are undone in the midst. */
-  mark(): InsertMark {
-    const { pending, delayed, blocked } = this.#deltas;
-    return { seq: this.#seq, pending, delayed, blocked };
-  }
-
-  backTo({ seq, pending, delayed, blocked }: InsertMark): void {
-    this.#seq = seq;
-    this.#entered = Math.min(this.#entered, seq);
-    Object.assign(this.#deltas, { pending, delayed, blocked });
-  }
-
-  count(name: Counted, by: number): void {
-    this.#deltas[name] += by;
-  }
-
-  countRow(row: TaskRow, by: 1 | -1): void {
-    this.#deltas[row.record.status] += by;
-    if (row.stage === STAGE.delayed) this.#deltas.delayed += by;
-    if (isBlocked(row)) this.#deltas.blocked += by;
+  /** Forgets the tasks inserted since the mark, which the caller removes. */
+  backTo(mark: InsertMark): void {
+    this.totals.backTo(mark);
+    this.#entered = Math.min(this.#entered, mark.seq);
   }
 
   /** Leases fresh rows that have left `ready`. They have no version to compare: this transaction has read them. */
-  leaseFresh(rows: readonly TaskRow[], { to, owner, leaseExpiresAt, now }: Claim): TaskRow[] {
+  leaseFresh(
+    rows: readonly TaskRow[],
+    { status, owner, leaseExpiresAt, startedAt }: Lease,
+    now: number,
+  ): TaskRow[] {
     if (rows.length === 0) return [];
-    const startedAt = to === 'in_progress' ? now : null;
-    const line = historyLine({ from: 'pending', to, at: now, worker: owner });
     const seqs = JSON.stringify(rows.map((row) => row.record.seq));
+    const line = historyLine({ from: 'pending', to: status, at: now, worker: owner });
     this.connection
       .prepare(LEASE_FRESH)
-      .run(leaseExpiresAt, to, owner, leaseExpiresAt, startedAt, line, seqs);
-    this.#deltas.pending -= rows.length;
-    this.#deltas[to] += rows.length;
-    const lease = { status: to, fence: 1, owner, leaseExpiresAt, startedAt };
+      .run(leaseExpiresAt, status, owner, leaseExpiresAt, startedAt, line, seqs);
+    this.totals.count('pending', -rows.length);
+    this.totals.count(status, rows.length);
+    const lease = { status, owner, leaseExpiresAt, startedAt, fence: 1 };
     return rows.map((row) => ({
       record: merge(row, { ...row.record, ...lease }, 2, 2, 0),
       stage: STAGE.leased,
@@ -261,46 +231,15 @@ export class QueueTransaction {
   #moved(from: TaskRow, to: TaskRow, now: number): void {
     if (from.stage === STAGE.ready) this.leaveReady(from);
     if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);
-    this.countRow(from, -1);
-    this.countRow(to, 1);
-    if (isEnded(to.record.status) && !isEnded(from.record.status)) this.#countEnding(to.record.status, now);
+    this.totals.countRow(from, -1);
+    this.totals.countRow(to, 1);
+    if (!isEnded(from.record.status)) this.totals.countEnding(to.record.status, now);
   }
 
-  /** Writes what the transaction counted. Called once, as its last step. */
+  /** Writes what was put off. Called once, as the last step. */
   finish(): void {
     this.enterReady();
-    const deltas = COUNTED.map((name) => this.#deltas[name]);
-    const isUnchanged = this.#seq === this.#firstSeq && this.#laned === this.#firstLaned;
-    if (isUnchanged && deltas.every((delta) => delta === 0)) return;
-    const { changes } = this.connection.prepare(UPDATE_TOTALS).run(this.#seq, this.#laned, ...deltas);
-    if (changes === 0) this.#recreateTotals(deltas);
-    this.#writeEndings();
-  }
-
-  #recreateTotals(deltas: readonly number[]): void {
-    this.connection.prepare('INSERT INTO totals (id) VALUES (1)').run();
-    this.connection.prepare(UPDATE_TOTALS).run(this.#seq, this.#laned, ...deltas);
-  }
-
-  #countEnding(status: TaskStatus, at: number): void {
-    if (!isEnded(status)) return;
-    const minute = Math.floor(at / MINUTE_MS);
-    const key = `${minute} ${status}`;
-    const counted = this.#endings.get(key);
-    if (counted) counted.count++;
-    else this.#endings.set(key, { minute, status, count: 1 });
-  }
-
-  #writeEndings(): void {
-    for (const { minute, status, count } of this.#endings.values()) {
-      this.connection
-        .prepare(
-          `INSERT INTO endings (minute, status, count) VALUES (?, ?, ?)
-           ON CONFLICT (minute, status) DO UPDATE SET count = count + excluded.count`,
-        )
-        .run(minute, status, count);
-      this.connection.prepare('DELETE FROM endings WHERE minute <= ?').run(minute - THROUGHPUT_MINUTES_MAX);
-    }
+    this.totals.write();
   }
 }
 
@@ -339,9 +278,4 @@ function merge(
     events,
     blockedBy: blocked === 0 ? [] : [...blockedBy],
   };
-}
-
-/** Only when the counters were damaged: sequences of purged tasks are unknown then. */
-function highestSeq(connection: SqliteConnection): number {
-  return Number(connection.prepareValue('SELECT max(seq) FROM tasks').get() ?? 0);
 }

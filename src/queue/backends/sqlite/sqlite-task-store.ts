@@ -228,5 +228,5 @@ function remove(tx: QueueTransaction, row: TaskRow): void {
     .run(row.stage, row.due, seq);
   connection.prepare('DELETE FROM tasks WHERE seq = ?').run(seq);
   connection.prepare('DELETE FROM edges WHERE task = ?').run(seq);
-  tx.countRow(row, -1);
+  tx.totals.countRow(row, -1);
 }

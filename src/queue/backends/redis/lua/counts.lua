@@ -1,7 +1,7 @@
 -- Counts, without looking at every task.
 --
 -- Returns   paused (0/1), blocked, delayed, the creation of the longest waiting of the first ready tasks (empty: none),
---           nine counts by status in the order p a i w r c f x s, then for some minutes `minute completed failed cancelled skipped`
+--           the lanes of these with line breaks between, nine counts by status in the order p a i w r c f x s, then for some minutes `minute completed failed cancelled skipped`
 local failure = begin()
 if failure then
   return failure
@@ -9,9 +9,13 @@ end
 
 local HEADS_SEEN_MAX, ENTRIES_STEP, LOOKED_AT_MAX = 200, 20, 1000
 local oldest, looked
-
-local function consider(createdAt)
+local lanes, isListed = {}, {}
+local function consider(createdAt, lane)
   createdAt = tonumber(createdAt or nil)
+  if createdAt and not isListed[lane] then
+    isListed[lane] = true
+    lanes[#lanes + 1] = lane
+  end
   if createdAt and (not oldest or createdAt < oldest) then
     oldest = createdAt
   end
@@ -58,21 +62,21 @@ local function firstOf(head)
 end
 
 looked = 0
-for lines in string.gmatch(counters.front or '', '@[^\n]*\n([^@]*)') do
+for lane, lines in string.gmatch(counters.front or '', '@([^\n]*)\n([^@]*)') do
   local entries = {}
   for line in string.gmatch(lines, '[^\n]+') do
     local _, seq, id, place = match(line, ENTRY)
     entries[#entries + 1] = { seq or '', id, place }
   end
-  consider(firstValid(entries))
+  consider(firstValid(entries), lane)
 end
 for _, head in ipairs(call('ZRANGE', HEADS, 0, HEADS_SEEN_MAX - 1)) do
-  consider(firstOf(head))
+  consider(firstOf(head), sub(head, 2))
 end
 local due = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), int(DELAYED + now), 'LIMIT', 0, LOOKED_AT_MAX)
 for _, text in ipairs(fetch(TASKS, due)) do
-  local _, _, createdAt = match(text or '', IDENTITY)
-  consider(createdAt)
+  local _, _, createdAt, _, lane = match(text or '', IDENTITY)
+  consider(createdAt, lane)
 end
 
 local function count(name)
@@ -84,6 +88,7 @@ local reply = {
   count('blocked'),
   call('ZCOUNT', AGENDA, '(' .. int(DELAYED + now), '(' .. int(ENDED)),
   oldest and int(oldest) or '',
+  table.concat(lanes, '\n'),
 }
 for _, name in ipairs({ 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's' }) do
   reply[#reply + 1] = count(name)
