@@ -1,7 +1,7 @@
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { InsertOutcome, NewRecord } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
-import { insertArguments } from './record-text.ts';
+import { identityText, specialText } from './record-text.ts';
 import { INSERTED, toOutcome } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { stageRecords } from './stage.ts';
@@ -32,11 +32,20 @@ export async function sendInsertions(
   const [first] = items;
   if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await sendStaged(scripts, first!, slot)];
   const isSingles = items.every(({ records }) => records.length === 1);
-  const values: RedisArgument[] = [isSingles ? '' : items.map(({ records }) => records.length).join(' ')];
+  const sizes = isSingles ? '' : items.map(({ records }) => records.length).join(' ');
   const now = items.at(-1)!.now;
+  const identities: string[] = [];
+  const specials: RedisArgument[] = [];
+  let index = 0;
   for (const { records } of items) {
-    for (const record of records) for (const value of insertArguments(record, now)) values.push(value);
+    for (const record of records) {
+      index++;
+      identities.push(record.id, identityText(record));
+      const special = specialText(record, now);
+      if (special !== '') specials.push(index, special);
+    }
   }
+  const values = [sizes, index, ...identities, ...specials];
   const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
   const outcomes = items.map(() => INSERTED);
   for (let i = 0; i < reply.length; i += 3) {
@@ -51,7 +60,7 @@ async function sendStaged(
   slot: number,
 ): Promise<InsertOutcome> {
   const stage = await stageRecords(scripts, records, now);
-  const values = [String(records.length), '@', stage, records.length];
+  const values = [String(records.length), records.length, '@', stage];
   const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
   return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
 }
