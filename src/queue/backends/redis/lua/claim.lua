@@ -14,7 +14,7 @@
 --           claim, which the request tells), blockers (none)
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
 --           looked into and on what is taken, not on how much waits. Sent again, the same tasks are answered.
-local failure, answered = begin()
+local failure, answered = begin(true)
 if failure then
   return failure
 end
@@ -192,7 +192,7 @@ end
 
 -- Where entries come from: what lies in front, one text for each lane, and the lanes behind it.
 local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n()'
-local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX = 4, 64, 8, 256
+local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
 
 -- Texts in front of lanes that do not match stay as they are.
@@ -214,7 +214,8 @@ end
 local function refill(source, want)
   local kind, lane = sub(source.head, 1, 1), source.lane
   local key = base .. kind .. ':' .. lane
-  local portion = opened <= LANES_FIRST and PORTION_FIRST or PORTION_LATER
+  local isRoomy = opened <= LANES_FIRST and #(counters.front or '') < FRONT_BYTES_MAX
+  local portion = isRoomy and PORTION_FIRST or PORTION_LATER
   portion = max(portion, min(ceil(want / 2), PORTION_MAX))
   local values = redis.pcall(kind == 'r' and 'LPOP' or 'ZPOPMIN', key, portion)
   if values and values.err then
