@@ -1,0 +1,157 @@
+import { afterEach, expect, test } from 'vitest';
+import { RedisTaskStore } from '../../../src/queue/backends/redis/redis-task-store.ts';
+import type { NewRecord, TaskState } from '../../../src/queue/task-store.ts';
+import { RedisConnection } from '../../../src/redis/redis-connection.ts';
+import { sharedRedis } from '../../redis/shared-redis.ts';
+
+const redis = sharedRedis();
+const NOW = 1_700_000_000_000;
+const opened: { store: RedisTaskStore; connection: RedisConnection }[] = [];
+
+afterEach(async () => {
+  for (const { store, connection } of opened.splice(0)) {
+    await store.close();
+    connection.close();
+  }
+});
+
+function open() {
+  const prefix = redis.prefix();
+  const connection = new RedisConnection({ url: redis.url });
+  const store = new RedisTaskStore({ connection, prefix });
+  opened.push({ store, connection });
+  const ask = <T = unknown>(command: string, key: string, ...words: (string | number)[]) =>
+    redis.server.ask<T>(command, `{${prefix}}:${key}`, ...words);
+  return { store, ask };
+}
+
+function aRecord(id: string, record: Partial<NewRecord> = {}): NewRecord {
+  const submission = `{"payload":{"id":"${id}"}}`;
+  return {
+    id,
+    submission,
+    hash: 'h',
+    priority: 5,
+    agentType: null,
+    agent: null,
+    rank: 1_000,
+    createdAt: NOW,
+    runAt: NOW,
+    dependsOn: [],
+    ...record,
+  };
+}
+
+async function claim(
+  store: RedisTaskStore,
+  limit: number,
+  ids: string[] | null = null,
+  now = NOW,
+): Promise<string[]> {
+  const filter = ids && { agentTypes: null, priorityMin: null, ids, runnableBy: null };
+  const claimed = { limit, owner: 'w', leaseExpiresAt: now + 1_000, filter, to: 'assigned', now } as const;
+  return (await store.claim(claimed)).map((record) => record.id);
+}
+
+async function change(store: RedisTaskStore, id: string, next: Partial<TaskState>): Promise<void> {
+  const [record] = await store.get([id]);
+  const [applied] = await store.apply([{ id, version: record!.version, next: { ...record!, ...next } }], NOW);
+  expect(applied?.record.id).toBe(id);
+}
+
+const FREED = { status: 'pending', owner: null, leaseExpiresAt: null } as const;
+
+test('a task that was put off is not claimed by the place it left', async () => {
+  const { store } = open();
+  await store.insert([aRecord('a'), aRecord('b'), aRecord('c')], NOW);
+  await change(store, 'a', { runAt: NOW + 50 });
+  expect(await claim(store, 9)).toEqual(['b', 'c']);
+  expect(await claim(store, 9, null, NOW + 50)).toEqual(['a']);
+});
+
+test('a task that left its lane again and again is claimed once, and its lane is gone then', async () => {
+  const { store, ask } = open();
+  await store.insert([aRecord('a'), aRecord('b')], NOW);
+  for (let i = 0; i < 10; i++) {
+    expect(await claim(store, 1, ['b'])).toEqual(['b']);
+    await change(store, 'b', FREED);
+  }
+  expect(await claim(store, 9)).toEqual(['a', 'b']);
+  expect(await claim(store, 9)).toEqual([]);
+  for (const key of ['r:5||', 'z:5||', 'heads', 'stale']) expect(await ask('EXISTS', key), key).toBe(0);
+});
+
+test('thousands of cancelled tasks ahead do not hide those behind', async () => {
+  const { store } = open();
+  const ids = Array.from({ length: 6_000 }, (_, i) => `t${i}`);
+  await store.insert(
+    [...ids, 'last'].map((id) => aRecord(id)),
+    NOW,
+  );
+  const records = await store.get(ids);
+  await store.apply(
+    records.map((record) => ({
+      id: record!.id,
+      version: 1,
+      next: { ...record!, status: 'cancelled' as const, completedAt: NOW },
+    })),
+    NOW,
+  );
+  expect((await store.counts(NOW)).byStatus.pending).toBe(1);
+  expect(await claim(store, 1)).toEqual(['last']);
+});
+
+test('a lane that is something else is put aside, and the others go on', async () => {
+  const { store, ask } = open();
+  await store.insert([aRecord('a'), aRecord('x', { agentType: 'x' })], NOW);
+  await ask('SET', 'r:5||', 'garbage');
+  expect(await claim(store, 9)).toEqual(['x']);
+  expect(await ask('GET', 'damaged:r5||')).toBe('garbage');
+  await store.insert([aRecord('b')], NOW);
+  expect(await claim(store, 9)).toEqual(['b']);
+});
+
+test('garbage in a lane, in front of it, and in a state stops nothing', async () => {
+  const { store, ask } = open();
+  await store.insert(
+    Array.from({ length: 10 }, (_, i) => aRecord(`t${i}`)),
+    NOW,
+  );
+  await ask('LPUSH', 'r:5||', 'gar@bage', 'more\ngarbage', '1 2 nobody', '');
+  expect(await claim(store, 2)).toEqual(['t0', 't1']);
+  const front = await ask<string>('HGET', 'c', 'front');
+  await ask('HSET', 'c', 'front', `@@\n\n@5||\nnonsense\n${front}`);
+  await ask('HSET', 't', '=t3', 'not a state');
+  expect(await claim(store, 9)).toEqual(['t2', 't4', 't5', 't6', 't7', 't8', 't9']);
+  const [damaged] = await store.get(['t3']);
+  expect(damaged).toMatchObject({ status: 'failed', version: 0 });
+  expect((await store.counts(NOW)).paused).toBe(false);
+  const page = await store.list({
+    statuses: null,
+    agentTypes: null,
+    createdAfter: null,
+    after: 0,
+    limit: 99,
+  });
+  expect(page.records.length).toBe(10);
+});
+
+test('counters that are lost or damaged never give a sequence twice', async () => {
+  const { store, ask } = open();
+  await store.insert(
+    Array.from({ length: 3 }, (_, i) => aRecord(`t${i}`)),
+    NOW,
+  );
+  await ask('HSET', 'c', 'seq', 'x', 'p', 'y', 'head', 'z', 'due', 'never');
+  await store.insert([aRecord('later')], NOW);
+  const [first, later] = await store.get(['t2', 'later']);
+  expect(later!.seq).toBeGreaterThan(first!.seq);
+  expect(await claim(store, 9)).toEqual(['t0', 't1', 't2', 'later']);
+});
+
+test('a queue of a newer release is refused, and nothing is written to it', async () => {
+  const { store, ask } = open();
+  await ask('HSET', 'c', 'format', '2');
+  await expect(store.insert([aRecord('a')], NOW)).rejects.toMatchObject({ code: 'SCHEMA_TOO_NEW' });
+  expect(await ask('EXISTS', 't')).toBe(0);
+});
