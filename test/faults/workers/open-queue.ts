@@ -21,7 +21,11 @@ export function openQueue(backend: Backend, place: string, options: object): Sto
   if (Class === undefined) throw new Error(`expected ${BACKENDS[backend]} in jotty/queue, got none`);
   // Tasks of tests are too few for a node to hold them ahead by itself.
   const holding = backend === 'hybrid' ? { prefetchTasksMin: 5 } : {};
-  return new Class({ ...(backend === 'sqlite' ? { path: place } : addressOf(place)), ...holding, ...options });
+  return new Class({
+    ...(backend === 'sqlite' ? { path: place } : addressOf(place)),
+    ...holding,
+    ...options,
+  });
 }
 
 /** The client is loaded only where it is made: the storms start hundreds of workers, most of them on files. */
