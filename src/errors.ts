@@ -124,6 +124,13 @@ export class StoreCorruptError extends JottyError {
   }
 }
 
+/** Redis is configured to keep less than `durability` demands. Nothing was stored. */
+export class NotDurableError extends JottyError {
+  constructor(demanded: string, found: string) {
+    super('NOT_DURABLE', `durability: expected ${demanded} or better of Redis, found ${found}`);
+  }
+}
+
 /** The store was written by a newer version of Jotty. Nothing was changed. */
 export class SchemaTooNewError extends JottyError {
   constructor(message: string) {

@@ -14,6 +14,7 @@ export {
   JottyError,
   LeaseLostError,
   MissingPackageError,
+  NotDurableError,
   QueuePausedError,
   SchemaTooNewError,
   StateNotSerializableError,

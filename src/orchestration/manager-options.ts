@@ -19,7 +19,7 @@ export interface TaskQueueManagerOptions {
   readonly maxTasks?: number | undefined;
   /** Stops by itself when nothing is left that its agents could run. @default false */
   readonly untilEmpty?: boolean | undefined;
-  /** How often the queue is asked where no hint came, ms. @default 1_000 */
+  /** How often the queue is asked where no hint came, ms. @default the queue's, else 1_000 */
   readonly pollMs?: number | undefined;
   /** In [0, 1), for the jitter of back-offs. @default Math.random */
   readonly random?: (() => number) | undefined;

@@ -84,7 +84,7 @@ export class TaskQueueManager {
   ) {
     this.#host = conductor.host;
     this.#queue = queue;
-    this.#options = resolveManagerOptions(options);
+    this.#options = resolveManagerOptions({ ...options, pollMs: options.pollMs ?? queue.pollMs });
     const agents = [...conductor.host.agents.values()];
     const isUnlimited = agents.length > 0 && agents.every((agent) => agent.maxConcurrent === Infinity);
     this.#everyone = isUnlimited ? runnableBy(agents) : undefined;

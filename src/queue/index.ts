@@ -12,6 +12,7 @@ export {
   JottyError,
   LeaseLostError,
   MissingPackageError,
+  NotDurableError,
   QueuePausedError,
   SchemaTooNewError,
   StoreCorruptError,
@@ -27,6 +28,7 @@ export type { JsonObject, JsonValue } from '../json.ts';
 export { HybridTaskQueue, type HybridTaskQueueOptions } from './backends/hybrid/hybrid-task-queue.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
+export type { DurabilityDemand, DurabilityLevel, RedisDurability } from './backends/redis/durability.ts';
 export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/redis-task-queue.ts';
 export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
 // Bounds.

@@ -92,6 +92,6 @@ export class StoreWatch {
     this.#poll = this.#clock.setTimeout(() => {
       this.#react();
       if (this.#unwatch) this.#armPoll();
-    }, POLL_MS);
+    }, this.#store.pollMs ?? POLL_MS);
   }
 }

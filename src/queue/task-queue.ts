@@ -114,6 +114,8 @@ export interface TaskQueue {
   /** The queue-wide bound of one attempt, if any. */
   readonly timeoutMs: number | undefined;
   readonly clock: Clock;
+  /** How often workers ask where no hint came, ms; undefined: they decide. */
+  readonly pollMs?: number | undefined;
   /** What processes that share this queue leave for one another. */
   readonly registry: Registry;
 

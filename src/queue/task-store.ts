@@ -184,6 +184,8 @@ export interface TaskStore {
    * turned into text and back nor hashed, which is half the cost of a task in memory. @default false
    */
   readonly isInProcess?: boolean;
+  /** How often to look where hints come reliably and looking costs a round trip, ms. @default 1_000 */
+  readonly pollMs?: number;
   /** What processes that share this store leave for one another. */
   readonly registry: Registry;
   /**

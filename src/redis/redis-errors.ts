@@ -63,6 +63,8 @@ export function failureOf(error: unknown): RedisFailure {
 
 /** Turns Redis' and ioredis' errors into Jotty's; another error stays as it is. */
 export function mapRedisError(error: unknown): unknown {
+  // ioredis hangs the command on its errors, and with it what users have stored.
+  if (error instanceof Error && 'command' in error) delete error.command;
   const failure = failureOf(error);
   if (failure === 'other') return error;
   const word = firstWord(error);

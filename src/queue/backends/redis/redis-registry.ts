@@ -7,9 +7,12 @@ import {
 } from '../../registry.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
+const MARKS = 8;
+
 /** A registry in Redis: a hash for each section. */
 export class RedisRegistry implements Registry {
   readonly #scripts: ScriptRunner;
+  #writes = 0;
 
   constructor(scripts: ScriptRunner) {
     this.#scripts = scripts;
@@ -23,9 +26,19 @@ export class RedisRegistry implements Registry {
   ): Promise<boolean> {
     checkEntry(section, { key, value, expiresAt });
     const values = [section, key, expiresAt ?? '', version ?? '', REGISTRY_ENTRIES_MAX, value];
-    const written = (await this.#scripts.run('registryPut', { now, values })) as unknown as number;
+    const written = (await this.#scripts.run('registryPut', {
+      now,
+      mark: this.#nextMark(),
+      values,
+    })) as unknown as number;
     if (written < 0) checkRoom(section, REGISTRY_ENTRIES_MAX);
     return written === 1;
+  }
+
+  /** More writes are never under way at the same time. */
+  #nextMark(): string {
+    this.#writes = (this.#writes + 1) % MARKS;
+    return `r${this.#writes}`;
   }
 
   async remove(section: string, key: string): Promise<void> {

@@ -4,11 +4,21 @@ import { ServerClock } from '../../../redis/server-clock.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
 import type { TaskQueueOptions } from '../../task-queue.ts';
 import type { TaskStore } from '../../task-store.ts';
+import {
+  awaitReplicas,
+  checkDemand,
+  type DurabilityDemand,
+  judgeDurability,
+  type RedisDurability,
+  readDurability,
+} from './durability.ts';
 import { RedisTaskStore, type RedisTaskStoreOptions } from './redis-task-store.ts';
 
 export interface RedisTaskQueueOptions extends TaskQueueOptions, RedisConnectionOptions {
   /** All keys of the queue begin with it: one for each deployment that shares a Redis. @default 'jotty' */
   readonly prefix?: string | undefined;
+  /** What Redis must offer, e.g. `{ atLeast: 'everysec' }`. */
+  readonly durability?: DurabilityDemand | undefined;
 }
 
 const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
@@ -20,11 +30,12 @@ const PREFIX = /^[A-Za-z0-9_.:-]{1,64}$/;
 export class RedisTaskQueue extends StoredTaskQueue {
   readonly #connection: RedisConnection;
   readonly #prefix: string;
+  readonly #waitReplicas: number;
   #closeSaver: () => Promise<void> = async () => {};
 
   /** `makeStore`: for queues that put something between. */
   constructor(
-    { url, redis, commandTimeoutMs, prefix = 'jotty', ...options }: RedisTaskQueueOptions,
+    { url, redis, commandTimeoutMs, prefix = 'jotty', durability = {}, ...options }: RedisTaskQueueOptions,
     makeStore: (options: RedisTaskStoreOptions) => TaskStore = (storeOptions) =>
       new RedisTaskStore(storeOptions),
   ) {
@@ -35,10 +46,26 @@ export class RedisTaskQueue extends StoredTaskQueue {
       ...(redis !== undefined && { redis }),
       ...(commandTimeoutMs !== undefined && { commandTimeoutMs }),
     });
+    checkDemand(durability, connection.isCluster);
+    const { waitReplicas = 0 } = durability;
+    const onOpen = async () => judgeDurability(await readDurability(connection, waitReplicas), durability);
+    const onWritten =
+      waitReplicas === 0
+        ? undefined
+        : () => awaitReplicas(connection, waitReplicas, connection.commandTimeoutMs);
     const time = options.clock === undefined ? new ServerClock() : undefined;
-    super(makeStore({ connection, prefix, time }), { ...options, clock: options.clock ?? time });
+    super(makeStore({ connection, prefix, time, onOpen, onWritten }), {
+      ...options,
+      clock: options.clock ?? time,
+    });
     this.#connection = connection;
     this.#prefix = prefix;
+    this.#waitReplicas = waitReplicas;
+  }
+
+  /** What Redis is configured for now. */
+  durability(): Promise<RedisDurability> {
+    return readDurability(this.#connection, this.#waitReplicas);
   }
 
   override async close(): Promise<void> {

@@ -53,6 +53,12 @@ export class RedisTaskReader {
     return parseHistory(id, historyOf(String(reply[2])), record.events, record.createdAt);
   }
 
+  async isAnythingOver(now: number): Promise<boolean> {
+    const top = Math.min(now, DELAYED - 1);
+    const first = await this.#scripts.call('ZRANGEBYSCORE', 'agenda', '-inf', top, 'LIMIT', 0, 1);
+    return (first as unknown[]).length > 0;
+  }
+
   async nextDueAt(now: number): Promise<number | null> {
     const reply = await this.#scripts.call(
       'ZRANGEBYSCORE',

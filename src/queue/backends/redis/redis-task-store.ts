@@ -36,6 +36,7 @@ import {
   toOutcome,
 } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
+import { stageRecords } from './stage.ts';
 import { StoreSignal } from './store-signal.ts';
 
 export interface RedisTaskStoreOptions {
@@ -45,6 +46,10 @@ export interface RedisTaskStoreOptions {
   readonly prefix?: string | undefined;
   /** With it leases are judged by the time of Redis, which it learns; else by the `now` of each call. */
   readonly time?: ServerClock | undefined;
+  /** Runs before anything else is asked of Redis; where it throws, so do all calls. */
+  readonly onOpen?: (() => Promise<void>) | undefined;
+  /** Runs after each write, before it is acknowledged. */
+  readonly onWritten?: (() => Promise<void>) | undefined;
 }
 
 /** One script works on so many tasks at most, so that nobody waits long for Redis. */
@@ -56,6 +61,8 @@ const PARALLEL = 2;
 
 /** A queue's tasks in Redis, shared by any number of processes. */
 export class RedisTaskStore implements TaskStore {
+  /** Hints come by pub/sub, and after an outage in any case. */
+  readonly pollMs = 10_000;
   readonly registry: RedisRegistry;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
@@ -67,8 +74,8 @@ export class RedisTaskStore implements TaskStore {
   readonly #changes: Batcher<Application, (Applied | null)[]>;
   #closing: Promise<void> | undefined;
 
-  constructor({ connection, prefix = 'jotty', time }: RedisTaskStoreOptions) {
-    this.#scripts = new ScriptRunner(connection, prefix, time ?? null);
+  constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisTaskStoreOptions) {
+    this.#scripts = new ScriptRunner(connection, prefix, time ?? null, hooks);
     this.registry = new RedisRegistry(this.#scripts);
     this.#reader = new RedisTaskReader(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
@@ -76,7 +83,7 @@ export class RedisTaskStore implements TaskStore {
     this.#inserts = new Batcher({
       send: (items, slot) => this.#sendInserts(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
-      sizeOf: ({ records, bytes }) => Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX),
+      sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
     });
     this.#claims = new Batcher({
@@ -98,9 +105,11 @@ export class RedisTaskStore implements TaskStore {
   async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
     this.#use();
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
+    const skew = this.#scripts.isOpen ? 0 : await this.#scripts.skewAtOpening();
+    const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
     let bytes = 0;
     for (const { submission } of records) bytes += submission.length;
-    return this.#inserts.ask({ records, now, bytes });
+    return this.#inserts.ask({ records: timely, now: now + skew, bytes });
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
@@ -158,6 +167,8 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
+    // Mostly nothing is: one command says so. A clock that is behind finds what is over the next time.
+    if (!(await this.#reader.isAnythingOver(now))) return [];
     const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
   }
@@ -176,7 +187,7 @@ export class RedisTaskStore implements TaskStore {
 
   async setPaused(paused: boolean): Promise<void> {
     this.#use();
-    await this.#scripts.run('pause', { now: 0, values: [paused ? 1 : 0] });
+    await this.#scripts.run('pause', { now: 0, isWrite: true, values: [paused ? 1 : 0] });
   }
 
   async isPaused(): Promise<boolean> {
@@ -239,6 +250,8 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #sendInserts(items: readonly Insertion[], slot: number): Promise<InsertOutcome[]> {
+    const [first] = items;
+    if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await this.#sendStaged(first!, slot)];
     const isSingles = items.every(({ records }) => records.length === 1);
     const values: RedisArgument[] = [isSingles ? '' : items.map(({ records }) => records.length).join(' ')];
     const now = items.at(-1)!.now;
@@ -251,6 +264,13 @@ export class RedisTaskStore implements TaskStore {
       outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
     }
     return outcomes;
+  }
+
+  async #sendStaged({ records, now }: Insertion, slot: number): Promise<InsertOutcome> {
+    const stage = await stageRecords(this.#scripts, records, now);
+    const values = [String(records.length), '@', stage, records.length];
+    const reply = await this.#scripts.run('insert', { now, mark: `i${slot}`, values });
+    return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
   }
 
   #claimKey({ owner, leaseExpiresAt, filter, to, now }: Claim): string {
@@ -383,6 +403,16 @@ interface Insertion {
 export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
+}
+
+/** A record made before the time by Redis was known. */
+function shifted(record: NewRecord, ms: number): NewRecord {
+  const { createdAt, runAt, rank } = record;
+  return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
+}
+
+function sizeOfInsertion({ records, bytes }: Insertion): number {
+  return Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX);
 }
 
 /** How much of a batch a change fills. */

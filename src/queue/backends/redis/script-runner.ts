@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ClosedError, SchemaTooNewError } from '../../../errors.ts';
+import { ClosedError, SchemaTooNewError, StoreUnavailableError } from '../../../errors.ts';
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
@@ -11,7 +11,17 @@ export interface ScriptCall {
   readonly now: number | '';
   /** The field that remembers the answer, so that the call may be sent again; empty where it changes nothing. */
   readonly mark?: string;
+  /** Writes, though there is nothing to remember. */
+  readonly isWrite?: boolean;
   readonly values?: readonly RedisArgument[];
+}
+
+/** Clocks of one machine and of Redis agree better than this. */
+const SKEW_MS_MIN = 1_000;
+
+interface Hooks {
+  readonly onOpen?: (() => Promise<void>) | undefined;
+  readonly onWritten?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -23,19 +33,26 @@ export class ScriptRunner {
   readonly instance = randomBytes(6).toString('hex');
   readonly #connection: RedisConnection;
   readonly #base: string;
+  /**
+   * The counters, and a key that never exists: while a cluster moves the slot, one key after the other, Redis
+   * refuses scripts of which a key is missing, before they begin. It could not know of the keys that scripts
+   * derive, and would end them in the middle where one of those has moved.
+   */
   readonly #keys: readonly string[];
   readonly #time: ServerClock | null;
+  readonly #hooks: Hooks;
   #requests = 0;
   #opening: Promise<void> | undefined;
   #isOpen = false;
   #isClosed = false;
   readonly #marks = new Set<string>();
 
-  constructor(connection: RedisConnection, prefix: string, time: ServerClock | null) {
+  constructor(connection: RedisConnection, prefix: string, time: ServerClock | null, hooks: Hooks) {
     this.#connection = connection;
     this.#base = `{${prefix}}:`;
-    this.#keys = [this.key('c')];
+    this.#keys = [this.key('c'), this.key('never')];
     this.#time = time;
+    this.#hooks = hooks;
   }
 
   /** A key, or the channel, of this queue. */
@@ -43,11 +60,29 @@ export class ScriptRunner {
     return this.#base + name;
   }
 
-  async run(name: ScriptName, { now, mark = '', values = [] }: ScriptCall): Promise<unknown[]> {
+  async run(
+    name: ScriptName,
+    { now, mark = '', isWrite = mark !== '', values = [] }: ScriptCall,
+  ): Promise<unknown[]> {
     if (!this.#isOpen) await this.#open();
     const field = mark === '' ? '' : `${mark}:${this.instance}`;
     if (field !== '') this.#marks.add(field);
-    return this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
+    const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
+    if (isWrite && this.#hooks.onWritten) await this.#hooks.onWritten();
+    return reply;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Opens, and tells how wrong the clock was before; what it is wrong by in general is no matter. */
+  async skewAtOpening(): Promise<number> {
+    const time = this.#time;
+    const before = (time?.now() ?? 0) - performance.now();
+    if (!this.#isOpen) await this.#open();
+    const skew = Math.round((time?.now() ?? 0) - performance.now() - before);
+    return Math.abs(skew) < SKEW_MS_MIN ? 0 : skew;
   }
 
   /** One plain command that may be sent twice. */
@@ -65,8 +100,8 @@ export class ScriptRunner {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (!this.#isOpen || !this.#connection.isReady || this.#marks.size === 0) return;
-    await this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks).catch(() => {});
+    if (!this.#isOpen || this.#marks.size === 0) return;
+    await this.#connection.lastly(() => this.#connection.call('HDEL', this.#keys[0]!, ...this.#marks));
   }
 
   async #open(): Promise<void> {
@@ -80,6 +115,7 @@ export class ScriptRunner {
     const askedAt = performance.now();
     const time = await this.#send('open', ['', this.instance, '', 0]);
     this.learn(time, askedAt);
+    await this.#hooks.onOpen?.();
     this.#isOpen = true;
   }
 
@@ -88,6 +124,8 @@ export class ScriptRunner {
     try {
       return (await this.#connection.run(SCRIPTS[name], this.#keys, values)) as unknown[];
     } catch (error) {
+      if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
+        throw new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
       throw this.#tooNew(error) ?? error;
     }
   }

@@ -35,7 +35,7 @@ export class StoreSignal {
     this.#listeners.clear();
     const wasListening = this.#unsubscribe !== undefined;
     this.#stop();
-    if (wasListening && this.#connection.isReady) await this.#tell(0).catch(() => {});
+    if (wasListening) await this.#connection.lastly(() => this.#tell(0));
   }
 
   #start(): void {

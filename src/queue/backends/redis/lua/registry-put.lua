@@ -7,10 +7,13 @@
 -- ARGV[9]   how many entries a section may have
 -- ARGV[10]  the text
 -- Returns   1 written, 0 another version is there, -1 the section is full
--- Guarantee sent again, a write with a version is found to be done
-local failure = begin()
+-- Guarantee sent again, it changes nothing and answers the same
+local failure, answered = begin()
 if failure then
   return failure
+end
+if answered then
+  return tonumber(answered)
 end
 local KEY, EXPIRY = base .. 'registry:' .. ARGV[5], '^(%d+) (%d*) (.*)$'
 
@@ -44,5 +47,5 @@ if not old and call('HLEN', KEY) >= tonumber(ARGV[9]) then
 end
 spread('HDEL', KEY, gone)
 call('HSET', KEY, ARGV[6], int(held + 1) .. text)
-finish()
+finish('1')
 return 1
