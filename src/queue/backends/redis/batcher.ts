@@ -1,5 +1,10 @@
 import { StoreUnavailableError } from '../../../errors.ts';
 
+/** One script works on so many tasks at most, so that nobody waits long for Redis. */
+export const BATCH_TASKS_MAX = 1_000;
+/** …and takes so many bytes. */
+export const BATCH_BYTES_MAX = 1024 * 1024;
+
 export interface BatchOptions<Item, Answer> {
   /** Sends a batch and gives one answer for each item. `slot` tells batches under way apart. */
   readonly send: (items: readonly Item[], slot: number) => Promise<readonly Answer[]>;
@@ -125,12 +130,16 @@ export class Batcher<Item, Answer> {
     } catch (error) {
       for (const entry of entries) entry.reject(error);
       // What waited meanwhile has waited for the same outage: nobody waits for two deadlines.
-      if (error instanceof StoreUnavailableError)
-        for (const entry of this.#waiting.splice(0)) entry.reject(error);
+      if (error instanceof StoreUnavailableError) this.#rejectWaiting(error);
     } finally {
       this.#freeSlots.push(slot);
       if (this.#waiting.length > 0) this.#schedule();
       else if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve();
     }
+  }
+
+  #rejectWaiting(error: unknown): void {
+    this.#sent += this.#waiting.length;
+    for (const entry of this.#waiting.splice(0)) entry.reject(error);
   }
 }

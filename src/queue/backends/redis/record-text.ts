@@ -26,14 +26,16 @@ const EDGE_LETTERS: Readonly<Record<Edge['on'], string>> = {
 const PRIORITY_OF_DAMAGED = 5;
 const PLAIN = /^[A-Za-z0-9_.:-]+$/;
 
-/** What `insert.lua` is given for one task. */
-export function insertArguments(record: NewRecord, now: number): [string, string, string, string, string] {
-  const { id, rank, createdAt, runAt, hash, submission, dependsOn } = record;
-  const lane = laneKey(record);
+/** A task's identity as it is stored, but for its sequence. */
+export function identityText(record: NewRecord): string {
+  const { rank, createdAt, runAt, hash, submission } = record;
   const due = runAt === createdAt ? '=' : runAt;
-  const text = `${rank} ${createdAt} ${due} ${lane}\n${hash}\n${submission}`;
-  const special = runAt <= now && dependsOn.length === 0 ? '' : `${runAt}\n${edgeLines(dependsOn)}`;
-  return [id, lane, String(rank), text, special];
+  return `${rank} ${createdAt} ${due} ${laneKey(record)}\n${hash}\n${submission}`;
+}
+
+/** When the task is due and what it waits for; empty for a task that is ready at once. */
+export function specialText({ runAt, dependsOn }: NewRecord, now: number): string {
+  return runAt <= now && dependsOn.length === 0 ? '' : `${runAt}\n${edgeLines(dependsOn)}`;
 }
 
 function edgeLines(edges: readonly Edge[]): string {

@@ -21,22 +21,14 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
-import { Batcher } from './batcher.ts';
+import { BATCH_BYTES_MAX, BATCH_TASKS_MAX, Batcher } from './batcher.ts';
+import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf, insertArguments, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import {
-  filterArguments,
-  INSERTED,
-  merge,
-  readClaimed,
-  readRecords,
-  toEffects,
-  toOutcome,
-} from './replies.ts';
+import { filterArguments, merge, readClaimed, readRecords, toEffects } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
-import { stageRecords } from './stage.ts';
 import { StoreSignal } from './store-signal.ts';
 
 export interface RedisTaskStoreOptions {
@@ -52,10 +44,6 @@ export interface RedisTaskStoreOptions {
   readonly onWritten?: (() => Promise<void>) | undefined;
 }
 
-/** One script works on so many tasks at most, so that nobody waits long for Redis. */
-const BATCH_TASKS_MAX = 1_000;
-/** …and takes so many bytes. */
-const BATCH_BYTES_MAX = 1024 * 1024;
 /** Batches of one kind under way at the same time: one is worked on while the next is made. */
 const PARALLEL = 2;
 
@@ -81,7 +69,7 @@ export class RedisTaskStore implements TaskStore {
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({
-      send: (items, slot) => this.#sendInserts(items, slot),
+      send: (items, slot) => sendInsertions(this.#scripts, items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
@@ -249,30 +237,6 @@ export class RedisTaskStore implements TaskStore {
     return this.#isTimedByRedis ? `+${leaseExpiresAt - now}` : String(leaseExpiresAt);
   }
 
-  async #sendInserts(items: readonly Insertion[], slot: number): Promise<InsertOutcome[]> {
-    const [first] = items;
-    if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await this.#sendStaged(first!, slot)];
-    const isSingles = items.every(({ records }) => records.length === 1);
-    const values: RedisArgument[] = [isSingles ? '' : items.map(({ records }) => records.length).join(' ')];
-    const now = items.at(-1)!.now;
-    for (const { records } of items) {
-      for (const record of records) for (const value of insertArguments(record, now)) values.push(value);
-    }
-    const reply = await this.#scripts.run('insert', { now, mark: `i${slot}`, values });
-    const outcomes = items.map(() => INSERTED);
-    for (let i = 0; i < reply.length; i += 3) {
-      outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
-    }
-    return outcomes;
-  }
-
-  async #sendStaged({ records, now }: Insertion, slot: number): Promise<InsertOutcome> {
-    const stage = await stageRecords(this.#scripts, records, now);
-    const values = [String(records.length), '@', stage, records.length];
-    const reply = await this.#scripts.run('insert', { now, mark: `i${slot}`, values });
-    return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
-  }
-
   #claimKey({ owner, leaseExpiresAt, filter, to, now }: Claim): string {
     const parts = filter === null ? '' : JSON.stringify(filter);
     return `${owner} ${to} ${this.#leaseEnd(leaseExpiresAt, now)} ${this.#keyOf(now)} ${parts}`;
@@ -394,25 +358,9 @@ export class RedisTaskStore implements TaskStore {
 /** More verdicts or purges of one store than this are never under way at the same time. */
 const OWN_MARKS = 8;
 
-interface Insertion {
-  readonly records: readonly NewRecord[];
-  readonly now: number;
-  readonly bytes: number;
-}
-
 export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
-}
-
-/** A record made before the time by Redis was known. */
-function shifted(record: NewRecord, ms: number): NewRecord {
-  const { createdAt, runAt, rank } = record;
-  return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
-}
-
-function sizeOfInsertion({ records, bytes }: Insertion): number {
-  return Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX);
 }
 
 /** How much of a batch a change fills. */

@@ -64,8 +64,13 @@ local function fetch(key, names)
   return all
 end
 
--- Reads the counters. Returns an error to answer with, or nothing; and what this very request was answered.
-local function begin()
+-- Reads the counters; `front`, which may be long, only where it is needed. Returns an error to answer with, or
+-- nothing; and what this very request was answered.
+local isFrontRead = false
+
+local function begin(readsFront)
+  isFrontRead = readsFront or false
+  READ[16] = readsFront and 'front' or ''
   READ[21] = ARGV[3]
   local values = call('HMGET', COUNTERS, unpack(READ))
   for i = 1, 20 do

@@ -14,7 +14,7 @@
 --           claim, which the request tells), blockers (none)
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
 --           looked into and on what is taken, not on how much waits. Sent again, the same tasks are answered.
-local failure, answered = begin()
+local failure, answered = begin(true)
 if failure then
   return failure
 end
@@ -193,7 +193,7 @@ end
 
 -- Where entries come from: what lies in front, one text for each lane, and the lanes behind it.
 local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n()'
-local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX = 4, 64, 8, 256
+local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
 
 -- Texts in front of lanes that do not match stay as they are.
@@ -215,7 +215,8 @@ end
 local function refill(source, want)
   local kind, lane = sub(source.head, 1, 1), source.lane
   local key = base .. kind .. ':' .. lane
-  local portion = opened <= LANES_FIRST and PORTION_FIRST or PORTION_LATER
+  local isRoomy = opened <= LANES_FIRST and #(counters.front or '') < FRONT_BYTES_MAX
+  local portion = isRoomy and PORTION_FIRST or PORTION_LATER
   portion = max(portion, min(ceil(want / 2), PORTION_MAX))
   local values = redis.pcall(kind == 'r' and 'LPOP' or 'ZPOPMIN', key, portion)
   if values and values.err then
@@ -238,19 +239,25 @@ local function refill(source, want)
   return #lines > 0
 end
 
-local function current(source, want)
-  while not source.rank do
+-- The next entry of each source: its rank, and what else it says. No rank: it is not read yet; false: there is none.
+local ranks, seqs = {}, {}
+
+local function current(i, want)
+  local source = sources[i]
+  while true do
     local rank, seq, id, place, after = match(source.text, LINE, source.at)
     rank = tonumber(rank or nil)
     if rank then
-      source.rank, source.seq, source.id, source.place, source.after = rank, tonumber(seq), id, place, after
+      ranks[i], seqs[i] = rank, tonumber(seq)
+      source.id, source.place, source.after = id, place, after
+      return rank
     elseif source.at < #source.text then
       source.at = (find(source.text, '\n', source.at, true) or #source.text) + 1
     elseif not source.head or source.isOver or not refill(source, want) then
+      ranks[i] = false
       return false
     end
   end
-  return true
 end
 
 -- The lanes behind, one after another by their heads.
@@ -279,24 +286,28 @@ end
 
 -- The next entries of all matching lanes, in order.
 local function pick(want)
-  local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
+  local ids, wanted, places, lanes, count = {}, {}, {}, {}, 0
   while count < want do
-    local best
+    local best, rank, seq
     for i = 1, #sources do
-      local source = sources[i]
-      if (source.rank or current(source, want)) and (not best or source.rank < best.rank or (source.rank == best.rank and source.seq < best.seq)) then
-        best = source
+      local own = ranks[i]
+      if own == nil then
+        own = current(i, want)
+      end
+      if own and (not best or own < rank or (own == rank and seqs[i] < seq)) then
+        best, rank, seq = i, own, seqs[i]
       end
     end
     if not best and nextScore == math.huge then
       break
-    elseif best and best.rank < nextScore then
-      if LAST_RANK and (best.rank > LAST_RANK or (best.rank == LAST_RANK and best.seq > LAST_SEQ)) then
+    elseif best and rank < nextScore then
+      if LAST_RANK and (rank > LAST_RANK or (rank == LAST_RANK and seq > LAST_SEQ)) then
         break
       end
+      local source = sources[best]
       count = count + 1
-      ids[count], seqs[count], places[count], lanes[count] = best.id, best.seq, best.place, best.lane
-      best.at, best.rank = best.after, nil
+      ids[count], wanted[count], places[count], lanes[count] = source.id, seq, source.place, source.lane
+      source.at, ranks[best] = source.after, nil
     elseif not isHeadsRead then
       peekHead()
     else
@@ -305,7 +316,7 @@ local function pick(want)
       peekHead()
     end
   end
-  return ids, seqs, places, lanes
+  return ids, wanted, places, lanes
 end
 
 -- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
@@ -347,10 +358,10 @@ local function claimByOrder()
   readFront()
   repeat
     local want = LIMIT - #taken
-    local ids, seqs, places, lanes = pick(want)
+    local ids, wanted, places, lanes = pick(want)
     local texts = fetchBoth(ids)
     for i = 1, #ids do
-      if not claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) then
+      if not claimEntry(ids[i], wanted[i], places[i], texts[2 * i - 1], texts[2 * i]) then
         forget(lanes[i])
       end
     end

@@ -2,7 +2,7 @@
 --
 -- Returns   paused (0/1), blocked, delayed, the creation of the longest waiting of the first ready tasks (empty: none),
 --           the lanes of these with line breaks between, nine counts by status in the order p a i w r c f x s, then for some minutes `minute completed failed cancelled skipped`
-local failure = begin()
+local failure = begin(true)
 if failure then
   return failure
 end

@@ -1,10 +1,11 @@
 -- Stores tasks, in groups: each group whole or not at all.
 --
 -- ARGV[5]   the sizes of the groups; empty: every task is one
--- ARGV[6…]  five for each task: id, lane, rank, the text of `t` without its sequence, and what is special:
---           empty, or `runAt` (empty: now) and a line `on dependency condition` for each edge
---           '@' in place of the first: the name and the count of a hash in which they were staged, `stage:<name>`:
---           1… -> id \n lane \n rank \n length of what is special \n what is special, text
+-- ARGV[6]   how many tasks
+-- ARGV[7…]  two for each task: id, and its identity without the sequence; then two for each task with something
+--           special: its index, and `runAt` with a line `on dependency condition` for each edge
+--           Instead '@' and the name of a hash in which they were staged, `stage:<name>`: 1… -> id \n length of what
+--           is special \n what is special, identity
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
 --           'conflict' and the records that exist · 'unknown' and pairs of task index, dependency · 'effects'
 -- Guarantee sequences rise with the order given; a group with a conflict or an unknown dependency writes nothing.
@@ -13,7 +14,8 @@ if failure then
   return failure
 end
 
-local STEP, FIRST = 5, 6
+local COUNT, FIRST = tonumber(ARGV[6]), 7
+local RANK_AND_LANE = '^(%S+) %S+ %S+ ([^\n]*)\n'
 local results, ids = {}, {}
 
 local function reply()
@@ -33,34 +35,38 @@ if answered then
 end
 
 -- A large batch comes in parts that are laid down beside the queue, so that nobody waits long for Redis or the network.
-local STAGED = '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(%d+)\n()'
-local given, stage = ARGV, ARGV[6] == '@' and base .. 'stage:' .. ARGV[7]
+local STAGED = '^([^\n]*)\n(%d+)\n()'
+local stage = ARGV[FIRST] == '@' and base .. 'stage:' .. ARGV[FIRST + 1]
+local identities, specials = {}, {}
 
-local function unpackStage(count)
-  given = {}
-  for from = 1, count, VALUES_MAX do
+local function readStage()
+  for from = 1, COUNT, VALUES_MAX do
     local names = {}
-    for i = from, min(from + VALUES_MAX - 1, count) do
+    for i = from, min(from + VALUES_MAX - 1, COUNT) do
       names[#names + 1] = int(i)
     end
     for i, packed in ipairs(call('HMGET', stage, unpack(names))) do
-      local id, lane, rank, length, at = match(packed or '', STAGED)
+      local id, length, at = match(packed or '', STAGED)
       if not id then
         return false
       end
-      local to = FIRST + (from + i - 2) * STEP
-      given[to], given[to + 1], given[to + 2] = id, lane, rank
-      given[to + 3], given[to + 4] = sub(packed, at + length), sub(packed, at, at + length - 1)
+      local index = from + i - 1
+      ids[index], identities[index] = id, sub(packed, at + length)
+      specials[index] = length ~= '0' and sub(packed, at, at + length - 1) or nil
     end
   end
   return true
 end
 
-if stage and not unpackStage(tonumber(ARGV[8])) then
+if not stage then
+  for i = 1, COUNT do
+    ids[i], identities[i] = ARGV[FIRST + 2 * i - 2], ARGV[FIRST + 2 * i - 1]
+  end
+  for i = FIRST + 2 * COUNT, #ARGV, 2 do
+    specials[tonumber(ARGV[i])] = ARGV[i + 1]
+  end
+elseif not readStage() then
   return redis.error_reply('JOTTYSTAGE')
-end
-for i = FIRST, stage and FIRST + ARGV[8] * STEP - 1 or #ARGV, STEP do
-  ids[#ids + 1] = given[i]
 end
 local exists = {}
 for i, text in ipairs(fetch(TASKS, ids)) do
@@ -177,12 +183,12 @@ end
 local function examine(from, to)
   local conflicts, linked, group = {}, {}, {}
   for i = from, to do
-    local id, special = ids[i], given[FIRST + (i - 1) * STEP + 4]
+    local id, special = ids[i], specials[i]
     if exists[id] then
       conflicts[#conflicts + 1] = id
     end
     group[id] = true
-    local lines = special ~= '' and match(special, '^[^\n]*\n(.+)$')
+    local lines = special and match(special, '^[^\n]*\n(.+)$')
     if lines then
       linked[#linked + 1] = { id = id, index = i - from, edges = edgesOf(lines), lines = true }
     end
@@ -192,11 +198,11 @@ end
 
 local function store(from, to)
   for i = from, to do
-    local at = FIRST + (i - 1) * STEP
-    local id, special = ids[i], given[at + 4]
+    local id, special = ids[i], specials[i]
     seq = seq + 1
     local seqText = int(seq)
-    local text = seqText .. ' ' .. given[at + 3]
+    local text = seqText .. ' ' .. identities[i]
+    local rank, lane = match(identities[i], RANK_AND_LANE)
     texts[#texts + 1] = id
     texts[#texts + 1] = text
     stored[#stored + 1] = id
@@ -204,8 +210,8 @@ local function store(from, to)
     taskTexts[id] = text
     stateTexts[id] = false
     loaded[id] = nil
-    if special == '' then
-      pushReady(id, seqText, given[at + 2], given[at + 1])
+    if not special then
+      pushReady(id, seqText, rank, lane)
     else
       local runAt, lines = match(special, '^([^\n]*)\n(.*)$')
       if lines == '' then
@@ -213,7 +219,7 @@ local function store(from, to)
         if runAt and runAt > now then
           delay(id, runAt)
         else
-          pushReady(id, seqText, given[at + 2], given[at + 1])
+          pushReady(id, seqText, rank, lane)
         end
       end
     end

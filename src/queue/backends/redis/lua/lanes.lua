@@ -99,8 +99,15 @@ local function sift(lane)
   end
 end
 
+local function frontText()
+  if not isFrontRead then
+    counters.front, isFrontRead = call('HGET', COUNTERS, 'front'), true
+  end
+  return fields.front or counters.front or ''
+end
+
 local function leaveFront(task)
-  local front = fields.front or counters.front or ''
+  local front = frontText()
   local line = withPlace(task.rank .. ' ' .. task.seq .. ' ' .. task.id, task.place)
   local from, to = find('\n' .. front, '\n' .. line .. '\n', 1, true)
   if from then

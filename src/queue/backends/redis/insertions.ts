@@ -1,0 +1,66 @@
+import type { RedisArgument } from '../../../redis/ioredis.ts';
+import type { InsertOutcome, NewRecord } from '../../task-store.ts';
+import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
+import { identityText, specialText } from './record-text.ts';
+import { INSERTED, toOutcome } from './replies.ts';
+import type { ScriptRunner } from './script-runner.ts';
+import { stageRecords } from './stage.ts';
+
+/** One call of `insert`: stored whole or not at all. */
+export interface Insertion {
+  readonly records: readonly NewRecord[];
+  readonly now: number;
+  readonly bytes: number;
+}
+
+export function sizeOfInsertion({ records, bytes }: Insertion): number {
+  return Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX);
+}
+
+/** A record made before the time by Redis was known. */
+export function shifted(record: NewRecord, ms: number): NewRecord {
+  const { createdAt, runAt, rank } = record;
+  return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
+}
+
+/** Sends several in one call. */
+export async function sendInsertions(
+  scripts: ScriptRunner,
+  items: readonly Insertion[],
+  slot: number,
+): Promise<InsertOutcome[]> {
+  const [first] = items;
+  if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await sendStaged(scripts, first!, slot)];
+  const isSingles = items.every(({ records }) => records.length === 1);
+  const sizes = isSingles ? '' : items.map(({ records }) => records.length).join(' ');
+  const now = items.at(-1)!.now;
+  const identities: string[] = [];
+  const specials: RedisArgument[] = [];
+  let index = 0;
+  for (const { records } of items) {
+    for (const record of records) {
+      index++;
+      identities.push(record.id, identityText(record));
+      const special = specialText(record, now);
+      if (special !== '') specials.push(index, special);
+    }
+  }
+  const values = [sizes, index, ...identities, ...specials];
+  const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
+  const outcomes = items.map(() => INSERTED);
+  for (let i = 0; i < reply.length; i += 3) {
+    outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
+  }
+  return outcomes;
+}
+
+async function sendStaged(
+  scripts: ScriptRunner,
+  { records, now }: Insertion,
+  slot: number,
+): Promise<InsertOutcome> {
+  const stage = await stageRecords(scripts, records, now);
+  const values = [String(records.length), records.length, '@', stage];
+  const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
+  return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
+}
