@@ -86,3 +86,10 @@ test('a settlement of a task with dependents releases them, for this node too', 
   await holder.settle((await holder.dequeue())!, { status: 'completed' });
   expect((await holder.dequeue())?.id).toBe('second');
 });
+
+test('durability() tells for how long a settlement may be acknowledged before it is written', async () => {
+  const queue = new HybridTaskQueue({ url: redis.url, prefix: redis.prefix(), flushMs: 250 });
+  opened.push(queue);
+  expect(await queue.durability()).toMatchObject({ flushMs: 250, waitReplicas: 0 });
+  expect(() => new HybridTaskQueue({ url: redis.url, flushMs: -1 })).toThrow(/flushMs/);
+});
