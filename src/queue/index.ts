@@ -25,7 +25,11 @@ export {
   UnknownInterruptError,
 } from '../errors.ts';
 export type { JsonObject, JsonValue } from '../json.ts';
-export { HybridTaskQueue, type HybridTaskQueueOptions } from './backends/hybrid/hybrid-task-queue.ts';
+export {
+  type HybridDurability,
+  HybridTaskQueue,
+  type HybridTaskQueueOptions,
+} from './backends/hybrid/hybrid-task-queue.ts';
 export { MemoryTaskQueue } from './backends/memory/memory-task-queue.ts';
 export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
 export type { DurabilityDemand, DurabilityLevel, RedisDurability } from './backends/redis/durability.ts';

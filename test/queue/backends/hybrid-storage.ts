@@ -6,7 +6,7 @@ import type { SharedRedis } from '../../redis/shared-redis.ts';
 import { HoldingMemory, RemoteMemory } from './holding-memory.ts';
 
 /** One storage, on which hybrid stores are opened, each as another process would have one. */
-export interface HybridStorage {
+interface HybridStorage {
   store(leaseMs: number): HybridTaskStore;
   dispose(): void;
 }

@@ -195,11 +195,9 @@ export class HoldingNode {
   }
 
   #background(work: () => Promise<unknown>): void {
-    const wasAway = this.#isAway;
     this.#inTurn(work).catch((error: unknown) => {
-      // An outage is told of once.
-      if (!this.#isClosed && !(wasAway && error instanceof StoreUnavailableError))
-        this.#options.onError(error);
+      // Of an outage those are told who call; what is done here is done again.
+      if (!this.#isClosed && !(error instanceof StoreUnavailableError)) this.#options.onError(error);
     });
   }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { RedisDurability } from '../redis/durability.ts';
 import { RedisTaskQueue, type RedisTaskQueueOptions } from '../redis/redis-task-queue.ts';
 import type { HybridTaskStoreOptions } from './hybrid-options.ts';
 import { HybridTaskStore } from './hybrid-task-store.ts';
@@ -10,6 +11,11 @@ export interface HybridTaskQueueOptions
       HybridTaskStoreOptions,
       'prefetchMs' | 'prefetchTasksMax' | 'prefetchTasksMin' | 'prefetchBytesMax' | 'flushMs'
     > {}
+
+export interface HybridDurability extends RedisDurability {
+  /** Settlements of the last so many ms may be lost with this process: their tasks then run once more. */
+  readonly flushMs: number;
+}
 
 /**
  * The queue in Redis with its most urgent tasks in the memory of each process that works on them: a claim takes
@@ -26,6 +32,8 @@ export interface HybridTaskQueueOptions
  * - `pause()` resolves when every process that holds tasks has given them back, or was silent for that long.
  */
 export class HybridTaskQueue extends RedisTaskQueue {
+  readonly #flushMs: number;
+
   constructor(options: HybridTaskQueueOptions) {
     const { prefetchMs, prefetchTasksMax, prefetchTasksMin, prefetchBytesMax, flushMs, ...queueOptions } =
       options;
@@ -45,5 +53,11 @@ export class HybridTaskQueue extends RedisTaskQueue {
         }),
     );
     report = (error) => this.report(error);
+    this.#flushMs = flushMs ?? 0;
+  }
+
+  /** What Redis is configured for, and for how long a settlement may be acknowledged before Redis has it. */
+  override async durability(): Promise<HybridDurability> {
+    return { ...(await super.durability()), flushMs: this.#flushMs };
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
@@ -138,7 +139,10 @@ export class HybridTaskStore implements TaskStore {
 
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
     await this.#written();
-    return this.#remote.get(ids);
+    const records = await this.#remote.get(ids);
+    // What was read may be the effect of a write that is being answered: whoever made it hears of it first.
+    if (this.#writes.isMoving(ids)) await this.#heard();
+    return records;
   }
 
   async list(query: ListQuery): Promise<ListPage> {
@@ -233,7 +237,7 @@ export class HybridTaskStore implements TaskStore {
   }
 
   async #lastWrites(): Promise<void> {
-    const written = this.#writes.settled().catch(this.#onError);
+    const written = this.#writes.drained().catch(this.#onError);
     let timer: unknown;
     const late = new Promise<void>((resolve) => {
       timer = this.#clock.setTimeout(resolve, CLOSE_MS_MAX);
@@ -248,6 +252,11 @@ export class HybridTaskStore implements TaskStore {
 
   #notify(): void {
     for (const listener of this.#watchers) listener();
+  }
+
+  async #heard(): Promise<void> {
+    await this.#writes.drained().catch(() => {});
+    await nextTurn();
   }
 
   /** Reads see what was acknowledged before them. */
@@ -328,10 +337,12 @@ export class HybridTaskStore implements TaskStore {
     });
   }
 
-  /** What a worker of this process has to say of its own task waits for the store as long as a hold would last. */
-  #patientUntil({ event, next }: Change): number {
-    const worker = event ? event.worker : next.owner;
-    const isOwn = worker != null && this.#owners.has(worker) && event?.to !== 'cancelled';
+  /**
+   * How a worker of this process ended its own task waits for the store as long as a hold would last. A
+   * heartbeat does not: who sends it counts the time, and a late one is worth nothing.
+   */
+  #patientUntil({ event }: Change): number {
+    const isOwn = event?.worker !== undefined && this.#owners.has(event.worker) && event.to !== 'cancelled';
     return isOwn ? this.#clock.now() + this.#leaseMs * 1.25 : 0;
   }
 
@@ -352,7 +363,7 @@ export class HybridTaskStore implements TaskStore {
     if (isLeased(record.status)) this.#mine.set(record.id, record);
     else this.#mine.delete(record.id);
     const done = (applied: Applied | null) => this.#acknowledgedBefore(applied, now);
-    this.#writes.push({ change, now, patientUntil: FOR_EVER, done, failed: this.#claimFailed });
+    this.#writes.push({ change, now, patientUntil: FOR_EVER, done, failed: this.#claimFailed }, true);
     return { record: { ...record, blockedBy: [] }, effects: NO_EFFECTS };
   }
 

@@ -29,6 +29,8 @@ interface Entry {
   readonly number: number;
   readonly write: Write;
   readonly isClaim: boolean;
+  /** Its effect was handed out before it is written: a claim, or what `flushMs` allows to be late. */
+  readonly isOwed: boolean;
   change: HeldChange;
   rider: Write | null;
   /** A call that carried it failed: nobody knows whether it was written. */
@@ -70,11 +72,13 @@ export class WriteQueue {
   readonly #claims = new Map<string, Entry>();
   /** The fences of refused claims, by task. */
   readonly #lost = new Map<string, number>();
-  readonly #barriers: Barrier[] = [];
+  #barriers: Barrier[] = [];
   /** So many changes are written one by one. */
   #single = 0;
   #pushed = 0;
   #size = 0;
+  #owed = 0;
+  #lastOwed = 0;
   #isRunning = false;
   #isClosed = false;
   #lastCallAt = Number.NEGATIVE_INFINITY;
@@ -84,26 +88,44 @@ export class WriteQueue {
     this.#options = options;
   }
 
+  /** Whether a change of status of one of these tasks is on its way. */
+  isMoving(ids: readonly string[]): boolean {
+    if (this.#size === 0) return false;
+    const moving = new Set<string>();
+    for (const entries of [this.#waiting, this.#leaving])
+      for (const { change } of entries) if (change.event) moving.add(change.id);
+    return ids.some((id) => moving.has(id));
+  }
+
   get isFull(): boolean {
     return this.#size >= WAITING_CHANGES_MAX;
   }
 
   /** A claim made in memory. */
   pushClaim(write: Write): void {
-    const entry = this.#push(write, true);
+    const entry = this.#push(write, true, true);
     if (entry) this.#claims.set(write.change.id, entry);
   }
 
-  push(write: Write): void {
+  /** `isOwed`: its effect has been acknowledged already. */
+  push(write: Write, isOwed = false): void {
     const claim = this.#claims.get(write.change.id);
-    if (!claim || !this.#ride(claim, write)) this.#push(write, false);
+    if (!claim || !this.#ride(claim, write)) this.#push(write, false, isOwed);
+  }
+
+  /** Resolves when everything whose effect was handed out is written or refused; rejects when the store is away. */
+  settled(): Promise<void> {
+    return this.#owed === 0 ? Promise.resolve() : this.#answeredUpTo(this.#lastOwed);
   }
 
   /** Resolves when all that was pushed before is written or refused; rejects when the store is away. */
-  settled(): Promise<void> {
-    if (this.#size === 0) return Promise.resolve();
+  drained(): Promise<void> {
+    return this.#size === 0 ? Promise.resolve() : this.#answeredUpTo(this.#pushed);
+  }
+
+  #answeredUpTo(number: number): Promise<void> {
     const settled = new Promise<void>((resolve, reject) => {
-      this.#barriers.push({ number: this.#pushed, resolve, reject });
+      this.#barriers.push({ number, resolve, reject });
     });
     // Whoever reads wants to see what was acknowledged, and does not wait for the next round.
     if (this.#options.flushMs > 0) this.#pause?.end();
@@ -118,14 +140,19 @@ export class WriteQueue {
     this.#pass();
   }
 
-  #push(write: Write, isClaim: boolean): Entry | null {
+  #push(write: Write, isClaim: boolean, isOwed: boolean): Entry | null {
     if (this.#isClosed || this.isFull) {
       const refusal = `${this.#size} changes wait for the store already; try again`;
       write.failed(this.#isClosed ? new ClosedError('the store') : new StoreUnavailableError(refusal));
       return null;
     }
     const { change } = write;
-    const entry: Entry = { number: ++this.#pushed, write, isClaim, change, rider: null, isInDoubt: false };
+    const number = ++this.#pushed;
+    const entry: Entry = { number, write, isClaim, isOwed, change, rider: null, isInDoubt: false };
+    if (isOwed) {
+      this.#owed++;
+      this.#lastOwed = number;
+    }
     this.#waiting.push(entry);
     this.#size++;
     if (!this.#isRunning) void this.#run();
@@ -223,6 +250,7 @@ export class WriteQueue {
   #answer(entry: Entry, applied: Applied | null, isWritten: boolean): void {
     const { id, next } = entry.change;
     this.#size--;
+    if (entry.isOwed) this.#owed--;
     if (entry.isClaim) {
       this.#claims.delete(id);
       if (!isWritten) this.#lose(id, next.fence, entry.write.now);
@@ -258,22 +286,25 @@ export class WriteQueue {
   }
 
   #reject(entries: readonly Entry[], error: unknown): void {
-    for (const { isClaim, change, write, rider } of entries) {
+    for (const { isClaim, isOwed, change, write, rider } of entries) {
       this.#size--;
+      if (isOwed) this.#owed--;
       if (isClaim) this.#claims.delete(change.id);
       write.failed(error);
       rider?.failed(error);
     }
   }
 
-  /** Tells those whose writes have all been answered. */
+  /** Tells those whose writes have all been answered. They are not in order of their numbers. */
   #pass(): void {
     if (this.#barriers.length === 0) return;
     const oldest = this.#waiting.reduce(
       (least, { number }) => Math.min(least, number),
       Number.POSITIVE_INFINITY,
     );
-    while (this.#barriers[0] && this.#barriers[0].number < oldest) this.#barriers.shift()!.resolve();
+    const passed = this.#barriers.filter(({ number }) => number < oldest);
+    this.#barriers = this.#barriers.filter(({ number }) => number >= oldest);
+    for (const { resolve } of passed) resolve();
   }
 
   /** With `flushMs` calls are that far apart, unless somebody waits for what was written. */

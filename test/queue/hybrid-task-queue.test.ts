@@ -1,0 +1,95 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { HybridTaskQueue, RedisTaskQueue } from '../../src/queue/index.ts';
+import { sharedRedis } from '../redis/shared-redis.ts';
+
+const redis = sharedRedis();
+const opened: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((queue) => queue.close()));
+});
+
+/** Two queues on one Redis, the first of which holds tasks ahead. */
+function aPair(leaseMs = 30_000) {
+  const at = { url: redis.url, prefix: redis.prefix() };
+  const holder = new HybridTaskQueue({ ...at, leaseMs, prefetchTasksMin: 10 });
+  const plain = new RedisTaskQueue({ ...at, leaseMs });
+  opened.push(holder, plain);
+  return { holder, plain };
+}
+
+async function submit(queue: HybridTaskQueue, ids: readonly string[]): Promise<void> {
+  await queue.enqueueMany(ids.map((id) => ({ id, payload: {} })));
+}
+
+test('a node that lives keeps what it holds, however short its leases are; close() gives it back at once', async () => {
+  const { holder, plain } = aPair(400);
+  await submit(holder, ['a', 'b', 'c']);
+  await holder.settle((await holder.dequeue())!, { status: 'completed' });
+  // Three times as long as a hold without a sign of life; the time of Redis is nobody's to move.
+  await wait(1_500);
+  expect(await plain.dequeue({ ids: ['b', 'c'] })).toBeNull();
+  expect((await plain.getTask('b'))?.status).toBe('pending');
+  await holder.close();
+  expect(await plain.dequeue({ ids: ['b'] })).toMatchObject({ id: 'b', lease: { fence: 1 }, crashes: 0 });
+});
+
+test('a cancel and a pause from another process reach what is held here', async () => {
+  const { holder, plain } = aPair();
+  await submit(holder, ['a', 'b', 'c', 'd']);
+  await holder.settle((await holder.dequeue())!, { status: 'completed' });
+  await plain.cancel('b');
+  await plain.pause();
+  const late = await holder.dequeue();
+  if (late) expect(['b', 'c']).toContain(late.id);
+  await expect.poll(() => holder.dequeue(), { timeout: 3_000 }).toBeNull();
+  await plain.resume();
+  const rest = [];
+  for (let task = await holder.dequeue(); task; task = await holder.dequeue()) rest.push(task.id);
+  expect(rest).not.toContain('b');
+  expect((await plain.getTask('b'))?.status).toBe('cancelled');
+});
+
+test('pause() of a hybrid queue resolves when the other nodes have given back what they held', async () => {
+  const at = { url: redis.url, prefix: redis.prefix(), prefetchTasksMin: 5 };
+  const nodes = [new HybridTaskQueue(at), new HybridTaskQueue(at)] as const;
+  opened.push(...nodes);
+  await submit(
+    nodes[0],
+    Array.from({ length: 30 }, (_, n) => `t${n}`),
+  );
+  for (const node of nodes) expect(await node.dequeue()).not.toBeNull();
+  await nodes[0].pause();
+  expect(await Promise.all(nodes.map((node) => node.dequeue()))).toEqual([null, null]);
+});
+
+test('the start is written with the settlement, and both are told in the history', async () => {
+  const { holder, plain } = aPair();
+  await submit(holder, ['a', 'b', 'c']);
+  await holder.dequeue();
+  const task = (await holder.dequeue({}, { start: true }))!;
+  await holder.settle(task, { status: 'completed', result: 1 });
+  const steps = (await plain.history(task.id)).map(({ from, to }) => `${from}>${to}`);
+  expect(steps).toEqual(['null>pending', 'pending>in_progress', 'in_progress>completed']);
+  expect(await plain.getTask(task.id)).toMatchObject({ status: 'completed', result: 1, version: 3 });
+});
+
+test('a settlement of a task with dependents releases them, for this node too', async () => {
+  const { holder } = aPair();
+  await holder.enqueueMany([
+    { id: 'first', payload: {} },
+    { id: 'second', payload: {}, dependsOn: ['first'], priority: 10 },
+    { id: 'third', payload: {} },
+    { id: 'fourth', payload: {} },
+  ]);
+  await holder.settle((await holder.dequeue())!, { status: 'completed' });
+  expect((await holder.dequeue())?.id).toBe('second');
+});
+
+test('durability() tells for how long a settlement may be acknowledged before it is written', async () => {
+  const queue = new HybridTaskQueue({ url: redis.url, prefix: redis.prefix(), flushMs: 250 });
+  opened.push(queue);
+  expect(await queue.durability()).toMatchObject({ flushMs: 250, waitReplicas: 0 });
+  expect(() => new HybridTaskQueue({ url: redis.url, flushMs: -1 })).toThrow(/flushMs/);
+});
