@@ -41,9 +41,14 @@ export interface StoredSchedule {
   readonly due: DueTick | null;
 }
 
+/** The task a tick becomes. Its id is made of the tick, so that it is never made twice. */
+export function taskOf(id: string, { task }: StoredSchedule, tick: number): DueTick['task'] {
+  return { ...task, id: `schedule:${id}:${tick}`, metadata: { ...task.metadata, schedule: id, tick } };
+}
+
 /** Shorter intervals cannot be kept: workers look for new schedules less often. */
 const EVERY_MS_MIN = 1_000;
-/** Ticks that were missed for longer are let go, whatever `catchUp` says: a day of them may be many. */
+/** With catchUp `all`, ticks that were missed for longer are let go: a day of them may be many. */
 const CATCH_UP_MS = 24 * 3_600_000;
 /** With catchUp `none`, a tick that is this late was missed, ms. */
 const LATE_MS = 60_000;
@@ -88,7 +93,7 @@ export function nextTick({ cron, tz, everyMs }: ScheduleRule, after: number, sin
 export function tickDue(schedule: StoredSchedule, now: number): number | null {
   const { rule, since, catchUp } = schedule;
   const last = schedule.lastTick ?? since;
-  const next = nextTick(rule, Math.max(last, now - CATCH_UP_MS), since);
+  const next = nextTick(rule, catchUp === 'all' ? Math.max(last, now - CATCH_UP_MS) : last, since);
   if (next === null || next > now) return null;
   if (catchUp === 'all') return next;
   const latest = latestTick(rule, next, now, since);

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts';
-import { StoreUnavailableError, TaskNotFoundError } from '../errors.ts';
+import { StoreUnavailableError, TaskNotFoundError, UnknownDependencyError } from '../errors.ts';
 import { isEnded } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
-import { type DueTick, nextTick, type StoredSchedule, tickDue } from './schedule.ts';
+import { type DueTick, nextTick, type StoredSchedule, taskOf, tickDue } from './schedule.ts';
 import { decodeSchedule, SCHEDULES } from './schedules.ts';
 
 /** How often schedules made by other processes are looked for. */
@@ -22,6 +22,7 @@ export class Scheduler {
   readonly #onError: (error: unknown) => void;
   #timer: unknown = null;
   #working: Promise<void> | null = null;
+  #isWanted = false;
   #isStopped = false;
 
   constructor(queue: TaskQueue, onError: (error: unknown) => void) {
@@ -30,9 +31,11 @@ export class Scheduler {
     this.#onError = onError;
   }
 
-  /** Looks now, and when the next tick is due; calling it again looks again. */
+  /** Looks now, and when the next tick is due; calling it again looks again, after the look under way. */
   look(): void {
+    this.#isWanted = true;
     if (this.#isStopped || this.#working !== null) return;
+    this.#isWanted = false;
     this.#disarm();
     this.#working = this.#work()
       .catch((error: unknown) => {
@@ -41,7 +44,8 @@ export class Scheduler {
       })
       .then((waitMs) => {
         this.#working = null;
-        if (!this.#isStopped) this.#timer = this.#clock.setTimeout(() => this.look(), waitMs);
+        if (this.#isStopped) return;
+        this.#timer = this.#clock.setTimeout(() => this.look(), this.#isWanted ? 0 : waitMs);
       });
   }
 
@@ -111,9 +115,7 @@ export class Scheduler {
     const isBusy = last !== null && !isEnded(last.status);
     if (isBusy && overlap === 'skip') return { ...schedule, lastTick: tick };
     const task = {
-      ...schedule.task,
-      id: `schedule:${id}:${tick}`,
-      metadata: { ...schedule.task.metadata, schedule: id, tick },
+      ...taskOf(id, schedule, tick),
       ...(isBusy && overlap === 'queue' && { dependsOn: [{ id: last.id, on: 'completion' as const }] }),
     };
     const cancels = isBusy && overlap === 'replace' ? { cancels: last.id } : {};
@@ -123,11 +125,22 @@ export class Scheduler {
   async #submit({ task, cancels }: DueTick): Promise<void> {
     try {
       if (cancels !== undefined) await this.#cancel(cancels, task.id);
-      await this.#queue.enqueue(task);
+      await this.#enqueue(task);
     } catch (error) {
       // What no later try mends is reported, and the schedule goes on with its next tick.
       if (error instanceof StoreUnavailableError) throw error;
       this.#onError(error);
+    }
+  }
+
+  /** The task it was to wait for may have ended, and been purged, since the tick was claimed. */
+  async #enqueue({ dependsOn, ...task }: DueTick['task']): Promise<void> {
+    if (dependsOn === undefined) return void (await this.#queue.enqueue(task));
+    try {
+      await this.#queue.enqueue({ ...task, dependsOn });
+    } catch (error) {
+      if (!(error instanceof UnknownDependencyError)) throw error;
+      await this.#queue.enqueue(task);
     }
   }
 

@@ -1,6 +1,6 @@
 import { InvalidOptionError, JottyError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import type { Registry, RegistryEntry } from '../queue/registry.ts';
+import { checkEntry, type Registry, type RegistryEntry } from '../queue/registry.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import {
@@ -10,9 +10,15 @@ import {
   type Overlap,
   type ScheduleRule,
   type StoredSchedule,
+  taskOf,
 } from './schedule.ts';
 
 export const SCHEDULES = 'schedules';
+
+/** What is in the place of a removed schedule: no schedule, with a version that goes on rising. */
+const REMOVED = 'null';
+/** Longer than any look of a scheduler takes. */
+const REMOVED_MS = 24 * 3_600_000;
 
 const SCHEDULE_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 const OVERLAPS: readonly Overlap[] = ['skip', 'queue', 'replace'];
@@ -72,7 +78,7 @@ export class Schedules {
   async upsert(id: string, options: ScheduleOptions): Promise<Schedule> {
     if (!SCHEDULE_ID.test(id)) throw new InvalidOptionError('id', `a name like ${SCHEDULE_ID.source}`, id);
     const now = this.#queue().clock.now();
-    const fresh = this.#fresh(options, now);
+    const fresh = this.#fresh(id, options, now);
     const stored = await this.#change(id, (old) => {
       if (old === null) return fresh;
       const isSameRule = JSON.stringify(old.rule) === JSON.stringify(fresh.rule);
@@ -102,7 +108,12 @@ export class Schedules {
 
   /** The tasks it has made are left as they are. */
   async remove(id: string): Promise<void> {
-    await this.#registry.remove(SCHEDULES, id);
+    const { stored } = await this.#read(id);
+    if (stored === null) return;
+    // Were the entry itself removed, a scheduler in the midst of a tick could take the next one of this id,
+    // whose versions would begin anew, for the one it read.
+    const now = this.#queue().clock.now();
+    await this.#registry.put(SCHEDULES, { key: id, value: REMOVED, expiresAt: now + REMOVED_MS }, now);
   }
 
   async list(): Promise<Schedule[]> {
@@ -118,10 +129,8 @@ export class Schedules {
     return this.#queue().registry;
   }
 
-  #fresh(
-    { goal, cron, tz, everyMs, overlap = 'skip', catchUp = 'one', ...task }: ScheduleOptions,
-    now: number,
-  ) {
+  #fresh(id: string, options: ScheduleOptions, now: number): StoredSchedule {
+    const { goal, cron, tz, everyMs, overlap = 'skip', catchUp = 'one', ...rest } = options;
     const rule = {
       ...(cron !== undefined && { cron }),
       ...(tz !== undefined && { tz }),
@@ -131,21 +140,23 @@ export class Schedules {
     oneOf('overlap', OVERLAPS, overlap);
     oneOf('catchUp', CATCH_UPS, catchUp);
     for (const key of ['id', 'dependsOn', 'runAt', 'delayMs']) {
-      if (key in task) throw new InvalidOptionError(key, 'none: each tick is a task of its own', 'one');
+      if (key in rest) throw new InvalidOptionError(key, 'none: each tick is a task of its own', 'one');
     }
-    return {
-      rule,
-      // As JSON, so that what a tick submits later is what was checked now.
-      task: JSON.parse(JSON.stringify(this.#toTask(goal, task))) as Omit<NewTask, 'id'>,
-      overlap,
-      catchUp,
-      isPaused: false,
-      since: now,
-      lastTick: null,
-      lastRunAt: null,
-      lastTaskId: null,
-      due: null,
-    } satisfies StoredSchedule;
+    const ticks = { lastTick: null, lastRunAt: null, lastTaskId: null, due: null };
+    const task = this.#toTask(goal, rest);
+    const fresh = { rule, task, overlap, catchUp, isPaused: false, since: now, ...ticks };
+    this.#checkTick(id, fresh, now);
+    // As JSON, so that what a tick submits later is what was checked now.
+    return { ...fresh, task: JSON.parse(JSON.stringify(task)) as Omit<NewTask, 'id'> };
+  }
+
+  /** Whatever a tick would refuse is refused here: a task that is none, and an entry that leaves no room for a tick. */
+  #checkTick(id: string, fresh: StoredSchedule, tick: number): void {
+    const task = taskOf(id, fresh, tick);
+    this.#queue().validate(task);
+    const last = { lastTick: tick, lastRunAt: tick, lastTaskId: task.id };
+    const due = { tick, task: { ...task, dependsOn: [{ id: task.id, on: 'completion' }] }, cancels: task.id };
+    checkEntry(SCHEDULES, { key: id, value: JSON.stringify({ ...fresh, ...last, due }), expiresAt: null });
   }
 
   async #update(id: string, change: (old: StoredSchedule) => StoredSchedule): Promise<Schedule> {
@@ -178,16 +189,25 @@ export class Schedules {
   }
 }
 
-/** null for an entry that is damaged: it ticks no more, and an upsert makes it anew. */
+/** null for an entry that is damaged or was removed: it ticks no more, and an upsert makes it anew. */
 export function decodeSchedule({ value }: RegistryEntry): StoredSchedule | null {
   try {
     const stored = JSON.parse(value) as StoredSchedule;
-    return typeof stored.rule === 'object' && typeof (stored.task as JsonObject).payload === 'object'
-      ? stored
-      : null;
+    return isSound(stored) ? stored : null;
   } catch {
     return null;
   }
+}
+
+/** Throws, too, where it is not. */
+function isSound({ rule, task, since, lastTick, due }: StoredSchedule): boolean {
+  const next = nextTick(rule, since, since);
+  return (
+    (next === null || next > since) &&
+    Number.isFinite(lastTick ?? since) &&
+    typeof (task as JsonObject).payload === 'object' &&
+    (due === null || (Number.isFinite(due.tick) && typeof due.task.id === 'string'))
+  );
 }
 
 /** What an upsert always replaces. */

@@ -141,6 +141,10 @@ export class StoredTaskQueue implements TaskQueue {
     return idsOf(records);
   }
 
+  validate(task: NewTask): void {
+    toRecord(task, TASK, this.clock.now(), this.#rules);
+  }
+
   async dequeue(filter?: TaskFilter, options?: DequeueOptions): Promise<Task | null> {
     const [task] = await this.dequeueMany(1, filter, options);
     return task ?? null;

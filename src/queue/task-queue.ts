@@ -123,6 +123,8 @@ export interface TaskQueue {
   enqueue(task: NewTask): Promise<string>;
   /** All or none; the tasks may depend on one another. */
   enqueueMany(tasks: readonly NewTask[]): Promise<string[]>;
+  /** Refuses what `enqueue` would refuse of a task for itself, with the same errors, and stores nothing. */
+  validate(task: NewTask): void;
   /** Claims and leases the first claimable task, null without one. */
   dequeue(filter?: TaskFilter, options?: DequeueOptions): Promise<Task | null>;
   dequeueMany(limit: number, filter?: TaskFilter, options?: DequeueOptions): Promise<Task[]>;

@@ -5,7 +5,12 @@ import { expect, test } from 'vitest';
 import { Conductor, type ScheduleOptions, TaskQueueManager } from '../../src/index.ts';
 import { checkRule, nextTick, type StoredSchedule, tickDue } from '../../src/orchestration/schedule.ts';
 import { Scheduler } from '../../src/orchestration/scheduler.ts';
-import { MemoryTaskQueue, SQLiteTaskQueue, type TaskQueue } from '../../src/queue/index.ts';
+import {
+  MemoryTaskQueue,
+  SQLiteTaskQueue,
+  type TaskQueue,
+  type TaskQueueOptions,
+} from '../../src/queue/index.ts';
 import { FakeClock } from '../../src/testing/index.ts';
 
 const MINUTE = 60_000;
@@ -53,6 +58,99 @@ test('of missed ticks the latest is made up for, or each of a day, or none', () 
   expect(tickDue(stored({ rule, catchUp: 'none', since: 0 }), now + MINUTE)).toBeNull();
   expect(missed('one', at('2026-06-01T12:00:00Z'))).toBeNull();
   expect(nextTick({ everyMs: 5_000 }, 12_000, 1_000)).toBe(16_000);
+});
+
+test('one late tick is made up for, however long ago it was', () => {
+  const rule = { cron: '0 0 * * 1' };
+  const since = at('2026-05-01T00:00:00Z');
+  const now = at('2026-06-03T12:00:00Z');
+  expect(tickDue(stored({ rule, since }), now)).toBe(at('2026-06-01T00:00:00Z'));
+  expect(tickDue(stored({ rule, since, catchUp: 'all' }), now)).toBeNull();
+});
+
+test('what a tick could never submit is refused when the schedule is made', async () => {
+  const { clock, queue, conductor } = setUp({ payloadBytesMax: 50_000 });
+  for (const [bad, code] of [
+    [{ input: { text: 'x'.repeat(50_000) } }, 'TOO_LARGE'],
+    // It would fit into the entry, but not together with the tick that is under way.
+    [{ input: { text: 'x'.repeat(40_000) } }, 'TOO_LARGE'],
+    [{ metadata: { text: 'x'.repeat(70_000) } }, 'TOO_LARGE'],
+    [{ input: { n: Number.NaN } }, 'INVALID_TASK'],
+    [{ input: { n: 1n } }, 'INVALID_TASK'],
+    [{ priority: 99 }, 'INVALID_TASK'],
+    [{ agentType: 'a b' }, 'INVALID_TASK'],
+    [{ unknown: 1 }, 'INVALID_TASK'],
+    [{ dependsOn: ['a'] }, 'INVALID_OPTION'],
+  ] as const) {
+    const options = { goal: 'go', everyMs: MINUTE, ...bad } as unknown as ScheduleOptions;
+    await expect(conductor.schedules.upsert('s', options)).rejects.toMatchObject({ code });
+  }
+  expect(await conductor.schedules.list()).toEqual([]);
+
+  await conductor.schedules.upsert('s', { goal: 'go', everyMs: MINUTE, input: { text: 'x'.repeat(30_000) } });
+  const scheduler = new Scheduler(queue, fail);
+  scheduler.look();
+  await clock.advance(MINUTE);
+  expect((await queue.listTasks()).tasks).toHaveLength(1);
+  await scheduler.stop();
+});
+
+test('a schedule made anew while a tick of the removed one is under way is not overwritten by it', async () => {
+  const { clock, queue, conductor } = setUp();
+  const { schedules } = conductor;
+  await schedules.upsert('s', { goal: 'old', everyMs: MINUTE });
+  await clock.advance(MINUTE);
+  const scheduler = new Scheduler(
+    pausingAfterRead(queue, async () => {
+      await schedules.remove('s');
+      expect(await schedules.list()).toEqual([]);
+      await schedules.upsert('s', { goal: 'new', everyMs: 5 * MINUTE });
+    }),
+    fail,
+  );
+  scheduler.look();
+  await clock.settle();
+  expect(await schedules.list()).toMatchObject([{ everyMs: 5 * MINUTE, lastTaskId: null }]);
+  expect((await queue.listTasks()).tasks).toEqual([]);
+  await scheduler.stop();
+});
+
+test('damaged schedules are left out of lists, and do not keep the others from ticking', async () => {
+  const { clock, queue, conductor } = setUp();
+  const made = await conductor.schedules.upsert('good', { goal: 'go', everyMs: MINUTE });
+  const since = clock.now();
+  for (const [i, damage] of [
+    { rule: null },
+    { rule: {} },
+    { rule: { cron: '61 * * * *' } },
+    { rule: { everyMs: 0 } },
+    { rule: { everyMs: -1 } },
+    { since: 'yesterday' },
+    { due: {} },
+  ].entries()) {
+    const value = JSON.stringify({ ...stored({ rule: { everyMs: MINUTE }, since }), ...damage });
+    await queue.registry.put('schedules', { key: `bad${i}`, value, expiresAt: null }, since);
+  }
+  expect(await conductor.schedules.list()).toEqual([made]);
+  const scheduler = new Scheduler(queue, fail);
+  scheduler.look();
+  await clock.advance(MINUTE);
+  expect((await queue.listTasks()).tasks).toHaveLength(1);
+  await scheduler.stop();
+});
+
+test('a schedule that is made while the scheduler looks is looked at next', async () => {
+  const { clock, queue, conductor } = setUp();
+  let scheduler: Scheduler | undefined;
+  const made = pausingAfterRead(queue, async () => {
+    await conductor.schedules.upsert('s', { goal: 'go', everyMs: 1_000 });
+    scheduler?.look();
+  });
+  scheduler = new Scheduler(made, fail);
+  scheduler.look();
+  await clock.advance(1_000);
+  expect((await queue.listTasks()).tasks).toHaveLength(1);
+  await scheduler.stop();
 });
 
 test('a schedule ticks into tasks, says when it ticks next, and is paused, resumed, run by hand and removed', async () => {
@@ -136,6 +234,22 @@ test('while the last task has not ended a tick is left out, waits for it, or tak
   }
 });
 
+test('a tick that waits for a task which is purged meanwhile goes on without it', async () => {
+  const { clock, queue, conductor } = setUp();
+  const tick = clock.now();
+  const due = { tick, task: { id: 's:1', payload: {}, dependsOn: [{ id: 'purged' }] } };
+  const value = JSON.stringify(
+    stored({ rule: { everyMs: MINUTE }, overlap: 'queue', since: tick - MINUTE, due }),
+  );
+  await queue.registry.put('schedules', { key: 's', value, expiresAt: null }, tick);
+  const scheduler = new Scheduler(queue, fail);
+  scheduler.look();
+  await clock.settle();
+  expect(await queue.getTask('s:1')).toMatchObject({ status: 'pending', blockedBy: [] });
+  expect(await conductor.schedules.list()).toMatchObject([{ lastTaskId: 's:1' }]);
+  await scheduler.stop();
+});
+
 test('several processes keep a schedule together: each tick is one task, whatever dies at the tick', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'jotty-schedules-'));
   const clock = new FakeClock(undefined, 40);
@@ -161,9 +275,9 @@ test('several processes keep a schedule together: each tick is one task, whateve
   await rm(folder, { recursive: true, force: true });
 });
 
-function setUp() {
+function setUp(options: TaskQueueOptions = {}) {
   const clock = new FakeClock(at('2026-01-01T00:02:00Z'));
-  const queue = new MemoryTaskQueue({ clock });
+  const queue = new MemoryTaskQueue({ ...options, clock });
   const conductor = new Conductor({ agents: { writer: { invoke: () => ({ ok: true }) } }, queue });
   return { clock, queue, conductor, manager: new TaskQueueManager(conductor) };
 }
@@ -186,6 +300,28 @@ function stored(part: Partial<StoredSchedule>): StoredSchedule {
 
 function fail(error: unknown): void {
   throw error;
+}
+
+/** A queue whose registry, once it was read for the first time, lets something happen before it answers. */
+function pausingAfterRead(queue: TaskQueue, happen: () => Promise<void>): TaskQueue {
+  let isFirst = true;
+  const registry = {
+    put: queue.registry.put.bind(queue.registry),
+    async entries(section: string, now: number) {
+      const entries = await queue.registry.entries(section, now);
+      if (isFirst) {
+        isFirst = false;
+        await happen();
+      }
+      return entries;
+    },
+  };
+  return new Proxy(queue, {
+    get(target, key) {
+      const member: unknown = key === 'registry' ? registry : Reflect.get(target, key, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
 }
 
 /** A queue whose process dies at its first call of `name`: no later call of anything is answered. */
