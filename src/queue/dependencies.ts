@@ -1,5 +1,6 @@
 import type { Dependency, EndStatus } from './task.ts';
 import type { Edge, NewRecord } from './task-store.ts';
+import { isWhereText, readWhere, whereText } from './where.ts';
 
 /** What an ending decides for an edge. `unjudged`: only the custom condition can tell, above the store. */
 export type EdgeVerdict = 'holds' | 'fails' | 'unjudged';
@@ -24,14 +25,18 @@ export function skipReason(dependencyId: string, on: Edge['on'], ended: EndStatu
 
 export function toEdge(dependency: string | Dependency): Edge {
   if (typeof dependency === 'string') return { dependencyId: dependency, on: 'success', condition: null };
+  const { id, where } = dependency;
+  if (where !== undefined) return { dependencyId: id, on: 'custom', condition: whereText(where) };
   const on = dependency.on ?? 'success';
   return typeof on === 'string'
-    ? { dependencyId: dependency.id, on, condition: null }
-    : { dependencyId: dependency.id, on: 'custom', condition: on.custom };
+    ? { dependencyId: id, on, condition: null }
+    : { dependencyId: id, on: 'custom', condition: on.custom };
 }
 
-export function toDependency(edge: Edge): Dependency {
-  return { id: edge.dependencyId, on: edge.on === 'custom' ? { custom: edge.condition ?? '' } : edge.on };
+export function toDependency({ dependencyId: id, on, condition }: Edge): Dependency {
+  if (on !== 'custom') return { id, on };
+  const name = condition ?? '';
+  return isWhereText(name) ? { id, where: readWhere(name) } : { id, on: { custom: name } };
 }
 
 /**

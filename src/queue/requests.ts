@@ -8,7 +8,8 @@ import {
   TIME_MS_MAX,
 } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
-import { describe, toPriority } from './submission.ts';
+import { describe } from './description.ts';
+import { toPriority } from './submission.ts';
 import { isEnded, type Outcome, TASK_STATUSES, type TaskInterrupt, type TaskStatus } from './task.ts';
 import { cutBytes, toTaskError } from './task-error.ts';
 import type { StatusChange, TaskFilter } from './task-queue.ts';
