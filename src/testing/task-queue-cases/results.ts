@@ -41,7 +41,8 @@ const FAIL: readonly Where[] = [
   { 'result.deep': { gte: 0 } },
   { 'result.no': { gte: 0 } },
   { 'result.n.x': { exists: true } },
-  { 'result.odd': { in: ['a'] } },
+  { 'result.odd': { ne: ODD_TEXT } },
+  { 'result.odd': { in: ['a b', 'ü'] } },
 ];
 
 /** One dependent of `a` for each condition, named by its place in the list. */
@@ -60,7 +61,10 @@ export const resultCases: readonly ConformanceCase<QueueHarness>[] = [
       const queue = open();
       const batch = [...dependents('hold', HOLD), ...dependents('fail', FAIL)];
       await queue.enqueueMany([{ payload: {}, id: 'a' }, ...batch]);
-      for (const { id, dependsOn } of batch) assert.deepEqual((await read(queue, id!)).dependsOn, dependsOn);
+      for (const { id, dependsOn } of batch) {
+        const task = await read(queue, id!);
+        assert.deepEqual([task.dependsOn, task.blockedBy], [dependsOn, ['a']]);
+      }
       await complete(queue, 'a', RESULT);
       for (const { id } of batch) {
         const expected = id!.startsWith('hold') ? 'pending' : 'skipped';
