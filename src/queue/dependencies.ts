@@ -1,5 +1,5 @@
 import type { Dependency, EndStatus } from './task.ts';
-import type { Edge, NewRecord } from './task-store.ts';
+import type { Edge } from './task-store.ts';
 import { isWhereText, readWhere, whereText } from './where.ts';
 
 /** What an ending decides for an edge. `unjudged`: only the custom condition can tell, above the store. */
@@ -39,11 +39,16 @@ export function toDependency({ dependencyId: id, on, condition }: Edge): Depende
   return isWhereText(name) ? { id, where: readWhere(name) } : { id, on: { custom: name } };
 }
 
+interface Linked {
+  readonly id: string;
+  readonly dependsOn: readonly Pick<Edge, 'dependencyId'>[];
+}
+
 /**
  * The ids round a cycle among the records of one batch, or null. Only a batch can close a cycle, since a
  * stored task depends on tasks that were there before it. Iterative: a chain may be as long as a batch.
  */
-export function findCycle(records: readonly NewRecord[]): string[] | null {
+export function findCycle(records: readonly Linked[]): string[] | null {
   const byId = new Map(records.filter((r) => r.dependsOn.length > 0).map((r) => [r.id, r]));
   const done = new Set<string>();
   for (const start of byId.keys()) {
@@ -53,7 +58,7 @@ export function findCycle(records: readonly NewRecord[]): string[] | null {
   return null;
 }
 
-function walk(start: string, byId: ReadonlyMap<string, NewRecord>, done: Set<string>): string[] | null {
+function walk(start: string, byId: ReadonlyMap<string, Linked>, done: Set<string>): string[] | null {
   const path: { id: string; next: number }[] = [{ id: start, next: 0 }];
   const onPath = new Set([start]);
   while (path.length > 0) {

@@ -1,5 +1,5 @@
 import { InvalidTaskError, TooLargeError } from '../errors.ts';
-import { findJsonProblem, type JsonValue } from '../json.ts';
+import { asciiJson, findJsonProblem, type JsonValue } from '../json.ts';
 import { WHERE_BYTES_MAX, WHERE_PLACES_MAX } from './bounds.ts';
 import { describe } from './description.ts';
 import type { Where, WhereTest } from './task.ts';
@@ -73,13 +73,10 @@ function checkTest(place: string, test: unknown, at: (field?: string) => string,
 
 /**
  * The text under which a `where` stands in the store, as the name of a custom condition. Stores write names
- * into lines of words, so it has neither spaces nor anything else beyond visible ASCII: JSON can escape all that.
+ * into lines of words.
  */
 export function whereText(where: Where): string {
-  return JSON.stringify(where).replace(
-    /[^\x21-\x7e]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return asciiJson(where);
 }
 
 /** Names that people give have no braces. */
