@@ -23,8 +23,7 @@ export interface Revival {
 
 /**
  * What a retry of a workflow does. It follows from how the tasks stand alone, also in the middle of a retry
- * that was cut off: a skipped task comes back where no edge of it is lost any more, and at least one leads to
- * something that was not there when it was skipped.
+ * that was cut off: a skipped task comes back where no edge of it is lost any more.
  *
  * @param live in an order in which dependencies come first
  */
@@ -54,7 +53,8 @@ function comesBack(
   byRef: ReadonlyMap<string, LiveTask>,
   coming: ReadonlyMap<string, string>,
 ): boolean {
-  let isNews = false;
+  // It was lost and is not: something has changed, unless a condition that is not known here said no.
+  let isNews = dependsOn.every(({ on }) => typeof on !== 'object');
   for (const edge of dependsOn) {
     const dependency = byRef.get(edge.ref);
     if (!dependency?.task) return false;
