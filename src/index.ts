@@ -51,6 +51,7 @@ export {
   type Strategy,
   type StrategyFunction,
 } from './orchestration/agent-coordinator.ts';
+export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
 export {
   Conductor,
   type ConductorOptions,
@@ -74,6 +75,19 @@ export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
+// Workflows: tasks that depend on one another, submitted and followed as one.
+export {
+  Workflow,
+  type WorkflowDependency,
+  type WorkflowTask,
+} from './orchestration/workflow.ts';
+export type { WorkflowGraph, WorkflowState } from './orchestration/workflow-graph.ts';
+export {
+  DEPENDENCY_RESULTS_BYTES_MAX,
+  type WorkflowMembership,
+} from './orchestration/workflow-membership.ts';
+export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
+export type { SubmitOptions } from './orchestration/workflows.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,
@@ -83,6 +97,9 @@ export type {
   TaskEvent,
   TaskInterrupt,
   TaskStatus,
+  Validation,
+  Where,
+  WhereTest,
 } from './queue/task.ts';
 export type { TaskQueue } from './queue/task-queue.ts';
 export type { Worker, WorkerAgent } from './queue/workers.ts';

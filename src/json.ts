@@ -61,6 +61,14 @@ function hasToJson(value: object): boolean {
   return typeof (value as { toJSON?: unknown }).toJSON === 'function';
 }
 
+/** JSON in visible ASCII alone, without spaces: it is one word, and as long in bytes as in characters. */
+export function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[^\x21-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** What its JSON text would give when parsed, for a value that has one: a copy that shares nothing but texts. */
 export function copyJson<T>(value: T): T;
 export function copyJson(value: unknown): unknown {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { InvalidOptionError, InvalidTaskError } from '../errors.ts';
 import type { Task } from '../queue/task.ts';
+import { RESULT_REJECTED } from '../queue/task-error.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
@@ -10,9 +11,11 @@ import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { PurgedThreads } from './purged-threads.ts';
+import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
 import { StoreErrors } from './store-errors.ts';
+import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
   readonly agents: Readonly<Record<string, AgentSource>>;
@@ -27,6 +30,7 @@ export interface AgentHostOptions {
 interface Duties {
   readonly member: FleetMember;
   readonly scheduler: Scheduler;
+  readonly unfollow: () => void;
   users: number;
 }
 
@@ -79,7 +83,7 @@ export class AgentHost {
   }
 
   /**
-   * Shows this process's agents to the others of the queue, and keeps its schedules, until each caller has called
+   * Shows this process's agents to the others of the queue, keeps its schedules and forgets purged workflows, until each caller has called
    * what is returned.
    */
   takeDuty(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
@@ -89,6 +93,7 @@ export class AgentHost {
       duties.users -= 1;
       if (duties.users > 0) return;
       this.#duties.delete(queue);
+      duties.unfollow();
       await Promise.all([duties.member.leave(), duties.scheduler.stop()]);
     };
   }
@@ -130,15 +135,16 @@ export class AgentHost {
   #newDuties(queue: TaskQueue, onError: (error: unknown) => void): Duties {
     const { coordinator, agents } = this;
     const member = new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
-    const duties = { member, scheduler: new Scheduler(queue, onError), users: 0 };
+    const unfollow = followPurgedWorkflows(queue);
+    const duties = { member, scheduler: new Scheduler(queue, onError), unfollow, users: 0 };
     this.#duties.set(queue, duties);
     duties.member.join();
     duties.scheduler.look();
     return duties;
   }
 
-  /** Runs a held task. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask): Promise<AttemptEnd> {
+  /** Runs a held task, with what its workflow gives it. The graph streams only where somebody reads along. */
+  runHeld(held: HeldTask, given?: GivenByWorkflow): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
@@ -152,15 +158,17 @@ export class AgentHost {
       get signal() {
         return held.signal;
       },
+      ...given,
     };
     return runAttempt(
       {
         agent,
-        task,
+        task: given === undefined ? task : { ...task, ...given },
         answers: task.answers ?? [],
         control,
         fenced: true,
-        startsAgain: false,
+        // A finished thread would hand in the rejected result again.
+        startsAgain: task.error?.code === RESULT_REJECTED,
         info,
         onChunk: events.hasReaders(task.id) ? publish : undefined,
         onCustom: (chunk) => {

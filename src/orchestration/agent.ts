@@ -3,6 +3,7 @@ import type { JsonObject, JsonValue } from '../json.ts';
 import type { Task } from '../queue/task.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
+import type { WorkflowMembership } from './workflow-membership.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
 export interface AgentInput {
@@ -22,6 +23,9 @@ export interface AttemptInfo {
   readonly fence: number;
   /** Aborted when the run is cancelled, times out or loses its lease. Pass it to whatever takes long. */
   readonly signal: AbortSignal;
+  /** The results of the dependencies by ref, and what else a task of a workflow is given; absent for others. */
+  readonly results?: Readonly<Record<string, JsonValue>>;
+  readonly workflow?: WorkflowMembership;
 }
 
 export interface AgentCallOptions {
@@ -46,6 +50,9 @@ export interface WrappedGraph {
 /** What the queue knows when a graph's input is made. */
 export type AgentTask = Pick<Task, 'id' | 'payload' | 'metadata' | 'priority' | 'attempt'> & {
   readonly agentType?: string;
+  /** Of a task of a workflow: the results of its dependencies by ref. */
+  readonly results?: Readonly<Record<string, JsonValue>>;
+  readonly workflow?: WorkflowMembership;
 };
 
 /** A graph's final values by channel, as far as nobody has said more of them. */

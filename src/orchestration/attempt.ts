@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
@@ -32,7 +33,7 @@ export async function runAttempt(
   if (agent.graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
     const state = await agent.invokable.invoke(input, callOptions(info));
-    return { status: 'completed', result: resultOf(agent, state) };
+    return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors);
@@ -44,7 +45,7 @@ export async function runAttempt(
     input: async () => inputFor(agent, task),
   });
   await saver.stored();
-  return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values) };
+  return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values, task) };
 }
 
 /** The signal is made when it is asked for. */
@@ -57,8 +58,17 @@ function callOptions(info: AttemptInfo): AgentCallOptions {
   };
 }
 
-function resultOf(agent: Agent, state: unknown): JsonValue {
-  return toPlainJson(agent.toResult === undefined ? state : agent.toResult(state));
+/**
+ * The results of other tasks that a workflow put into the state are no result of this one: handed on, each would
+ * hold those of all before it, and a graph of tasks would grow them exponentially. What the agent made of that
+ * channel is its own.
+ */
+function resultOf(agent: Agent, state: unknown, { results }: AgentTask): JsonValue {
+  if (agent.toResult !== undefined) return toPlainJson(agent.toResult(state));
+  const isGiven = results !== undefined && agent.inputs?.has('results');
+  if (!isGiven || typeof state !== 'object' || state === null) return toPlainJson(state);
+  const { results: kept, ...own } = state as Record<string, unknown>;
+  return toPlainJson(isDeepStrictEqual(kept, results) ? own : state);
 }
 
 /**

@@ -9,6 +9,7 @@ import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
+import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
@@ -17,6 +18,9 @@ import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
 import { taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
+import type { Workflow } from './workflow.ts';
+import type { WorkflowRun } from './workflow-run.ts';
+import { type SubmitOptions, Workflows } from './workflows.ts';
 
 export interface ConductorOptions {
   /** Compiled graphs, `createAgent` results, anything with `invoke`, or definitions, by name. */
@@ -69,6 +73,7 @@ export class Conductor {
   readonly schedules: Schedules;
   readonly #givenQueue: TaskQueue | undefined;
   readonly #managers = new Set<TaskQueueManager>();
+  readonly #workflows: Workflows;
   readonly #closing = new AbortController();
   #ownQueue: TaskQueue | undefined;
 
@@ -93,6 +98,11 @@ export class Conductor {
       (goal, options) => this.#toTask(goal, options),
       () => this.host.lookAtSchedules(this.queue),
     );
+    this.#workflows = new Workflows({
+      queue: () => this.queue,
+      toTask: (goal, options) => this.#toTask(goal, options),
+      keepAlive: this.host.keepAlive,
+    });
   }
 
   get queue(): TaskQueue {
@@ -158,6 +168,35 @@ export class Conductor {
         return this.#toTask(goal, options);
       }),
     );
+  }
+
+  /**
+   * Puts a workflow into the queue, as a whole or not at all; resolves when it is durable. Its tasks have the ids
+   * `<id>:<ref>`. The same workflow again under the same id changes nothing.
+   *
+   * @throws InvalidTaskError, UnknownDependencyError, DependencyCycleError, TooLargeError, each naming the place;
+   * DuplicateTaskError for another workflow under this id.
+   */
+  async submit<Ref extends string>(
+    workflow: Workflow<Ref>,
+    options: SubmitOptions = {},
+  ): Promise<WorkflowRun<Ref>> {
+    return this.#workflows.submit(workflow, options);
+  }
+
+  /**
+   * A workflow that was submitted, by whichever process.
+   *
+   * @typeParam Ref the refs it is known to have; they are not checked.
+   * @throws JottyError with code WORKFLOW_NOT_FOUND.
+   */
+  async workflow<Ref extends string = string>(id: string): Promise<WorkflowRun<Ref>> {
+    return this.#workflows.find<Ref>(id);
+  }
+
+  /** Tasks to wait for together, e.g. those of one `enqueueGoals`. */
+  batch(ids: readonly string[]): Batch {
+    return new Batch(ids, this.queue, this.host.keepAlive);
   }
 
   /**

@@ -34,18 +34,26 @@ function refuse(agent: Agent, key: string): never {
 /**
  * The graph's input: the goal on channel `goal`, the keys of `input` on the channels of the same name. A
  * graph with `messages` and no `goal` gets the goal as a HumanMessage; only then, and where the agent's own
- * `toInput` makes one, it is a promise.
+ * `toInput` makes one, it is a promise. A task of a workflow gets the workflow's input and `results` as well, on
+ * the channels that are there: not every agent of a workflow wants all of it.
  *
  * @throws InvalidTaskError for a key without a channel.
  */
 export function inputFor(agent: Agent, task: AgentTask): unknown {
   if (agent.toInput !== undefined) return agent.toInput(task);
   checkInput(agent, task.payload);
-  const { goal, input } = goalAndInput(task.payload);
+  const { goal, input: own } = goalAndInput(task.payload);
+  const input = task.workflow === undefined ? own : { ...offered(agent, task), ...own };
   if (goal === undefined) return { ...input };
   if (agent.inputs === undefined || agent.inputs.has('goal')) return { goal, ...input };
   if (!agent.inputs.has('messages') || input.messages !== undefined) return { ...input };
   return withMessage(goal, input);
+}
+
+function offered({ inputs }: Agent, { workflow, results }: AgentTask): JsonObject {
+  const offer: JsonObject = { ...workflow?.input, ...(results !== undefined && { results }) };
+  if (inputs === undefined) return offer;
+  return Object.fromEntries(Object.entries(offer).filter(([channel]) => inputs.has(channel)));
 }
 
 async function withMessage(goal: string, input: JsonObject): Promise<unknown> {

@@ -6,6 +6,7 @@ import type { AttemptEnd } from './attempt.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
+import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
 export interface HeldRunOptions {
   readonly host: AgentHost;
@@ -65,10 +66,19 @@ export class HeldRun {
   }
 
   #runAgent(held: HeldTask): Promise<AttemptEnd> {
-    const { host } = this.#options;
-    if (!this.#isRecordedFirst(held) || held.task.assignedAgent === held.agent.name)
-      return host.runHeld(held);
-    return this.#record(held).then(() => host.runHeld(held));
+    if (!this.#isRecordedFirst(held) || held.task.assignedAgent === held.agent.name) return this.#start(held);
+    return this.#record(held).then(() => this.#start(held));
+  }
+
+  #start(held: HeldTask): Promise<AttemptEnd> {
+    const workflow = membershipOf(held.task);
+    return workflow === undefined ? this.#options.host.runHeld(held) : this.#runMember(held, workflow);
+  }
+
+  async #runMember(held: HeldTask, workflow: WorkflowMembership): Promise<AttemptEnd> {
+    const { host, queue } = this.#options;
+    const given = await host.storeErrors.from(givenByWorkflow(queue, held.task, workflow));
+    return host.runHeld(held, given);
   }
 
   async #record(held: HeldTask): Promise<void> {

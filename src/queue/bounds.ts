@@ -10,6 +10,9 @@ export const REASON_BYTES_MAX = 1024;
 export const QUESTIONS_BYTES_MAX = 1024 * 1024;
 export const QUESTIONS_MAX = 1_000;
 export const DEPENDENCIES_MAX = 1_000;
+/** Of one `where`, as it is stored with its edge: ASCII alone. */
+export const WHERE_BYTES_MAX = 2 * 1024;
+export const WHERE_PLACES_MAX = 20;
 export const BATCH_TASKS_MAX = 10_000;
 /** Bounds what one transaction has to write. */
 export const BATCH_BYTES_MAX = 64 * 1024 * 1024;

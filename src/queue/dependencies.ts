@@ -1,5 +1,6 @@
 import type { Dependency, EndStatus } from './task.ts';
-import type { Edge, NewRecord } from './task-store.ts';
+import type { Edge } from './task-store.ts';
+import { isWhereText, readWhere, whereText } from './where.ts';
 
 /** What an ending decides for an edge. `unjudged`: only the custom condition can tell, above the store. */
 export type EdgeVerdict = 'holds' | 'fails' | 'unjudged';
@@ -24,21 +25,30 @@ export function skipReason(dependencyId: string, on: Edge['on'], ended: EndStatu
 
 export function toEdge(dependency: string | Dependency): Edge {
   if (typeof dependency === 'string') return { dependencyId: dependency, on: 'success', condition: null };
+  const { id, where } = dependency;
+  if (where !== undefined) return { dependencyId: id, on: 'custom', condition: whereText(where) };
   const on = dependency.on ?? 'success';
   return typeof on === 'string'
-    ? { dependencyId: dependency.id, on, condition: null }
-    : { dependencyId: dependency.id, on: 'custom', condition: on.custom };
+    ? { dependencyId: id, on, condition: null }
+    : { dependencyId: id, on: 'custom', condition: on.custom };
 }
 
-export function toDependency(edge: Edge): Dependency {
-  return { id: edge.dependencyId, on: edge.on === 'custom' ? { custom: edge.condition ?? '' } : edge.on };
+export function toDependency({ dependencyId: id, on, condition }: Edge): Dependency {
+  if (on !== 'custom') return { id, on };
+  const name = condition ?? '';
+  return isWhereText(name) ? { id, where: readWhere(name) } : { id, on: { custom: name } };
+}
+
+interface Linked {
+  readonly id: string;
+  readonly dependsOn: readonly Pick<Edge, 'dependencyId'>[];
 }
 
 /**
  * The ids round a cycle among the records of one batch, or null. Only a batch can close a cycle, since a
  * stored task depends on tasks that were there before it. Iterative: a chain may be as long as a batch.
  */
-export function findCycle(records: readonly NewRecord[]): string[] | null {
+export function findCycle(records: readonly Linked[]): string[] | null {
   const byId = new Map(records.filter((r) => r.dependsOn.length > 0).map((r) => [r.id, r]));
   const done = new Set<string>();
   for (const start of byId.keys()) {
@@ -48,7 +58,7 @@ export function findCycle(records: readonly NewRecord[]): string[] | null {
   return null;
 }
 
-function walk(start: string, byId: ReadonlyMap<string, NewRecord>, done: Set<string>): string[] | null {
+function walk(start: string, byId: ReadonlyMap<string, Linked>, done: Set<string>): string[] | null {
   const path: { id: string; next: number }[] = [{ id: start, next: 0 }];
   const onPath = new Set([start]);
   while (path.length > 0) {

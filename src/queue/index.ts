@@ -44,6 +44,8 @@ export {
   METADATA_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
   RESULT_BYTES_MAX,
+  WHERE_BYTES_MAX,
+  WHERE_PLACES_MAX,
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
@@ -69,6 +71,9 @@ export type {
   TaskEvent,
   TaskInterrupt,
   TaskStatus,
+  Validation,
+  Where,
+  WhereTest,
 } from './task.ts';
 export { isEnded, TASK_STATUSES } from './task.ts';
 export type {

@@ -14,7 +14,8 @@ import {
   TIME_MS_MAX,
 } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
-import { describe, toPriority } from './submission.ts';
+import { describe } from './description.ts';
+import { toPriority } from './submission.ts';
 import {
   isEnded,
   type Outcome,

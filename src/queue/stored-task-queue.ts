@@ -456,11 +456,19 @@ export class StoredTaskQueue implements TaskQueue {
   ): Change | null | 'refused' {
     try {
       const { action, note } = typeof wanted === 'function' ? wanted(record) : { action: wanted };
-      return decide(record, action, new TaskContext(record, submission, this.#options), note);
+      const accepted = submission.validate ? this.#accept(action, record, submission) : action;
+      return decide(record, accepted, new TaskContext(record, submission, this.#options), note);
     } catch (error) {
       if (isFresh) throw error;
       return 'refused';
     }
+  }
+
+  #accept(action: TaskAction, record: TaskRecord, submission: NewTask): TaskAction {
+    const { validate } = submission;
+    if (!validate || action.type !== 'settle' || action.ending.status !== 'completed') return action;
+    const view = () => this.#view(record, submission);
+    return { ...action, ending: this.#conditions.accept(action.ending, validate, view) };
   }
 
   /** What an ending did to other tasks: wakes who waits for them, and judges what only this layer can judge. */

@@ -12,9 +12,11 @@ import {
   TIME_MS_MAX,
 } from './bounds.ts';
 import { toEdge } from './dependencies.ts';
+import { describe } from './description.ts';
 import { PRIORITY_MAX, rankOf } from './rank.ts';
 import type { NewTask, RetryOptions } from './task.ts';
 import type { Edge, NewRecord, TaskIdentity } from './task-store.ts';
+import { checkWhere, isWhereText } from './where.ts';
 
 const PRIORITY_NAMES: Readonly<Record<string, number>> = { critical: 10, high: 8, medium: 5, low: 2 };
 const PRIORITY_DEFAULT = 5;
@@ -40,6 +42,7 @@ export function placeIn(name: string): Place {
 type Check = (value: unknown, at: Place, field: string) => void;
 
 const RETRY_FIELDS = ['initialInterval', 'backoffFactor', 'maxInterval', 'jitter'];
+const DEPENDENCY_FIELDS = ['id', 'on', 'where'];
 const NO_EDGES: readonly Edge[] = [];
 
 const checkFactor = numberFrom(1, 1_000, 'a factor');
@@ -60,6 +63,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     maxCrashes: integerFrom(1, CRASHES_MAX),
     retry: checkRetry,
     metadata: checkJsonObject,
+    validate: checkValidate,
   } satisfies Record<keyof NewTask, Check>),
 );
 
@@ -72,7 +76,7 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
   checkJsonObject(task.payload, at, 'payload');
   checkSizes(task, at, rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
-  checkConditions(dependsOn, at, rules);
+  checkConditions(task, dependsOn, at, rules);
   const { isInProcess } = rules;
   const submission = isInProcess ? '' : JSON.stringify(task);
   const priority = priorityOf(task);
@@ -168,12 +172,19 @@ function checkBytes(value: unknown, at: Place, field: string, bound: string, lim
   if (bytes > limit) throw new TooLargeError(at(field), bound, limit, bytes, 'bytes of JSON');
 }
 
-function checkConditions(edges: readonly Edge[], at: Place, rules: SubmissionRules): void {
-  edges.forEach((edge, i) => {
-    if (edge.condition !== null && !rules.hasCondition(edge.condition)) {
-      throw new UnknownConditionError(at(`dependsOn[${i}].on.custom`), edge.condition);
+function checkConditions(
+  { validate }: NewTask,
+  edges: readonly Edge[],
+  at: Place,
+  { hasCondition }: SubmissionRules,
+): void {
+  edges.forEach(({ condition }, i) => {
+    if (condition !== null && !isWhereText(condition) && !hasCondition(condition)) {
+      throw new UnknownConditionError(at(`dependsOn[${i}].on.custom`), condition);
     }
   });
+  if (validate?.custom !== undefined && !hasCondition(validate.custom))
+    throw new UnknownConditionError(at('validate.custom'), validate.custom);
 }
 
 function checkId(value: unknown, at: Place, field: string): void {
@@ -212,22 +223,48 @@ function checkDependency(value: unknown, at: Place, field: string): void {
     return;
   }
   if (typeof value !== 'object' || value === null) {
-    throw new InvalidTaskError(at(field), `expected an id or { id, on }, got ${describe(value)}`);
+    throw new InvalidTaskError(
+      at(field),
+      `expected an id, { id, on } or { id, where }, got ${describe(value)}`,
+    );
   }
-  const unknownKey = Object.keys(value).find((key) => key !== 'id' && key !== 'on');
+  const unknownKey = Object.keys(value).find((key) => !DEPENDENCY_FIELDS.includes(key));
   if (unknownKey !== undefined)
-    throw new InvalidTaskError(at(`${field}.${unknownKey.slice(0, 64)}`), 'a dependency has only id and on');
-  checkOwn(value, ['id', 'on'], (own) => at(`${field}.${own}`));
-  const { id, on } = value as { id?: unknown; on?: unknown };
+    throw new InvalidTaskError(
+      at(`${field}.${unknownKey.slice(0, 64)}`),
+      'a dependency has only id, and on or where',
+    );
+  checkOwn(value, DEPENDENCY_FIELDS, (own) => at(`${field}.${own}`));
+  const { id, on, where } = value as { id?: unknown; on?: unknown; where?: unknown };
   checkId(id, at, `${field}.id`);
+  if (where !== undefined) {
+    if (on !== undefined) throw new InvalidTaskError(at(`${field}.on`), 'expected none beside where');
+    checkWhere(where, at, `${field}.where`);
+  } else checkOn(on, at, `${field}.on`);
+}
+
+function checkOn(on: unknown, at: Place, field: string): void {
   if (on === undefined || on === 'success' || on === 'failure' || on === 'completion') return;
   if (typeof on !== 'object' || on === null || Object.keys(on).join() !== 'custom') {
     throw new InvalidTaskError(
-      at(`${field}.on`),
+      at(field),
       `expected 'success', 'failure', 'completion' or { custom: name }, got ${describe(on)}`,
     );
   }
-  checkId((on as { custom: unknown }).custom, at, `${field}.on.custom`);
+  checkId((on as { custom: unknown }).custom, at, `${field}.custom`);
+}
+
+function checkValidate(value: unknown, at: Place, field: string): void {
+  const keys = typeof value === 'object' && value !== null ? Object.keys(value).join() : '';
+  if (keys !== 'where' && keys !== 'custom') {
+    throw new InvalidTaskError(
+      at(field),
+      `expected { where: … } or { custom: name }, got ${describe(value)}`,
+    );
+  }
+  const { where, custom } = value as { where?: unknown; custom?: unknown };
+  if (keys === 'where') checkWhere(where, at, `${field}.where`);
+  else checkId(custom, at, `${field}.custom`);
 }
 
 function checkRetry(value: unknown, at: Place, field: string): void {
@@ -286,12 +323,4 @@ function integerFrom(min: number, max: number): Check {
 
 function isIntegerIn(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
-}
-
-/** Short, and never the content of an object: errors carry no user data beyond the offending scalar. */
-export function describe(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'string') return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value);
-  return typeof value === 'object' || typeof value === 'function' ? `a ${typeof value}` : String(value);
 }

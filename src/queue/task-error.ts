@@ -1,6 +1,9 @@
 import { ERROR_TEXT_BYTES_MAX } from './bounds.ts';
 import type { TaskError } from './task.ts';
 
+/** The code of the failure that is recorded for a result its task does not accept. */
+export const RESULT_REJECTED = 'RESULT_REJECTED';
+
 const NAME_CHARS_MAX = 200;
 
 /** An agent's error as data. Anything may be thrown; texts are cut to ERROR_TEXT_BYTES_MAX in all. */

@@ -49,7 +49,10 @@ export interface TaskRecord extends TaskIdentity, TaskState {
   readonly blockedBy: readonly string[];
 }
 
-/** An edge as stored: `condition` is the name of a custom condition when `on` is 'custom', else null. */
+/**
+ * An edge as stored: `condition` is the name of a custom condition when `on` is 'custom', else null. A name is
+ * ASCII without spaces, and up to WHERE_BYTES_MAX long: a `where` is one, as JSON.
+ */
 export interface Edge {
   readonly dependencyId: string;
   readonly on: 'success' | 'failure' | 'completion' | 'custom';

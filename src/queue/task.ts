@@ -54,11 +54,44 @@ export type RetryOptions = { readonly [K in keyof RetryPolicy]?: RetryPolicy[K] 
  */
 export type DependencyCondition = 'success' | 'failure' | 'completion' | { readonly custom: string };
 
-export interface Dependency {
-  readonly id: string;
-  /** @default 'success' */
-  readonly on?: DependencyCondition | undefined;
+/**
+ * Tests of one place in a result; all that are given must hold. Values are compared with their own kind alone:
+ * `'10'` is not 10. Where the place is missing only `exists: false` holds, and `ne` does not.
+ */
+export interface WhereTest {
+  readonly eq?: string | number | boolean | null | undefined;
+  readonly ne?: string | number | boolean | null | undefined;
+  readonly gt?: number | string | undefined;
+  readonly gte?: number | string | undefined;
+  readonly lt?: number | string | undefined;
+  readonly lte?: number | string | undefined;
+  readonly in?: readonly (string | number | boolean | null)[] | undefined;
+  readonly exists?: boolean | undefined;
 }
+
+/**
+ * A condition on a result that needs no code, so that every process can judge it: `{ 'result.coverage':
+ * { gte: 80 } }`. Places are dotted paths from `result`; all must hold. At most WHERE_PLACES_MAX places and
+ * WHERE_BYTES_MAX bytes.
+ */
+export interface Where {
+  readonly [place: string]: WhereTest;
+}
+
+/** What a dependency must have come to. With `where`: completed, and its result fits. */
+export type Dependency =
+  | {
+      readonly id: string;
+      /** @default 'success' */
+      readonly on?: DependencyCondition | undefined;
+      readonly where?: undefined;
+    }
+  | { readonly id: string; readonly where: Where; readonly on?: undefined };
+
+/** What a task's own result must be: `custom` is the name of a registered condition. */
+export type Validation =
+  | { readonly where: Where; readonly custom?: undefined }
+  | { readonly custom: string; readonly where?: undefined };
 
 /** What a submitter may say of a task; everything else is the engine's. */
 export interface NewTask {
@@ -89,6 +122,8 @@ export interface NewTask {
   readonly retry?: RetryOptions | undefined;
   /** A JSON object, like the payload. */
   readonly metadata?: object | undefined;
+  /** A result that does not fit is no success: the attempt has failed, with code RESULT_REJECTED, and is tried again. */
+  readonly validate?: Validation | undefined;
 }
 
 export interface Lease {

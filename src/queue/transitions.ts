@@ -21,6 +21,7 @@ import {
   type TaskInterrupt,
   type TaskStatus,
 } from './task.ts';
+import { RESULT_REJECTED } from './task-error.ts';
 import type { Assignment } from './task-queue.ts';
 import type { Change, TaskRecord, TaskState } from './task-store.ts';
 
@@ -341,7 +342,11 @@ function timeOut(record: TaskRecord, context: DecisionContext): Change {
 
 function redrive(record: TaskRecord, now: number): Change {
   if (record.status !== 'failed') refuse(record, 'redriven; only failed tasks are');
-  const details = withDetails(record.details, { error: undefined });
+  const { error } = readDetails(record.details);
+  // A rejected result is kept in mind: the next run must not hand in the same one.
+  const details = withDetails(record.details, {
+    error: error?.code === RESULT_REJECTED ? error : undefined,
+  });
   const fresh = { retryCount: 0, crashes: 0, runAt: now, startedAt: null, completedAt: null, details };
   return move(record, 'pending', now, 'redriven', fresh);
 }

@@ -10,6 +10,7 @@ import { lifeCases } from './task-queue-cases/life.ts';
 import { listingCases } from './task-queue-cases/listing.ts';
 import { operatorCases } from './task-queue-cases/operator.ts';
 import { orderCases } from './task-queue-cases/order.ts';
+import { resultCases } from './task-queue-cases/results.ts';
 import { retryCases } from './task-queue-cases/retries.ts';
 import { submissionCases } from './task-queue-cases/submissions.ts';
 
@@ -49,6 +50,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...retryCases,
   ...leaseCases,
   ...dependencyCases,
+  ...resultCases,
   ...operatorCases,
   ...listingCases,
 ];

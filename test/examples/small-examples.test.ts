@@ -47,3 +47,14 @@ test('several-agents routes by type, orders by priority and respects dependencie
   );
   expect(output).toContain('schema: best first, coder before helper');
 });
+
+test('release-workflow takes the branch, retries what failed, and draws itself', async () => {
+  const { code, output, errors } = await new ExampleProcess('release-workflow.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output.match(/^publish it$/gm)).toHaveLength(2);
+  expect(output).not.toContain('write more tests');
+  expect(output).toMatch(/the release has failed\npublish it\ntell everybody\nthe release has completed/);
+  expect(output).toContain('1.2.0 is out, 91 % of it tested');
+  expect(output).toContain('t0 -->|"result.coverage gte 80"| t2');
+});

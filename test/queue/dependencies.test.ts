@@ -17,6 +17,7 @@ test('an edge and its dependency say the same', () => {
   for (const dependency of [
     { id: 'a', on: 'failure' },
     { id: 'b', on: { custom: 'good' } },
+    { id: 'b', where: { 'result.größe': { in: ['a b\n', null] } } },
   ] as const) {
     expect(toDependency(toEdge(dependency))).toEqual(dependency);
   }

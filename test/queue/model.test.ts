@@ -7,7 +7,7 @@ import { HybridTaskQueue } from '../../src/queue/backends/hybrid/hybrid-task-que
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
-import type { Outcome, Task } from '../../src/queue/task.ts';
+import type { NewTask, Outcome, Task } from '../../src/queue/task.ts';
 import type { TaskQueue, TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { redisClock } from '../redis/redis-clock.ts';
@@ -27,7 +27,7 @@ const COMMANDS_MAX = 40;
 const SECONDS_PER_RUN = 0.25;
 
 const small = fc.nat({ max: 1_000 });
-const WORDS: readonly Word[] = ['success', 'failure', 'completion'];
+const WORDS: readonly Word[] = ['success', 'failure', 'completion', 'fits'];
 const OUTCOMES = ['completed', 'failed', 'released', 'waiting', 'cancelled'] as const;
 const TARGETS = ['in_progress', 'completed', 'retrying', 'failed', 'cancelled', 'pending'] as const;
 
@@ -38,6 +38,7 @@ const enqueue = fc.record({
   delayMs: fc.constantFrom(0, 0, 0, 60, 900),
   timeoutMs: fc.constantFrom(undefined, undefined, 800, 1_500),
   dependsOn: fc.array(fc.record({ pick: small, on: fc.constantFrom(...WORDS) }), { maxLength: 2 }),
+  isStrict: fc.constantFrom(false, false, true),
 });
 const dequeue = fc.record({
   do: fc.constant('dequeue' as const),
@@ -159,7 +160,7 @@ class Pair {
     const queue = this.#queue;
     switch (step.do) {
       case 'enqueue':
-        await queue.enqueue({ payload: {}, ...this.#newTask(step) });
+        await queue.enqueue(submission(this.#newTask(step)));
         return undefined;
       case 'dequeue': {
         const { limit, start, agentType, priorityMin } = step;
@@ -262,11 +263,12 @@ class Pair {
     const known = this.#reference.tasks;
     const wanted = known.length === 0 ? [] : step.dependsOn;
     const edges = wanted.map(({ pick, on }) => ({ id: known[pick % known.length]!.id, on }));
-    const { priority, agentType, delayMs, timeoutMs } = step;
+    const { priority, agentType, delayMs, timeoutMs, isStrict } = step;
     return {
       id: `t${known.length}`,
       priority,
       delayMs,
+      isStrict,
       dependsOn: edges.filter((edge, i) => edges.findIndex((other) => other.id === edge.id) === i),
       ...(agentType && { agentType }),
       ...(timeoutMs && { timeoutMs }),
@@ -288,6 +290,17 @@ class Pair {
     );
     return waiting.length === 0 ? undefined : waiting[pick % waiting.length];
   }
+}
+
+const FROM_ONE = { where: { result: { gte: 1 } } };
+
+function submission({ isStrict, dependsOn, ...task }: NewReference): NewTask {
+  return {
+    ...task,
+    payload: {},
+    dependsOn: dependsOn.map(({ id, on }) => (on === 'fits' ? { id, ...FROM_ONE } : { id, on })),
+    ...(isStrict && { validate: FROM_ONE }),
+  };
 }
 
 /** Only id and fence count; a worker's task in hand may be stale in everything else. */

@@ -11,7 +11,8 @@ export const SETTINGS = {
   interval: 100,
 };
 
-export type Word = 'success' | 'failure' | 'completion';
+/** `fits`: completed with a result from 1. */
+export type Word = 'success' | 'failure' | 'completion' | 'fits';
 export interface NewReference {
   readonly id: string;
   readonly priority: number;
@@ -19,6 +20,8 @@ export interface NewReference {
   readonly delayMs: number;
   readonly timeoutMs?: number;
   readonly dependsOn: readonly { readonly id: string; readonly on: Word }[];
+  /** Whether a result below 1 is a failure. */
+  readonly isStrict: boolean;
 }
 
 export interface ReferenceTask extends NewReference {
@@ -199,6 +202,8 @@ export class ReferenceQueue {
 
   /** Whether the task already stands as this outcome would leave it. */
   #stands(task: ReferenceTask, outcome: string, value: number): boolean {
+    if (outcome === 'completed' && task.isStrict && value < 1)
+      return ['failed', 'retrying'].includes(task.status) && task.error === 'rejected';
     if (outcome === 'completed') return task.status === 'completed' && task.result === value;
     if (outcome === 'failed') return ['failed', 'retrying'].includes(task.status) && task.error === 'boom';
     if (outcome === 'released') return task.status === 'pending';
@@ -208,6 +213,7 @@ export class ReferenceQueue {
 
   #end(task: ReferenceTask, outcome: string, value: number): void {
     if (outcome === 'failed') this.#fail(task, 'boom');
+    else if (outcome === 'completed' && task.isStrict && value < 1) this.#fail(task, 'rejected');
     else if (outcome === 'released') this.#release(task);
     else {
       if (outcome === 'completed') task.result = value;
@@ -280,12 +286,13 @@ export class ReferenceQueue {
 
   /** Decides the edges of `task` to a dependency, if that has ended. */
   #decide(task: ReferenceTask, dependencyId: string): void {
-    const { status } = this.find(dependencyId);
+    const { status, result } = this.find(dependencyId);
     if (task.status !== 'pending' || !ENDS.includes(status)) return;
     const edges = task.blockedBy.filter((edge) => edge.id === dependencyId);
     if (edges.length === 0) return;
     task.blockedBy = task.blockedBy.filter((edge) => edge.id !== dependencyId);
-    const wanted = { success: ['completed'], failure: ['failed'], completion: ENDS };
+    const fits = result !== null && result >= 1 ? ['completed'] : [];
+    const wanted = { success: ['completed'], failure: ['failed'], completion: ENDS, fits };
     if (edges.some((edge) => !wanted[edge.on].includes(status))) this.#move(task, 'skipped');
   }
 }

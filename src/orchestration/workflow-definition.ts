@@ -1,0 +1,68 @@
+import { JottyError } from '../errors.ts';
+import { asciiJson } from '../json.ts';
+import type { NewTask } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
+import type { WorkflowDependency } from './workflow.ts';
+
+/** What is kept of a submitted workflow, so that any process finds its tasks, and can submit skipped ones anew. */
+export interface WorkflowDefinition {
+  readonly name: string;
+  readonly tasks: readonly DefinedTask[];
+}
+
+/** A task as submitted, without payload and metadata, which the task itself tells. */
+export type DefinedTask = Omit<NewTask, 'id' | 'payload' | 'metadata' | 'dependsOn'> & {
+  readonly ref: string;
+  readonly dependsOn: readonly WorkflowDependency[];
+};
+
+/** A definition is stored in parts: an entry of the registry has 64 KiB. */
+const PART_BYTES = 60_000;
+const PART_DIGITS = 6;
+
+function sectionOf(id: string): string {
+  return `workflow:${id}`;
+}
+
+export async function writeDefinition(
+  { registry, clock }: TaskQueue,
+  id: string,
+  definition: WorkflowDefinition,
+): Promise<void> {
+  const section = sectionOf(id);
+  const now = clock.now();
+  const text = asciiJson(definition);
+  const stored = await registry.entries(section, now);
+  if (stored.map(({ value }) => value).join('') === text) return;
+  for (const { key } of stored) await registry.remove(section, key);
+  for (let from = 0; from < text.length; from += PART_BYTES) {
+    const key = String(from / PART_BYTES).padStart(PART_DIGITS, '0');
+    const value = text.slice(from, from + PART_BYTES);
+    await registry.put(section, { key, value, expiresAt: null }, now);
+  }
+}
+
+/** null where no workflow of this id was submitted, or all of it is purged. */
+export async function readDefinition(
+  { registry, clock }: TaskQueue,
+  id: string,
+): Promise<WorkflowDefinition | null> {
+  const parts = await registry.entries(sectionOf(id), clock.now());
+  if (parts.length === 0) return null;
+  try {
+    return JSON.parse(parts.map(({ value }) => value).join('')) as WorkflowDefinition;
+  } catch (cause) {
+    throw new JottyError(
+      'STORE_CORRUPT',
+      `the definition of workflow ${id} cannot be read; submit it again`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+export async function removeDefinition({ registry, clock }: TaskQueue, id: string): Promise<void> {
+  const section = sectionOf(id);
+  for (const { key } of await registry.entries(section, clock.now())) await registry.remove(section, key);
+}
