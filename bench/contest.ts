@@ -23,8 +23,9 @@ export async function hold(section: Section, quick: boolean, progress: Progress)
   const rounds: Record<string, Figures[]> = {};
   const failures: Record<string, string> = {};
   const total = quick ? section.quickRounds : section.rounds;
+  const entrants = section.entrants.filter(({ isSlow = false }) => !(quick && isSlow));
   for (let number = 1; number <= total; number += 1) {
-    for (const entrant of section.entrants) {
+    for (const entrant of entrants) {
       if (number > (entrant.roundsMax ?? total) || failures[entrant.key] !== undefined) continue;
       progress(`${section.name}: round ${number} of ${total}, ${entrant.key}`);
       try {

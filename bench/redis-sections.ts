@@ -13,7 +13,7 @@ const queues: Section = {
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'queue')),
     entrant('manager', 'manager', 'redis'),
-    { ...entrant('bee-queue', 'queue'), roundsMax: 2 },
+    { ...entrant('bee-queue', 'queue'), roundsMax: 2, isSlow: true },
   ],
   rows: [
     ...againstBullMQ('redis', { enqueueInFlight: 2, bulk: 3, process1: 1.2, process10: 2, process100: 3 }),
@@ -85,8 +85,8 @@ const start: Section = {
   quickRounds: 1,
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'latency')),
-    entrant('manager', 'latency', 'redis-manager'),
-    { ...entrant('bee-queue', 'latency'), roundsMax: 1 },
+    { ...entrant('manager', 'latency', 'redis-manager'), isSlow: true },
+    { ...entrant('bee-queue', 'latency'), roundsMax: 1, isSlow: true },
   ],
   rows: [
     startRow('redis', 'bullmq', SOONER),
@@ -128,7 +128,7 @@ const fleet: Section = {
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'fleet')),
     { ...entrant('idle-redis', 'idle', 'redis-manager'), roundsMax: 1 },
     { ...entrant('idle-hybrid', 'idle', 'hybrid-manager'), roundsMax: 1 },
-    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1 },
+    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1, isSlow: true },
   ],
   rows: [
     fleetRow('redis', { times: 1.5 }),
@@ -160,7 +160,7 @@ function idleRow(subject: string, goal: Goal): Row {
 
 const depth: Section = {
   name: 'redis-depth',
-  title: 'Depth on Redis: 1,000 and 1,000,000 waiting (--quick: 200,000)',
+  title: 'Depth on Redis: 1,000 and 1,000,000 waiting (--quick: 100,000)',
   rounds: 2,
   quickRounds: 1,
   entrants: ['redis', 'hybrid'].map((side) => entrant(side, 'depth')),
@@ -184,9 +184,10 @@ const graphs: Section = {
   title: 'A graph of three trivial nodes, ten at a time, checkpoints on Redis',
   rounds: 4,
   quickRounds: 1,
-  entrants: ['redis-saver', 'plain-redis-saver', 'memory-saver', 'redis-queue'].map((side) =>
-    entrant(side, 'graphs'),
-  ),
+  entrants: [
+    ...['redis-saver', 'plain-redis-saver', 'memory-saver'].map((side) => entrant(side, 'graphs')),
+    { ...entrant('redis-queue', 'graphs'), isSlow: true },
+  ],
   rows: [
     graphRow('RedisSaver', 'redis-saver', 'plain-redis-saver', { times: 1.3 }),
     graphRow('RedisSaver', 'redis-saver', 'memory-saver', { times: 0.75 }),

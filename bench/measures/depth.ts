@@ -10,7 +10,7 @@ import { AGENT_TYPES, type WorkItem, workItem } from '../work.ts';
 const SHALLOW = 1_000;
 const DEEP = 1_000_000;
 /** A quick run goes less deep, and says so in its table. */
-const QUICK_DEEP = 200_000;
+const QUICK_DEEP = 100_000;
 const BULK = 1_000;
 /** Few enough that a shallow queue stays about as deep as it was. */
 const CLAIMS = 200;

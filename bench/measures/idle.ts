@@ -3,13 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sideByName } from '../peers/by-name.ts';
 import { METER_COMMANDS } from '../private-redis.ts';
 import type { Measure } from '../round.ts';
+import { workItem } from '../work.ts';
 
 const WORKERS = 10;
 /** What happens once after a start is over by then. */
-const SETTLE_MS = 2_000;
+const SETTLE_MS = 1_000;
 /** Longer than the period of anything that happens again and again. */
 const IDLE_MS = 12_000;
-const QUICK_IDLE_MS = 5_000;
+const QUICK_IDLE_MS = 6_000;
+const STARTED_WITHIN_MS = 5_000;
 
 /** Commands/s that Redis runs for ten workers that have nothing to do, all together. */
 export const idle: Measure = async ({ side: name, folder, quick }) => {
@@ -17,11 +19,19 @@ export const idle: Measure = async ({ side: name, folder, quick }) => {
   const first = await side.open(join(folder, 'idle.db'));
   const workers = [first];
   while (workers.length < WORKERS) workers.push(await side.join!(first.place!));
-  await Promise.all(workers.map((worker) => worker.consume(() => {})));
+  let tell = () => {};
+  const started = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  await Promise.all(workers.map((worker) => worker.consume(() => tell())));
   await sleep(SETTLE_MS);
   const before = await first.meter!();
   await sleep(quick ? QUICK_IDLE_MS : IDLE_MS);
   const after = await first.meter!();
+  // Workers that wait for nothing would cost nothing.
+  await first.enqueue(workItem(1));
+  const late = sleep(STARTED_WITHIN_MS).then(() => Promise.reject(new Error('no worker started a task')));
+  await Promise.race([started, late]);
   const seconds = (quick ? QUICK_IDLE_MS : IDLE_MS) / 1_000;
   return { commandsPerS: (after.commands - before.commands - METER_COMMANDS) / seconds };
 };

@@ -32,12 +32,10 @@ export function textOf(field: string): string {
 /** Versions are mostly numbers, which stay as they are. */
 const PLAIN = /^[\w.]*$/;
 
+/** The name of a value: the names of all values of a channel begin with its field. */
 export function blobName(channel: string, version: string): string {
   return fieldOf(channel) + (PLAIN.test(version) ? version : fieldOf(version));
 }
-
-/** What the names of all values of a channel begin with. */
-export const blobNameStart = fieldOf;
 
 /** Names of values, as a record has them. */
 export function namesOf(names: string): string[] {

@@ -41,7 +41,10 @@ export class RedisThread implements Prunable {
   }
 
   async read<T>(look: (rows: CheckpointRows) => T): Promise<T> {
-    this.#rows ??= new ThreadRows(await this.#reader.thread(this.#threadId));
+    if (this.#rows === undefined) {
+      const { count, rows } = await this.#reader.thread(this.#threadId);
+      this.#rows = new ThreadRows(count, rows);
+    }
     return look(this.#rows);
   }
 
@@ -77,9 +80,9 @@ class ThreadRows extends MemoryRows {
   readonly #members = new Set<string>();
   #doomed: Doomed[] = [];
 
-  constructor(stored: readonly StoredRow[]) {
+  constructor(count: number, stored: readonly StoredRow[]) {
     super();
-    this.count = stored.length;
+    this.count = count;
     for (const { row, blobs } of stored) {
       super.insert(row, []);
       this.#members.add(memberOf(row));

@@ -2,16 +2,7 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { BlobRow, CheckpointKey, CheckpointRow, CheckpointRows } from './checkpoint-rows.ts';
 import { compareKeys } from './memory-rows.ts';
 import type { RedisExchange } from './redis-exchange.ts';
-import {
-  blobNameStart,
-  blobOf,
-  fieldOf,
-  keyOfMember,
-  namesOf,
-  rowOf,
-  textOf,
-  writesOf,
-} from './redis-fields.ts';
+import { blobOf, fieldOf, keyOfMember, namesOf, rowOf, textOf, writesOf } from './redis-fields.ts';
 import { indexPattern, SCRIPTS, threadKeys, threadOfIndex } from './redis-keys.ts';
 import type { LoadedRows, WantedKey, WantedPage } from './redis-rows.ts';
 
@@ -59,13 +50,13 @@ export class RedisReader {
     }
   }
 
-  /** All checkpoints of a thread, the newest first, each with the names of the values that are stored. */
-  async thread(threadId: string): Promise<readonly StoredRow[]> {
+  /** All checkpoints of a thread, the newest first, each with the names of the values that are stored; and how many the index has. */
+  async thread(threadId: string): Promise<{ readonly count: number; readonly rows: readonly StoredRow[] }> {
     const keys = await this.#keysOf({ threadId });
     const found: StoredRow[] = [];
     for (let first = 0; first < keys.length; first += ROWS_PER_SCRIPT)
       found.push(...(await this.#rows(keys.slice(first, first + ROWS_PER_SCRIPT), 'names')));
-    return found;
+    return { count: keys.length, rows: found };
   }
 
   async #load(rows: LoadedRows, wanted: WantedKey, depth: ReadDepth): Promise<void> {
@@ -76,7 +67,7 @@ export class RedisReader {
         fieldOf(namespace),
         checkpointId === '' ? '' : fieldOf(checkpointId),
         depth.checkpoints,
-        ...(depth.channels ?? []).map(blobNameStart),
+        ...(depth.channels ?? []).map(fieldOf),
       ],
     });
     if (found.length === 0) rows.setFound(wanted, undefined, [], []);

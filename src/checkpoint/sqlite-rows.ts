@@ -70,7 +70,7 @@ export class SqliteRows implements CheckpointRows {
     const filter = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
     // At most 32 texts exist, so all of them may stay prepared.
     const sql = `SELECT ${COLUMNS} FROM checkpoints ${filter}
-      ORDER BY checkpoint_id DESC, thread_id DESC, checkpoint_ns DESC LIMIT ?`;
+      ORDER BY checkpoint_id DESC, thread_id DESC, checkpoint_ns DESC LIMIT +?`;
     return (this.#connection.prepareRows(sql).all(...values, limit) as CheckpointColumns[]).map(
       checkpointRow,
     );

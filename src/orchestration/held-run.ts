@@ -1,4 +1,4 @@
-import { TimeoutError } from '../errors.ts';
+import { LeaseLostError, TimeoutError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
@@ -48,6 +48,8 @@ export class HeldRun {
       health.succeeded();
       return end;
     } catch (error) {
+      // The saver may learn it before the heartbeat does: what else the run has begun is told too.
+      if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
       return outcomeOf(error, held.abortReason, task.id);
     } finally {

@@ -25,3 +25,9 @@ export function withDetails(
   const merged = JSON.stringify({ ...readDetails(text), ...changes });
   return merged === '{}' ? null : merged;
 }
+
+/** The text without these keys. Most have none of them, and a key that does not occur in the text needs no look at it. */
+export function withoutDetails(text: string, keys: readonly (keyof Details)[]): string | null {
+  if (!keys.some((key) => text.includes(`"${key}":`))) return text;
+  return withDetails(text, Object.fromEntries(keys.map((key) => [key, undefined])));
+}

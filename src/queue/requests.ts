@@ -1,4 +1,10 @@
-import { InvalidOptionError, InvalidTaskError, InvalidTransitionError, TooLargeError } from '../errors.ts';
+import {
+  InvalidOptionError,
+  InvalidTaskError,
+  InvalidTransitionError,
+  LeaseLostError,
+  TooLargeError,
+} from '../errors.ts';
 import { boundJsonBytes, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
 import {
   CLAIM_TASKS_MAX,
@@ -9,7 +15,14 @@ import {
 } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { describe, toPriority } from './submission.ts';
-import { isEnded, type Outcome, TASK_STATUSES, type TaskInterrupt, type TaskStatus } from './task.ts';
+import {
+  isEnded,
+  type Outcome,
+  TASK_STATUSES,
+  type Task,
+  type TaskInterrupt,
+  type TaskStatus,
+} from './task.ts';
 import { cutBytes, toTaskError } from './task-error.ts';
 import type { StatusChange, TaskFilter } from './task-queue.ts';
 import type { TaskRecord } from './task-store.ts';
@@ -52,6 +65,14 @@ export function checkNames(names: unknown, option: string): void {
   const isFit = [names].flat().every((name) => name === undefined || typeof name === 'string');
   if (!isFit || (names !== undefined && typeof names !== 'string' && !Array.isArray(names)))
     throw new InvalidOptionError(option, 'a text or a list of texts', describe(names));
+}
+
+/** The proof of its lease that a worker has in hand. */
+export function fenceOf(task: Task): number {
+  requireObject(task, 'task');
+  if (!task.lease)
+    throw new LeaseLostError(task.id, 0, 'this task object holds no lease; use the one dequeue() returned');
+  return task.lease.fence;
 }
 
 /** A worker's outcome, checked and serialised: what cannot be stored is refused here, the task stays leased. */

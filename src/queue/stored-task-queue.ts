@@ -20,9 +20,9 @@ import { Observers } from './observers.ts';
 import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
 import type { Registry } from './registry.ts';
-import { requireObject, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
+import { fenceOf, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
 import { toStats } from './stats.ts';
-import { intactSubmission, type SubmissionRules, toRecord } from './submission.ts';
+import { intactSubmission, placeIn, type SubmissionRules, toRecord } from './submission.ts';
 import { sweep } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
@@ -49,6 +49,7 @@ import { liveWorkers } from './workers.ts';
 const APPLY_ROUNDS_MAX = 100;
 
 const EXPIRE: TaskAction = { type: 'expire' };
+const TASK = placeIn('task');
 
 /** Chooses an action by where the task stands. */
 type ActionChoice = (record: TaskRecord) => { readonly action: TaskAction; readonly note: Note | undefined };
@@ -127,7 +128,7 @@ export class StoredTaskQueue implements TaskQueue {
   async enqueue(task: NewTask): Promise<string> {
     this.#use();
     const now = this.clock.now();
-    const record = toRecord(task, atTask, now, this.#rules);
+    const record = toRecord(task, TASK, now, this.#rules);
     await this.#takeIn([record], now);
     return record.id;
   }
@@ -422,22 +423,21 @@ export class StoredTaskQueue implements TaskQueue {
     const held = this.#held.get(id);
     let remembered = known ?? held?.record;
     for (let round = 0; round < APPLY_ROUNDS_MAX; round++) {
-      const record = remembered ?? (await this.#load(id));
-      const submission = held?.submission ?? readSubmission(record);
-      const change = this.#decide(record, wanted, submission, remembered !== undefined);
       const isFresh = remembered === undefined;
+      const record: TaskRecord = remembered ?? (await this.#load(id));
       remembered = undefined;
+      const submission = held?.submission ?? readSubmission(record);
+      const change = this.#decide(record, wanted, submission, isFresh);
       if (change === 'refused' || (change === null && !isFresh)) continue;
       if (change === null) return this.#view(record, submission);
-      const [applied] = await this.#store.apply([change], this.clock.now());
-      if (applied) {
-        const task = this.#take(applied.record, submission);
-        if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
-        if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
-        this.#observers.announce(change, applied.record, task);
-        if (!isQuiet(applied.effects)) await this.#follow(applied.effects);
-        return task;
-      }
+      const applied = (await this.#store.apply([change], this.clock.now()))[0];
+      if (!applied) continue;
+      const task = this.#take(applied.record, submission);
+      if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
+      if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
+      this.#observers.announce(change, applied.record, task);
+      if (!isQuiet(applied.effects)) await this.#follow(applied.effects);
+      return task;
     }
     throw new StoreUnavailableError(
       `task ${id} was changed ${APPLY_ROUNDS_MAX} times while being written; try again`,
@@ -448,14 +448,14 @@ export class StoredTaskQueue implements TaskQueue {
     record: TaskRecord,
     wanted: TaskAction | ActionChoice,
     submission: NewTask,
-    isRemembered: boolean,
+    isFresh: boolean,
   ): Change | null | 'refused' {
     try {
       const { action, note } = typeof wanted === 'function' ? wanted(record) : { action: wanted };
       return decide(record, action, new TaskContext(record, submission, this.#options), note);
     } catch (error) {
-      if (isRemembered) return 'refused';
-      throw error;
+      if (isFresh) throw error;
+      return 'refused';
     }
   }
 
@@ -507,21 +507,10 @@ export class StoredTaskQueue implements TaskQueue {
   }
 }
 
-function atTask(field?: string): string {
-  return field ? `task.${field}` : 'task';
-}
-
 function idsOf(records: readonly { readonly id: string }[]): string[] {
   return records.map((record) => record.id);
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {
   return released.length === 0 && skipped.length === 0 && !unjudged;
-}
-
-function fenceOf(task: Task): number {
-  requireObject(task, 'task');
-  if (!task.lease)
-    throw new LeaseLostError(task.id, 0, 'this task object holds no lease; use the one dequeue() returned');
-  return task.lease.fence;
 }

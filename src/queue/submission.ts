@@ -32,6 +32,11 @@ export interface SubmissionRules {
 /** Where a submission, or one of its fields, stands in what was passed, e.g. `tasks[3].priority`; for errors alone. */
 export type Place = (field?: string) => string;
 
+/** Places in what the caller knows as `name`. */
+export function placeIn(name: string): Place {
+  return (field) => (field ? `${name}.${field}` : name);
+}
+
 type Check = (value: unknown, at: Place, field: string) => void;
 
 const RETRY_FIELDS = ['initialInterval', 'backoffFactor', 'maxInterval', 'jitter'];

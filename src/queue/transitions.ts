@@ -8,7 +8,7 @@ import {
 } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
-import { type Details, readDetails, withDetails } from './details.ts';
+import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
 import { isRecorded } from './recorded-ending.ts';
 import { backoffMs } from './retry.ts';
 import {
@@ -220,7 +220,7 @@ function complete(record: TaskRecord, result: string | null, now: number): Chang
   const next = change.next as Writable<TaskState>;
   next.result = result;
   next.startedAt ??= now;
-  if (record.details) next.details = withDetails(record.details, { error: undefined, interrupts: undefined });
+  if (record.details) next.details = withoutDetails(record.details, ['error', 'interrupts']);
   return change;
 }
 

@@ -399,6 +399,23 @@ describe('what goes', () => {
     expect(await redis.server.ask('HLEN', `${prefix}:{thread:t}:state`)).toBe(4);
   });
 
+  test('an index that names what is gone neither stops a listing nor a prune', async () => {
+    const prefix = redis.prefix();
+    await using saver = new RedisSaver({ url: redis.url, prefix });
+    const graph = graphWith(saver);
+    await graph.invoke({ value: 1 }, run('t'));
+    for (const member of ['"""9"', '"""0"'])
+      await redis.server.ask('ZADD', `${prefix}:{thread:t}:index`, 0, member);
+    const listed = [];
+    for await (const { checkpoint } of saver.list({ configurable: { thread_id: 't' } }))
+      listed.push(checkpoint.id);
+    expect(listed).toHaveLength(4);
+    await saver.prune({ threadId: 't' });
+    const left = [];
+    for await (const { checkpoint } of saver.list(config('t'))) left.push(checkpoint.id);
+    expect(left).toEqual(listed.slice(0, 1));
+  });
+
   test('a thread expires as a whole, a while after its last write', async () => {
     const prefix = redis.prefix();
     await using saver = new RedisSaver({ url: redis.url, prefix, ttlMs: 60_000 });

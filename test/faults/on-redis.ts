@@ -2,7 +2,7 @@ import { RedisServer, type RedisServerOptions } from '../redis/redis-server.ts';
 import type { Stage } from './stage.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
-export const REDIS_BACKENDS = ['redis'] as const;
+export const REDIS_BACKENDS = ['redis', 'hybrid'] as const;
 export type RedisBackend = (typeof REDIS_BACKENDS)[number];
 
 /** Puts the stage's tasks on a Redis of its own. */

@@ -61,14 +61,17 @@ test.for(CASES)(
     const queue = stage.queue({ leaseMs: 60_000, retry: { initialInterval: 10 } });
     const calls = await manyCalls(queue);
     await provoke(server);
-    const answers = await Promise.all(calls.map(answer));
-    for (const { call, ms, code } of answers) {
-      expect(ms, call).toBeLessThanOrEqual(ANSWERED_WITHIN_MS);
+    const asked = calls.map(answer);
+    const mayWait = (index: number) => backend === 'hybrid' && HELD_BACK.includes(calls[index]!.call);
+    await Promise.all(asked.filter((_, index) => !mayWait(index)));
+    await heal(server);
+    const answers = await Promise.all(asked);
+    for (const [index, { call, ms, code }] of answers.entries()) {
+      if (!mayWait(index)) expect(ms, call).toBeLessThanOrEqual(ANSWERED_WITHIN_MS);
       if (isHidden) expect(code, call).toBeUndefined();
       else if (code !== undefined) expect(code, call).toBe('STORE_UNAVAILABLE');
     }
     if (!isHidden) expect(answers.filter(({ code }) => code !== undefined).length).toBeGreaterThan(0);
-    await heal(server);
 
     await expectAllOrNothing(stage, server, answers);
     for (const { call, run, code } of answers) {
@@ -85,6 +88,9 @@ test.for(CASES)(
     );
   },
 );
+
+/** A node with tasks in hand keeps these until Redis is back, and answers then. */
+const HELD_BACK = ['settle', 'settle as failed', 'cancel', 'heartbeat', 'pause', 'resume'];
 
 interface Call {
   readonly call: string;
@@ -167,9 +173,9 @@ async function runForever(server: RedisServer): Promise<void> {
   await until(async () => (await server.say('PING'))?.startsWith('-BUSY') === true, 'nothing was busy');
 }
 
-const FILLERS = 4_000;
+const FILLERS = 2_500;
 
-/** Restarts with so much to load, by debugging aids of Redis, that it takes about four seconds. */
+/** Restarts with so much to load, by debugging aids of Redis, that it takes a few seconds. */
 async function loadSlowly(server: RedisServer): Promise<void> {
   await server.ask('EVAL', `for n = 1, ${FILLERS} do redis.call('SET', 'filler:' .. n, 'x') end`, 0);
   await server.ask('BGREWRITEAOF');

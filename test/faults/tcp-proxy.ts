@@ -17,7 +17,7 @@ export class TcpProxy {
   /** Replies that were lost so far, and connections that were made. */
   lost = 0;
   connections = 0;
-  readonly #target: number;
+  #target: number;
   readonly #random: Random;
   readonly #pairs = new Set<Pair>();
   #listener: Server | undefined;
@@ -42,6 +42,12 @@ export class TcpProxy {
 
   get url(): string {
     return `redis://127.0.0.1:${this.#port}`;
+  }
+
+  /** Leads to another server from now on, as a name or an address that was moved does. */
+  leadTo(target: number): void {
+    this.#target = target;
+    this.cut();
   }
 
   /** Breaks every connection; new ones are welcome. */

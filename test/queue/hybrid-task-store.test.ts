@@ -1,8 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import {
-  HybridTaskStore,
-  type HybridTaskStoreOptions,
-} from '../../src/queue/backends/hybrid/hybrid-task-store.ts';
+import type { HybridTaskStoreOptions } from '../../src/queue/backends/hybrid/hybrid-options.ts';
+import { HybridTaskStore } from '../../src/queue/backends/hybrid/hybrid-task-store.ts';
 import type { TaskRecord } from '../../src/queue/task-store.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HybridTaskQueue } from '../../src/queue/backends/hybrid/hybrid-task-queue.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
@@ -340,11 +341,21 @@ describe(`a queue does what the reference does (MODEL_SEED=${SEED})`, () => {
   describe('redis', () => {
     const redis = sharedRedis();
     const redisRuns = RUNS ?? 40;
-    test('redis', { timeout: 60_000 + redisRuns * 4 * SECONDS_PER_RUN * 1_000 }, async () => {
+    const kinds = {
+      redis: (options: TaskQueueOptions, at: { url: string; prefix: string }) =>
+        new RedisTaskQueue({ ...options, ...at }),
+      hybrid: (options: TaskQueueOptions, at: { url: string; prefix: string }) =>
+        new HybridTaskQueue({ ...options, ...at }),
+      // So that nearly all claims are served from memory, and little is left where the next claims look.
+      'hybrid, always holding': (options: TaskQueueOptions, at: { url: string; prefix: string }) =>
+        new HybridTaskQueue({ ...options, ...at, prefetchTasksMin: 4 }),
+    };
+    const timeout = 60_000 + redisRuns * 4 * SECONDS_PER_RUN * 1_000;
+    test.for(Object.entries(kinds))('%s', { timeout }, async ([, make]) => {
       const open = async () => {
-        const prefix = redis.prefix();
+        const at = { url: redis.url, prefix: redis.prefix() };
         return {
-          open: (options: TaskQueueOptions) => new RedisTaskQueue({ ...options, url: redis.url, prefix }),
+          open: (options: TaskQueueOptions) => make(options, at),
           isDurable: true,
           clock: redisClock(redis),
           dispose: async () => {},

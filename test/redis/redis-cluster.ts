@@ -49,7 +49,7 @@ export class RedisCluster {
 
   /** Gives a slot, with the keys in it, to another master, as resharding does. */
   async move(slot: number, to: RedisServer): Promise<void> {
-    const from = await this.#holderOf(slot);
+    const from = await this.holderOf(slot);
     if (from === to) return;
     await to.ask('CLUSTER', 'SETSLOT', slot, 'IMPORTING', await idOf(from));
     await from.ask('CLUSTER', 'SETSLOT', slot, 'MIGRATING', await idOf(to));
@@ -80,8 +80,8 @@ export class RedisCluster {
       await until(async () => (await node.ask<string>('CLUSTER', 'INFO')).includes(words), `no ${words}`);
   }
 
-  /** Who serves it by its own account: the others hear of a move a little later. */
-  async #holderOf(slot: number): Promise<RedisServer> {
+  /** Who serves this slot by its own account: the others hear of a move a little later. */
+  async holderOf(slot: number): Promise<RedisServer> {
     for (const master of this.masters) {
       const ranges = await master.ask<SlotRange[]>('CLUSTER', 'SLOTS');
       const range = ranges.find(([start, end]) => start <= slot && slot <= end);

@@ -24,7 +24,12 @@
 local call = redis.call
 local FIELDS_PER_CALL = 1000
 local fences = {}
-local text, at
+local text, at, expires_at
+
+local function moment_after(ms)
+  local now = call('TIME')
+  return string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + ms)
+end
 
 local function take()
   local mark = string.find(text, '\30', at, true)
@@ -100,8 +105,10 @@ local function apply()
     fences[state] = fence
   end
   if ARGV[1] ~= '0' then
-    call('PEXPIRE', state, ARGV[1])
-    call('PEXPIRE', index, ARGV[1])
+    -- At one and the same moment: half a thread must never be seen.
+    expires_at = expires_at or moment_after(tonumber(ARGV[1]))
+    call('PEXPIREAT', state, expires_at)
+    call('PEXPIREAT', index, expires_at)
   end
   return 'ok'
 end

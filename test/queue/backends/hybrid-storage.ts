@@ -1,7 +1,5 @@
-import {
-  HybridTaskStore,
-  type HybridTaskStoreOptions,
-} from '../../../src/queue/backends/hybrid/hybrid-task-store.ts';
+import type { HybridTaskStoreOptions } from '../../../src/queue/backends/hybrid/hybrid-options.ts';
+import { HybridTaskStore } from '../../../src/queue/backends/hybrid/hybrid-task-store.ts';
 import { RedisHoldingStore } from '../../../src/queue/backends/hybrid/redis-holding-store.ts';
 import { RedisConnection } from '../../../src/redis/redis-connection.ts';
 import type { SharedRedis } from '../../redis/shared-redis.ts';

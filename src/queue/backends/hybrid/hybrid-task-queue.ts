@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { RedisTaskQueue, type RedisTaskQueueOptions } from '../redis/redis-task-queue.ts';
-import { HybridTaskStore, type HybridTaskStoreOptions } from './hybrid-task-store.ts';
+import type { HybridTaskStoreOptions } from './hybrid-options.ts';
+import { HybridTaskStore } from './hybrid-task-store.ts';
 import { RedisHoldingStore } from './redis-holding-store.ts';
 
 export interface HybridTaskQueueOptions

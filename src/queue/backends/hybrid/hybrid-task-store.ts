@@ -1,5 +1,5 @@
-import { type Clock, systemClock } from '../../../clock.ts';
-import { ClosedError, InvalidOptionError, StoreUnavailableError } from '../../../errors.ts';
+import type { Clock } from '../../../clock.ts';
+import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
@@ -21,34 +21,11 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { Demand } from './demand.ts';
+import { claimOf, stateOf } from './held-claim.ts';
 import { HoldingNode } from './holding-node.ts';
+import { type HybridTaskStoreOptions, resolveHybridOptions } from './hybrid-options.ts';
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
-
-export interface HybridTaskStoreOptions {
-  /** The lease that claims ask for: what is held ahead is held for a quarter more. */
-  readonly leaseMs: number;
-  /** Names this store object among those on the same storage; never used twice. */
-  readonly node: string;
-  /** Tasks are held ahead for about this long: the most by which a priority can be passed over. @default 1000 */
-  readonly prefetchMs?: number | undefined;
-  /** Never more tasks than this. 0 holds none ahead. @default 1000 */
-  readonly prefetchTasksMax?: number | undefined;
-  /** As many tasks even where none is being claimed. @default 0 */
-  readonly prefetchTasksMin?: number | undefined;
-  /** Never more text than this. @default 16 MiB */
-  readonly prefetchBytesMax?: number | undefined;
-  /**
-   * Settlements and heartbeats of this node's own tasks are acknowledged at once and written this often, ms. A
-   * process that dies loses those of the last `flushMs`: their tasks run once more. Nothing that was enqueued
-   * is lost, since enqueues are always written before they are acknowledged. 0 writes before it acknowledges.
-   * @default 0
-   */
-  readonly flushMs?: number | undefined;
-  /** Of holds and flushes; tasks have their times from the queue. @default the system's */
-  readonly clock?: Clock | undefined;
-  readonly onError?: ((error: unknown) => void) | undefined;
-}
 
 /** How often a pause looks whether all nodes have acknowledged it, ms. */
 const PAUSE_LOOK_MS = 20;
@@ -58,8 +35,6 @@ const FETCH_ROUNDS_MAX = 10;
 const CLOSE_MS_MAX = 2_000;
 
 const FOR_EVER = Number.POSITIVE_INFINITY;
-const COUNTS = ['prefetchTasksMax', 'prefetchTasksMin', 'prefetchBytesMax', 'flushMs'] as const;
-
 /**
  * Deques in memory in front of a shared store. Tasks are held ahead, so that a claim is a memory operation; the
  * claim is written behind it at once, in order with what follows, and every other write resolves only when the
@@ -84,8 +59,7 @@ export class HybridTaskStore implements TaskStore {
   #closing: Promise<void> | null = null;
 
   constructor(remote: HoldingStore, options: HybridTaskStoreOptions) {
-    checkOptions(options);
-    const { leaseMs, node, clock = systemClock, flushMs = 0, onError = () => {} } = options;
+    const { leaseMs, node, clock, flushMs, onError, ...prefetch } = resolveHybridOptions(options);
     this.#remote = remote;
     this.#clock = clock;
     this.#leaseMs = leaseMs;
@@ -106,12 +80,7 @@ export class HybridTaskStore implements TaskStore {
     this.#node = new HoldingNode({
       store: remote,
       shelf: this.#shelf,
-      demand: new Demand({
-        tasksMin: options.prefetchTasksMin ?? 0,
-        tasksMax: options.prefetchTasksMax ?? 1_000,
-        bytesMax: options.prefetchBytesMax ?? 16 * 1024 * 1024,
-        aheadMs: options.prefetchMs ?? 1_000,
-      }),
+      demand: new Demand(prefetch),
       clock,
       name: node,
       leaseMs,
@@ -326,21 +295,18 @@ export class HybridTaskStore implements TaskStore {
     if (records.length === 0) return [];
     this.#node.claimed(records.length);
     const { to, owner, now } = claim;
+    const startedAt = to === 'in_progress' ? now : null;
     return records.map((record) => {
-      const claimed: TaskRecord = {
-        ...record,
-        status: to,
-        owner,
-        leaseExpiresAt,
-        fence: record.fence + 1,
-        startedAt: to === 'in_progress' ? now : null,
-        version: record.version + 1,
-        events: record.events + 1,
-        blockedBy: [],
-      };
+      const claimed = claimOf(record, to, owner, leaseExpiresAt, startedAt);
       const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next: { ...claimed }, event };
-      this.#writes.pushClaim({ change, now, patientUntil: FOR_EVER, done: noted, failed: this.#claimFailed });
+      const change = { id: record.id, version: record.version, next: stateOf(claimed), event };
+      this.#writes.pushClaim({
+        change,
+        now,
+        patientUntil: FOR_EVER,
+        done: noted,
+        failed: this.#claimFailed,
+      });
       return claimed;
     });
   }
@@ -409,21 +375,4 @@ function noted(): void {}
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {
   return next.owner === null && event?.worker === undefined;
-}
-
-function checkOptions(options: HybridTaskStoreOptions): void {
-  for (const name of COUNTS) {
-    const value = options[name];
-    if (value !== undefined && !(Number.isFinite(value) && value >= 0))
-      throw new InvalidOptionError(name, 'a number from 0', value);
-  }
-  const { prefetchMs = 1, prefetchTasksMin = 0, prefetchTasksMax = 1_000 } = options;
-  if (!(Number.isFinite(prefetchMs) && prefetchMs > 0))
-    throw new InvalidOptionError('prefetchMs', 'a positive number of ms', prefetchMs);
-  if (prefetchTasksMin > prefetchTasksMax)
-    throw new InvalidOptionError(
-      'prefetchTasksMin',
-      `at most prefetchTasksMax (${prefetchTasksMax})`,
-      prefetchTasksMin,
-    );
 }

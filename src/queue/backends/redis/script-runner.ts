@@ -33,6 +33,11 @@ export class ScriptRunner {
   readonly instance = randomBytes(6).toString('hex');
   readonly #connection: RedisConnection;
   readonly #base: string;
+  /**
+   * The counters, and a key that never exists: while a cluster moves the slot, one key after the other, Redis
+   * refuses scripts of which a key is missing, before they begin. It could not know of the keys that scripts
+   * derive, and would end them in the middle where one of those has moved.
+   */
   readonly #keys: readonly string[];
   readonly #time: ServerClock | null;
   readonly #hooks: Hooks;
@@ -45,7 +50,7 @@ export class ScriptRunner {
   constructor(connection: RedisConnection, prefix: string, time: ServerClock | null, hooks: Hooks) {
     this.#connection = connection;
     this.#base = `{${prefix}}:`;
-    this.#keys = [this.key('c')];
+    this.#keys = [this.key('c'), this.key('never')];
     this.#time = time;
     this.#hooks = hooks;
   }

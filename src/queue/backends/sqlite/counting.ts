@@ -10,12 +10,10 @@ const MINUTE_MS = 60_000;
 export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage = 2 AND due <= ? LIMIT +?)';
 /** Looked at in order of rank for the one that waits longest: exact for queues up to this length. */
 const READY_SEEN_MAX = 1_000;
-export const SELECT_READY_FIRST = `SELECT lane, min(created_at) FROM (
-  SELECT t.lane, t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
-  ORDER BY ready.rank, ready.seq LIMIT +?) GROUP BY lane`;
-export const SELECT_DUE_FIRST = `SELECT lane, min(created_at) FROM (
-  SELECT t.lane, t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
-  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?) GROUP BY lane`;
+export const SELECT_READY_FIRST = `SELECT t.lane, t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  ORDER BY ready.rank, ready.seq LIMIT +?`;
+export const SELECT_DUE_FIRST = `SELECT t.lane, t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?`;
 
 export function readCounts(connection: SqliteConnection, now: number): StoreCounts {
   const totals = (connection.prepare('SELECT * FROM totals').get() ?? {}) as Record<string, unknown>;
@@ -43,12 +41,17 @@ function firstReady(
   now: number,
 ): Pick<StoreCounts, 'oldestReadyAt' | 'readyKinds'> {
   const ready = connection.prepare(SELECT_READY_FIRST).raw().all(READY_SEEN_MAX);
-  const due = connection.prepare(SELECT_DUE_FIRST).raw().all(now, DUE_COUNTED_MAX);
-  const rows = [...ready, ...due] as [lane: string, createdAt: number][];
-  const oldest = rows.reduce((least, [, createdAt]) => Math.min(least, createdAt), Number.POSITIVE_INFINITY);
+  const due = connection.prepare(SELECT_DUE_FIRST).raw().all(now, READY_SEEN_MAX);
+  const lanes = new Set<string>();
+  let oldest = Number.POSITIVE_INFINITY;
+  for (const [lane, createdAt] of [...ready, ...due] as unknown[][]) {
+    // What somebody else wrote there counts for nothing.
+    if (typeof lane === 'string') lanes.add(lane);
+    if (typeof createdAt === 'number') oldest = Math.min(oldest, createdAt);
+  }
   return {
-    oldestReadyAt: rows.length === 0 ? null : oldest,
-    readyKinds: kindsOf(rows.map(([lane]) => laneFromKey(lane))),
+    oldestReadyAt: oldest === Number.POSITIVE_INFINITY ? null : oldest,
+    readyKinds: kindsOf([...lanes].map(laneFromKey)),
   };
 }
 

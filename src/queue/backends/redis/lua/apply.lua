@@ -2,7 +2,7 @@
 --
 -- ARGV[5…]  four for each change: id · `version status runAt lease`: the version it was decided on, and the end of the
 --           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event.
---           A version with '+': the task was claimed before, in the same step; the line of the claim comes first
+--           A version with '+': the task was held ahead and claimed before, in the same step; the claim's line comes first
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -31,51 +31,46 @@ for i, text in ipairs(fetch(TASKS, names)) do
     unseen[#unseen + 1] = ids[i]
   end
 end
-if #unseen > 0 then
-  -- Tasks that never ran; nodes hold some of them ahead.
-  local placed = call('ZMSCORE', AGENDA, unpack(unseen, 1, min(#unseen, VALUES_MAX)))
-  for i, text in ipairs(fetch(TASKS, unseen)) do
-    taskTexts[unseen[i]] = text
-    if i <= #placed then
-      agendaScores[unseen[i]] = tonumber(placed[i] or nil) or false
-    end
+-- Tasks that never ran: most are held ahead by a node, which claims them.
+for from = 1, #unseen, VALUES_MAX do
+  for i, score in ipairs(call('ZMSCORE', AGENDA, unpack(unseen, from, min(from + VALUES_MAX - 1, #unseen)))) do
+    agendaScores[unseen[from + i - 1]] = tonumber(score or nil) or false
   end
+end
+
+local function fenceOf(rest)
+  return tonumber(match(rest, '^%d+') or nil)
 end
 
 -- Whether a change respects who holds the task ahead: it claims with the reserved fence, or does not claim.
-local function respects(task, st, rest, holder, isClaimed)
-  if not holder or not (isClaimed or LEASED[st]) then
-    return true
-  end
-  return tonumber(match(rest, '^%d+')) == tonumber(match(restOf(task), '^%d+')) + 1
+local function respects(task, holder, isClaim, rest)
+  return not holder or not isClaim or fenceOf(rest) == fenceOf(restOf(task)) + 1
 end
 
 -- Whoever else writes a held task ends the hold, and uses up the fence that its holder may have given.
-local function takeAway(task, rest, holder)
-  local fence, tail = match(rest, '^(%d+)(.*)$')
+local function takeAway(task, holder, rest)
   local key = base .. 'dropped:' .. int(holder)
   call('RPUSH', key, task.id)
   call('PEXPIRE', key, 600000)
-  return int(max(tonumber(fence), tonumber(match(restOf(task), '^%d+')) + 1)) .. tail
+  return int(max(fenceOf(rest), fenceOf(restOf(task)) + 1)) .. match(rest, '^%d+(.*)$')
 end
 
-local function change(task, st, runAt, lease, rest, event, holder, isClaimed)
-  if holder and not (isClaimed or LEASED[st]) then
-    rest = takeAway(task, rest, holder)
-  end
+local function addClaim(task, lines)
+  local claim, rest = match(lines, '^(.-\n)(.*)$')
+  addEvent(task, claim)
+  task.v = task.v + 1
+  return rest
+end
+
+local function change(task, st, runAt, lease, rest, event, isHeld)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not holder and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
   if stays then
     add(before, -1)
     add(st, 1)
   else
     leave(task)
-  end
-  if isClaimed then
-    local claim, own = match(event, '^(.-\n)(.*)$')
-    addEvent(task, claim)
-    task.v, event = task.v + 1, own
   end
   if event ~= '' then
     addEvent(task, event)
@@ -107,6 +102,21 @@ end
 local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
 local texts, scores, ends, lastEnd, lastScore = {}, {}, {}, nil, nil
 
+local function ended(id, before, st, completed, text)
+  if completed ~= lastEnd or not lastEnd then
+    lastEnd, lastScore = completed, int(ENDED + (tonumber(completed) or now))
+  end
+  local count = #texts
+  texts[count + 1] = '=' .. id
+  texts[count + 2] = text
+  scores[count + 1] = lastScore
+  scores[count + 2] = id
+  -- A second change of the same task in this script finds it changed.
+  stateTexts[id] = text
+  local moved = before .. st
+  ends[moved] = (ends[moved] or 0) + 1
+end
+
 local function endClaimed(id, version, st, runAt, rest, event)
   local text = stateTexts[id]
   local v, e, before, place, at = match(text, CLAIMED_ONCE)
@@ -117,38 +127,57 @@ local function endClaimed(id, version, st, runAt, rest, event)
   if e > HISTORY_EVENTS_MAX then
     return nil
   end
-  local completed = match(rest, '^%d+ %S+ (%d+) ')
-  if completed ~= lastEnd or not lastEnd then
-    lastEnd, lastScore = completed, int(ENDED + (tonumber(completed) or now))
-  end
-  local count = #texts
-  texts[count + 1] = '=' .. id
-  texts[count + 2] = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
-  scores[count + 1] = lastScore
-  scores[count + 2] = id
-  -- A second change of the same task in this script finds it changed.
-  stateTexts[id] = texts[count + 2]
-  local moved = before .. st
-  ends[moved] = (ends[moved] or 0) + 1
+  local state = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
+  ended(id, before, st, match(rest, '^%d+ %S+ (%d+) '), state)
   return e
+end
+
+-- A task that was held as it was submitted, claimed and ended.
+local function endHeld(id, version, st, runAt, rest, event)
+  local score = agendaScores[id]
+  local fence, completed = match(rest, '^(%d+) %S+ (%d+) ')
+  if version ~= '1' or fence ~= '1' or not score or score < HELD then
+    return nil
+  end
+  agendaScores[id] = false
+  ended(id, 'p', st, completed, '3 3 ' .. st .. ' ' .. runAt .. ' 0 0 0 - ' .. rest .. event)
+  return 3
+end
+
+local function endQuickly(id, version, isClaimed, st, runAt, rest, event)
+  if not OVER[st] or event == '' or loaded[id] then
+    return nil
+  elseif isClaimed then
+    return not stateTexts[id] and endHeld(id, version, st, runAt, rest, event)
+  end
+  return stateTexts[id] and endClaimed(id, version, st, runAt, rest, event)
 end
 
 local results, isChanged = { 0 }, false
 for i, id in ipairs(ids) do
   local at = FIRST + (i - 1) * STEP
+  local rest, event = ARGV[at + 2], ARGV[at + 3]
   local version, claimed, st, runAt, lease = match(ARGV[at + 1], WANTED)
   local isClaimed = claimed == '+'
-  local events = not isClaimed and OVER[st] and stateTexts[id] and ARGV[at + 3] ~= '' and not loaded[id] and endClaimed(id, version, st, runAt, ARGV[at + 2], ARGV[at + 3])
+  local events = endQuickly(id, version, isClaimed, st, runAt, rest, event)
   if events then
     results[i + 1] = events
   else
     local task = load(id)
-    local holder = task and task.v == tonumber(version) and holderOf(task)
-    if not task or task.v ~= tonumber(version) or not respects(task, st, ARGV[at + 2], holder, isClaimed) then
+    local isCurrent = task and task.v == tonumber(version)
+    local holder = isCurrent and holderOf(task)
+    local isClaim = isClaimed or LEASED[st]
+    if not isCurrent or not respects(task, holder, isClaim, rest) then
       results[i + 1] = 0
     else
       isChanged = true
-      local effects = change(task, st, runAt, lease, ARGV[at + 2], ARGV[at + 3], holder, isClaimed)
+      if holder and not isClaim then
+        rest = takeAway(task, holder, rest)
+      end
+      if isClaimed then
+        event = addClaim(task, event)
+      end
+      local effects = change(task, st, runAt, lease, rest, event, holder)
       if effects or task.blocked > 0 then
         local released, skipped, unjudged = {}, {}, 0
         if effects then

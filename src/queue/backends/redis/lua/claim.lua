@@ -25,6 +25,7 @@ if answered then
   end
   local time = table.remove(ids, 1)
   local told = ARGV[9] == 'h' and newsFor(ARGV[6], signOfLife(ARGV[6], tonumber(ARGV[7]))) or 0
+  finish()
   return pushRecords({ tonumber(time), told }, ids)
 end
 
@@ -424,7 +425,8 @@ if isWanting then
   tell('new')
 end
 
-if isChanged or isWanting then
+-- A sign of life is written down whatever else there is.
+if isChanged or next(fields) then
   if firsts > 0 then
     add('p', -firsts)
     add(TO, firsts)

@@ -27,7 +27,7 @@ local function writeNodes()
 end
 
 -- Held tasks wait in their lanes again. A fence that may have been given is used up.
-local function putBack(ids, isUsedUp)
+local function giveBack(ids, isUsedUp)
   spread('ZREM', AGENDA, ids)
   local texts = fetchBoth(ids)
   for i, id in ipairs(ids) do
@@ -50,7 +50,7 @@ end
 
 local function endNode(name, isSilent)
   local number = nodes[name].number
-  putBack(call('ZRANGEBYSCORE', AGENDA, int(HELD + number), int(HELD + number)), isSilent)
+  giveBack(call('ZRANGEBYSCORE', AGENDA, int(HELD + number), int(HELD + number)), isSilent)
   call('DEL', base .. 'dropped:' .. int(number))
   nodes[name] = nil
   writeNodes()

@@ -22,7 +22,7 @@ else
       own[#own + 1] = ARGV[i]
     end
   end
-  putBack(own, false)
+  giveBack(own, false)
 end
 finish()
 return 1
