@@ -330,7 +330,11 @@ export class HybridTaskStore implements TaskStore {
     if (early) return Promise.resolve(early);
     return new Promise((resolve, failed) => {
       const done = (applied: Applied | null) => {
-        if (applied) this.#follow(applied, now);
+        if (applied) {
+          // A look on its way may have brought it here as it was before.
+          this.#shelf.drop(change.id);
+          this.#follow(applied, now);
+        }
         resolve(applied);
       };
       this.#writes.push({ change, now, patientUntil: this.#patientUntil(change), done, failed });

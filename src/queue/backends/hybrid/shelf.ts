@@ -121,6 +121,11 @@ export class Shelf {
     });
   }
 
+  /** It was written by somebody, and is not held as it stands here any more. */
+  drop(id: string): void {
+    this.#deques.remove(id);
+  }
+
   /** The ids of what would be handed out last, at most `limit`. */
   last(limit: number): string[] {
     const sorted = this.#deques.sorted();
