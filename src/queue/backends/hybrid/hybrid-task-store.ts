@@ -131,11 +131,7 @@ export class HybridTaskStore implements TaskStore {
     const claimed = this.#claimHeld(claim);
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
-    this.#sinceTurn += claimed.length;
-    if (this.#sinceTurn >= TURN_TASKS_MAX) {
-      this.#sinceTurn = 0;
-      await nextTurn();
-    }
+    await this.#breathe(claimed.length);
     return claimed;
   }
 
@@ -274,6 +270,14 @@ export class HybridTaskStore implements TaskStore {
   #written(): Promise<void> {
     this.#use();
     return this.#writes.settled();
+  }
+
+  async #breathe(claimed: number): Promise<void> {
+    this.#sinceTurn += claimed;
+    if (this.#sinceTurn < TURN_TASKS_MAX) return;
+    this.#sinceTurn = 0;
+    if (this.#writes.isBusy && !this.#node.isAway) await this.#writes.called();
+    else await nextTurn();
   }
 
   async #claimMore(claim: Claim, claimed: TaskRecord[]): Promise<TaskRecord[]> {
