@@ -28,6 +28,11 @@ import { type HybridTaskStoreOptions, resolveHybridOptions } from './hybrid-opti
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
 
+/**
+ * Claims from memory never wait, so that a busy loop of them would keep the process from sending and hearing
+ * anything. After so many tasks the event loop has its turn.
+ */
+const TURN_TASKS_MAX = 128;
 /** How often a pause looks whether all nodes have acknowledged it, ms. */
 const PAUSE_LOOK_MS = 20;
 /** So many rounds to fetch what others in this process keep taking. */
@@ -57,6 +62,7 @@ export class HybridTaskStore implements TaskStore {
   readonly #owners = new Set<string>();
   /** The tasks claimed here as last acknowledged; with `flushMs` only. */
   readonly #mine = new Map<string, TaskRecord>();
+  #sinceTurn = 0;
   #closing: Promise<void> | null = null;
 
   constructor(remote: HoldingStore, options: HybridTaskStoreOptions) {
@@ -125,6 +131,7 @@ export class HybridTaskStore implements TaskStore {
     const claimed = this.#claimHeld(claim);
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
+    await this.#breathe(claimed.length);
     return claimed;
   }
 
@@ -263,6 +270,14 @@ export class HybridTaskStore implements TaskStore {
   #written(): Promise<void> {
     this.#use();
     return this.#writes.settled();
+  }
+
+  async #breathe(claimed: number): Promise<void> {
+    this.#sinceTurn += claimed;
+    if (this.#sinceTurn < TURN_TASKS_MAX) return;
+    this.#sinceTurn = 0;
+    if (this.#writes.isBusy && !this.#node.isAway) await this.#writes.called();
+    else await nextTurn();
   }
 
   async #claimMore(claim: Claim, claimed: TaskRecord[]): Promise<TaskRecord[]> {

@@ -6,6 +6,8 @@ import type { Applied, Change } from '../../task-store.ts';
 
 /** What one call carries at most: small enough that the store works on one while the next is made. */
 const BATCH_CHANGES_MAX = 512;
+/** So many on their way keep both the store and this process at work. */
+const BUSY_CHANGES = 256;
 /** Bounds the memory while the store is away. */
 const WAITING_CHANGES_MAX = 20_000;
 /** Pauses between tries while the store is away; doubled up to the second. */
@@ -73,6 +75,7 @@ export class WriteQueue {
   /** The fences of refused claims, by task. */
   readonly #lost = new Map<string, number>();
   #barriers: Barrier[] = [];
+  readonly #calls: (() => void)[] = [];
   /** So many changes are written one by one. */
   #single = 0;
   #pushed = 0;
@@ -99,6 +102,19 @@ export class WriteQueue {
 
   get isFull(): boolean {
     return this.#size >= WAITING_CHANGES_MAX;
+  }
+
+  /** Whether so much waits that a claim had better wait too: what is under way costs memory and garbage collections. */
+  get isBusy(): boolean {
+    return this.#size >= BUSY_CHANGES;
+  }
+
+  /** Resolves when the call under way has returned, however it ended. */
+  called(): Promise<void> {
+    if (!this.#isRunning) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#calls.push(resolve);
+    });
   }
 
   /** A claim made in memory. */
@@ -179,6 +195,7 @@ export class WriteQueue {
       const isWritten = batch.length === 0 || (await this.#write(batch));
       this.#leaving = new Set();
       this.#pass();
+      for (const resolve of this.#calls.splice(0)) resolve();
       if (isWritten) failures = 0;
       else if (!this.#isClosed) await this.#sleep(Math.min(RETRY_MS * 2 ** failures++, RETRY_MS_MAX));
     }
