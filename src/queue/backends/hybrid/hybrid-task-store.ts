@@ -346,8 +346,8 @@ export class HybridTaskStore implements TaskStore {
     return new Promise((resolve, failed) => {
       const done = (applied: Applied | null) => {
         if (applied) {
-          // A look on its way may have brought it here as it was before.
-          this.#shelf.drop(change.id);
+          // A look that was on its way may have brought it here as it was before.
+          this.#shelf.dropBefore(applied.record);
           this.#follow(applied, now);
         }
         resolve(applied);

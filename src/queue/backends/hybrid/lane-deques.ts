@@ -42,6 +42,10 @@ export class LaneDeques {
     return this.#bytes;
   }
 
+  get(id: string): TaskRecord | undefined {
+    return this.#byId.get(id)?.record;
+  }
+
   has(id: string): boolean {
     return this.#byId.has(id);
   }

@@ -121,9 +121,10 @@ export class Shelf {
     });
   }
 
-  /** It was written by somebody, and is not held as it stands here any more. */
-  drop(id: string): void {
-    this.#deques.remove(id);
+  /** A task was written: as it stood before it is not held any more. */
+  dropBefore({ id, version }: TaskRecord): void {
+    const held = this.#deques.get(id);
+    if (held && held.version < version) this.#deques.remove(id);
   }
 
   /** The ids of what would be handed out last, at most `limit`. */
