@@ -390,7 +390,9 @@ local function claimByIds()
   for i, id in ipairs(ids) do
     taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
     local task = taskTexts[id] and load(id)
-    if task and isReady(task) and tonumber(task.runAt) <= now and not holderOf(task) then
+    -- What stands in a lane was due when it came there, though its submitter's clock may be some ms ahead of this one.
+    local isDue = task and isReady(task) and (tonumber(task.runAt) <= now or not isScheduled(task.id))
+    if isDue and not holderOf(task) then
       identify(task)
       if laneMatches(task.lane) then
         ready[#ready + 1] = task
