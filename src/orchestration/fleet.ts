@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { Loop } from '../queue/loop.ts';
-import type { Registry } from '../queue/registry.ts';
+import { REGISTRY_VALUE_BYTES_MAX, type Registry } from '../queue/registry.ts';
 import { WORKERS, type WorkerAgent } from '../queue/workers.ts';
 import type { Agent } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
@@ -13,7 +13,7 @@ const ALIVE_MS = 3 * BEAT_MS;
 /** What a worker learned outlives it by a day. */
 const EXPERIENCE_MS = 24 * 3_600_000;
 
-/** Pairs of agent and type that a worker shares: those it worked on last. They fit into one entry. */
+/** Pairs of agent and type that a worker shares: those it worked on last, as far as they fit into one entry. */
 const SHARED_PAIRS_MAX = 300;
 
 const EXPERIENCE = 'experience';
@@ -82,7 +82,7 @@ export class FleetMember {
     const runs = records.reduce((sum, record) => sum + record.runs, 0);
     if (runs === this.#sharedRuns) return;
     const now = queue.clock.now();
-    const entry = { key: this.#key, value: JSON.stringify(records), expiresAt: now + EXPERIENCE_MS };
+    const entry = { key: this.#key, value: entryOf(records), expiresAt: now + EXPERIENCE_MS };
     await queue.registry.put(EXPERIENCE, entry, now);
     this.#sharedRuns = runs;
   }
@@ -96,6 +96,19 @@ export class FleetMember {
       running: coordinator.load(name),
     }));
   }
+}
+
+/** The first of the records, as many as an entry may hold. */
+function entryOf(records: readonly ExperienceRecord[]): string {
+  const texts: string[] = [];
+  let bytes = '[]'.length;
+  for (const record of records) {
+    const text = JSON.stringify(record);
+    bytes += Buffer.byteLength(text) + 1;
+    if (bytes > REGISTRY_VALUE_BYTES_MAX) break;
+    texts.push(text);
+  }
+  return `[${texts.join(',')}]`;
 }
 
 /** What another process wrote is data: what cannot be read counts for nothing. */

@@ -1,23 +1,21 @@
 import { JottyError } from '../errors.ts';
-import { TIME_MS_MAX } from './bounds.ts';
-import { toEdge } from './dependencies.ts';
-import { hashOf, isSameContent } from './submission.ts';
+import { ON_ITS_WAY, type Pair, place } from './placement.ts';
 import { isEnded, isLeased, type TaskEvent } from './task.ts';
-import type { Change, Edge, NewRecord, TaskRecord, TaskState, TaskStore } from './task-store.ts';
-import { readSubmission } from './task-view.ts';
+import type { Change, TaskRecord, TaskState, TaskStore } from './task-store.ts';
 
 /** Tasks read, and written, at a time. */
 const PAGE_TASKS = 500;
-
-/** A task that is on its way is not claimable before this time, which no submitter can give. */
-const ON_ITS_WAY = TIME_MS_MAX + 1;
+const EVERYTHING = { statuses: null, agentTypes: null, createdAfter: null };
 
 export interface MoveReport {
   /** Tasks that were taken over. */
   readonly moved: number;
   /** Tasks the target had already, from an earlier move. */
   readonly present: number;
-  /** Ids under which the target has another task; these were left where they are. */
+  /**
+   * Tasks that were left where they are: the target has another task under the id, or under that of something
+   * they wait for, or what they wait for is gone.
+   */
   readonly conflicts: readonly string[];
 }
 
@@ -26,7 +24,8 @@ export interface Move {
   readonly target: TaskStore;
   readonly copyThreads: (taskIds: readonly string[]) => Promise<void>;
   readonly now: () => number;
-  readonly onPage: (moved: number) => void;
+  /** Called after each page: all up to the sequence `last` has arrived, or is among the conflicts. */
+  readonly onPage: (moved: number, last: number) => Promise<void>;
 }
 
 function stillBusy(taskId: string): JottyError {
@@ -34,11 +33,6 @@ function stillBusy(taskId: string): JottyError {
     'QUEUE_BUSY',
     `task ${taskId} is held by a worker; pause the queue, and move it when nothing runs`,
   );
-}
-
-interface Pair {
-  readonly from: TaskRecord;
-  readonly to: TaskRecord;
 }
 
 /**
@@ -49,82 +43,23 @@ interface Pair {
  *
  * The source must stand still: paused, and nothing leased.
  */
-export async function moveTasks(move: Move, after: number): Promise<MoveReport & { readonly last: number }> {
-  const { source, onPage } = move;
+export async function moveTasks(move: Move, after: number): Promise<MoveReport> {
   const conflicts: string[] = [];
-  let [moved, present, last] = [0, 0, after];
-  for (let next: number | null = after; next !== null; ) {
-    const page = await source.list({
-      statuses: null,
-      agentTypes: null,
-      createdAfter: null,
-      after: next,
-      limit: PAGE_TASKS,
-    });
+  let [moved, present] = [0, 0];
+  for (let from: number | null = after; from !== null; ) {
+    const page = await move.source.list({ ...EVERYTHING, after: from, limit: PAGE_TASKS });
     for (const { id, status } of page.records) if (isLeased(status)) throw stillBusy(id);
-    const pairs = await place(move, page.records);
-    const same = pairs.filter(({ from, to }) => isSameContent(from, to));
-    const open = same.filter(({ to }) => isOnItsWay(to));
-    for (const { from } of pairs.filter((pair) => !same.includes(pair))) conflicts.push(from.id);
+    const { pairs, left } = await place(move, page.records, from);
+    const open = pairs.filter(({ to }) => isOnItsWay(to));
     await bring(move, open);
     moved += open.length;
-    present += same.length - open.length;
-    last = page.records.at(-1)?.seq ?? last;
-    next = page.next;
-    onPage(moved);
+    present += pairs.length - open.length;
+    conflicts.push(...left);
+    from = page.next;
+    const last = page.records.at(-1)?.seq;
+    if (last !== undefined) await move.onPage(moved, last);
   }
-  return { moved, present, conflicts, last };
-}
-
-/** Inserts what the target does not have, dependencies before their dependents, and returns all as they stand there. */
-async function place({ source, target, now }: Move, records: readonly TaskRecord[]): Promise<Pair[]> {
-  const pairs: Pair[] = [];
-  const known = await target.get(records.map((record) => record.id));
-  const missing = records.filter((_, i) => known[i] === null);
-  const batch = await withDependencies(source, target, missing);
-  if (batch.length > 0) await target.insert(batch.map(asNew), now());
-  const all = [...records, ...batch.filter((record) => !records.includes(record))];
-  const placed = await target.get(all.map((record) => record.id));
-  all.forEach((from, i) => {
-    const to = placed[i];
-    if (to) pairs.push({ from, to });
-  });
-  return pairs;
-}
-
-/** A dependency may have been submitted after its dependent, in the same batch: it comes along. */
-async function withDependencies(
-  source: TaskStore,
-  target: TaskStore,
-  records: readonly TaskRecord[],
-): Promise<TaskRecord[]> {
-  const batch = new Map(records.map((record) => [record.id, record]));
-  let wanted = records.flatMap((record) => record.blockedBy);
-  while (wanted.length > 0) {
-    const ids = [...new Set(wanted)].filter((id) => !batch.has(id));
-    const there = await target.get(ids);
-    const found = await source.get(ids.filter((_, i) => there[i] === null));
-    const records = found.filter((record) => record !== null);
-    for (const record of records) batch.set(record.id, record);
-    wanted = records.flatMap((record) => record.blockedBy);
-  }
-  return [...batch.values()];
-}
-
-function asNew(record: TaskRecord): NewRecord {
-  const { id, priority, agentType, agent, rank, createdAt } = record;
-  // A store in process has neither text nor hash; the target may want both.
-  const submission = record.submission || JSON.stringify(record.content);
-  const hash = record.hash || hashOf(id, submission);
-  const dependsOn = undecidedEdges(record);
-  return { id, submission, hash, priority, agentType, agent, rank, createdAt, runAt: ON_ITS_WAY, dependsOn };
-}
-
-/** The edges still open; what they wait for is only told by the submission. */
-function undecidedEdges(record: TaskRecord): Edge[] {
-  if (record.blockedBy.length === 0) return [];
-  const edges = (readSubmission(record).dependsOn ?? []).map(toEdge);
-  return edges.filter((edge) => record.blockedBy.includes(edge.dependencyId));
+  return { moved, present, conflicts };
 }
 
 /** Makes what was inserted what it was: checkpoints, then the history event by event, and with the last the state. */

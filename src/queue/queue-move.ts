@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { TimeoutError } from '../errors.ts';
+import { JottyError, TimeoutError } from '../errors.ts';
 import { type Move, type MoveReport, moveTasks } from './move.ts';
 import type { Registry } from './registry.ts';
 import type { TaskStore } from './task-store.ts';
@@ -33,22 +33,38 @@ export interface QueueMove {
 export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<MoveReport> {
   const { source, target, clock, copyThreads } = move;
   const { follow, drainMs = 60_000, onProgress = () => {} } = options;
+  const now = () => clock.now();
+  const key = await identityOf(source.registry, now());
+  await refuseReturn(move);
   await source.setPaused(true);
   await drain(move, drainMs);
-  const key = await identityOf(source.registry, clock.now());
   let [moved, present] = [0, 0];
   const conflicts = new Set<string>();
   for (;;) {
-    const onPage = (count: number) => onProgress(moved + count);
-    const after = await watermark(target.registry, key, clock.now());
-    const pass = await moveTasks({ source, target, copyThreads, now: () => clock.now(), onPage }, after);
+    // What was submitted before the abort is there for the pass that begins after it.
+    const isLast = follow === undefined || follow.aborted;
+    const onPage = async (count: number, last: number) => {
+      await target.registry.put(MOVES, { key, value: String(last), expiresAt: null }, now());
+      onProgress(moved + count);
+    };
+    const after = await watermark(target.registry, key, now());
+    const pass = await moveTasks({ source, target, copyThreads, now, onPage }, after);
     moved += pass.moved;
     present += pass.present;
     for (const id of pass.conflicts) conflicts.add(id);
-    await target.registry.put(MOVES, { key, value: String(pass.last), expiresAt: null }, clock.now());
-    if (follow === undefined || follow.aborted) return { moved, present, conflicts: [...conflicts] };
+    if (isLast) return { moved, present, conflicts: [...conflicts] };
     await pause(clock, LOOK_MS, follow);
   }
+}
+
+/** The tasks that came from there are there still, as they stood when they were moved: they would run again. */
+async function refuseReturn({ source, target, clock }: QueueMove): Promise<void> {
+  const key = await identityOf(target.registry, clock.now());
+  if ((await watermark(source.registry, key, clock.now())) === 0) return;
+  throw new JottyError(
+    'QUEUE_MOVED',
+    'the tasks of this queue were moved from there and have gone on since; move them to a new queue',
+  );
 }
 
 async function drain({ source, clock, sweep }: QueueMove, drainMs: number): Promise<void> {

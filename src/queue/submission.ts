@@ -103,8 +103,14 @@ export function isSameContent(a: TaskIdentity, b: TaskIdentity): boolean {
   return isSameText || isDeepStrictEqual(contentOf(a), contentOf(b));
 }
 
+/** A damaged text stands for itself. */
 function contentOf({ content, submission }: TaskIdentity): unknown {
-  return content ?? JSON.parse(submission);
+  if (content !== undefined) return content;
+  try {
+    return JSON.parse(submission);
+  } catch {
+    return submission;
+  }
 }
 
 /**

@@ -75,6 +75,26 @@ test('what one worker learned the others know at their next beat, once, and afte
   await two.member.leave();
 });
 
+test('long names share what fits into an entry, the latest first', async () => {
+  const { clock, errors, member } = fleet();
+  const [one, two] = [member('one'), member('two')];
+  const agent = 'a'.repeat(128);
+  const types = Array.from({ length: 300 }, (_, n) => `${n}`.padStart(128, 't'));
+  for (const agentType of types) one.coordinator.recordOutcome(agent, { agentType }, true, 1_234.567_890_12);
+  two.coordinator.registerAgent(agent, [types[0]!, types[299]!]);
+  one.member.join();
+  await clock.settle();
+  two.member.join();
+  await clock.settle();
+  expect(errors).toEqual([]);
+  two.coordinator.assign({ id: 'first', agentType: types[0]! });
+  two.coordinator.assign({ id: 'last', agentType: types[299]! });
+  expect(two.coordinator.explain('first')[0]?.parts.success).not.toBe(20);
+  expect(two.coordinator.explain('last')[0]?.parts.success).toBe(20);
+  await one.member.leave();
+  await two.member.leave();
+});
+
 test('garbage that others left is counted for nothing', async () => {
   const { clock, registry, errors, member } = fleet();
   for (const [key, value] of Object.entries({

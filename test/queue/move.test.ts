@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Conductor } from '../../src/index.ts';
 import { MemoryTaskStore, SQLiteTaskQueue, StoredTaskQueue, type Task } from '../../src/queue/index.ts';
@@ -177,6 +178,121 @@ test('a graph that waits for an answer goes on with its checkpoints in the new p
   await conductor.processQueue({ untilEmpty: true });
   expect(await conductor.result(id)).toMatchObject({ answer: 'Ada likes blue' });
 });
+
+test('submissions of the same ids to the new queue, meanwhile, keep nothing else from being moved', async () => {
+  await using source = open('old');
+  const store = new MemoryTaskStore();
+  await using other = new StoredTaskQueue(store);
+  await using target = new StoredTaskQueue(
+    beforeInsert(store, async (round) => {
+      if (round === 0) await other.enqueue({ id: 'again', payload: {} });
+      if (round === 1) await other.enqueue({ id: 'foreign', payload: { mine: true } });
+    }),
+  );
+  await source.enqueueMany(['a', 'again', 'foreign', 'b'].map((id) => ({ id, payload: {} })));
+  expect(await source.moveTo(target)).toEqual({ moved: 2, present: 1, conflicts: ['foreign'] });
+  expect((await target.listTasks()).tasks.map(({ id }) => id).sort()).toEqual(['a', 'again', 'b', 'foreign']);
+});
+
+test('what depends on a task that could not be moved, or is gone, stays with it; the rest is moved', async () => {
+  const path = join(folder, 'old.db');
+  await using source = open('old');
+  await using target = open('new');
+  await target.enqueue({ id: 'taken', payload: { mine: true } });
+  await source.enqueueMany([
+    { id: 'grandchild', payload: {}, dependsOn: ['child'] },
+    { id: 'child', payload: {}, dependsOn: ['taken'] },
+    { id: 'taken', payload: {} },
+    { id: 'lost', payload: {} },
+    { id: 'orphan', payload: {}, dependsOn: ['lost'] },
+    { id: 'good', payload: {} },
+    { id: 'empty', payload: {} },
+    { id: 'broken', payload: {} },
+  ]);
+  const file = new Database(path);
+  file.exec(`DELETE FROM tasks WHERE id = 'lost'; UPDATE tasks SET submission = '' WHERE id = 'empty';
+    UPDATE tasks SET submission = '{', hash = '' WHERE id = 'broken'`);
+  file.close();
+  const report = await source.moveTo(target);
+  expect({ ...report, conflicts: [...report.conflicts].sort() }).toEqual({
+    moved: 3,
+    present: 0,
+    conflicts: ['child', 'grandchild', 'orphan', 'taken'],
+  });
+  // Damage comes along, and is found where the task is claimed.
+  expect((await target.dequeueMany(10)).map(({ id }) => id).sort()).toEqual(['good', 'taken']);
+  expect(await target.getTask('broken')).toMatchObject({
+    status: 'failed',
+    error: { code: 'STORE_CORRUPT' },
+  });
+  expect(await target.getTask('empty')).toMatchObject({ status: 'failed', error: { code: 'STORE_CORRUPT' } });
+});
+
+test('what was submitted before a following move is told to stop goes along', async () => {
+  await using source = open('old');
+  const store = new MemoryTaskStore();
+  const stop = new AbortController();
+  await using target = new StoredTaskQueue(
+    beforeInsert(store, async () => {
+      if (stop.signal.aborted) return;
+      await source.enqueue({ id: 'last', payload: {} });
+      stop.abort();
+    }),
+  );
+  await source.enqueue({ id: 'first', payload: {} });
+  await source.moveTo(target, { follow: stop.signal });
+  expect(await target.getTask('last')).not.toBeNull();
+});
+
+test('what a move had brought before it was cut off, and was purged there, is not moved again', async () => {
+  const clock = new FakeClock();
+  await using source = open('old', { clock });
+  const store = new MemoryTaskStore();
+  // A dependency that was submitted after its dependent comes along early.
+  await source.enqueueMany([
+    { id: 'dependent', payload: {}, dependsOn: ['t599'] },
+    ...Array.from({ length: 600 }, (_, n) => ({ id: `t${n}`, payload: {} })),
+  ]);
+  await using cut = new StoredTaskQueue(
+    beforeInsert(store, async (round) => {
+      if (round === 1) throw new Error('cut');
+    }),
+    { clock },
+  );
+  await expect(source.moveTo(cut)).rejects.toThrow('cut');
+  await using target = new StoredTaskQueue(store, { clock, retentionMs: 1_000 });
+  await target.cancel('t0');
+  await clock.advance(20_000);
+  expect(await target.getTask('t0')).toBeNull();
+  expect(await source.moveTo(target)).toMatchObject({ moved: 100, present: 1 });
+  expect(await target.getTask('t0')).toBeNull();
+});
+
+test('a queue whose tasks came from another one is not moved back over them', async () => {
+  await using source = open('old');
+  await using target = open('new');
+  await source.enqueue({ id: 'a', payload: {} });
+  await source.moveTo(target);
+  await target.cancel('a');
+  await expect(target.moveTo(source)).rejects.toMatchObject({ code: 'QUEUE_MOVED' });
+  expect((await target.stats()).paused).toBe(false);
+});
+
+/** A store in which something happens right before it inserts. */
+function beforeInsert(store: TaskStore, happen: (round: number) => Promise<void>): TaskStore {
+  let rounds = 0;
+  return new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      if (name !== 'insert') return value.bind(target);
+      return async (...values: unknown[]) => {
+        await happen(rounds++);
+        return value.apply(target, values);
+      };
+    },
+  });
+}
 
 /** A store whose process ends after so many records were written; each write counts by its records. */
 function failingAfter(steps: number, store: TaskStore): TaskStore {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 import { emptyCheckpoint } from '@langchain/langgraph-checkpoint';
 import { expect, test } from 'vitest';
@@ -22,6 +24,37 @@ test('a purged task takes its checkpoints along, so that its id is new again', a
   const threads = async (id: string) => saver.getTuple({ configurable: { thread_id: id } });
   expect(await threads('old')).toBeUndefined();
   expect(await threads('alive')).toBeDefined();
+});
+
+test.each([
+  ['delayed', { delayMs: 86_400_000 }],
+  ['ready', {}],
+])('%s tasks that were cancelled and purged leave nothing behind a living one', async (_, when) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const usedBytes = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const clock = new FakeClock();
+  await using queue = new MemoryTaskQueue({ clock, retentionMs: 1_000 });
+  await queue.enqueueMany([
+    { id: 'first', payload: {} },
+    { id: 'due', payload: {}, delayMs: 3_600_000 },
+  ]);
+  const before = usedBytes();
+  for (let round = 0; round < 10; round++) {
+    const tasks = Array.from({ length: 2_000 }, () => ({ payload: { list: Array(20).fill(0) }, ...when }));
+    for (const id of await queue.enqueueMany(tasks)) await queue.cancel(id);
+    await clock.advance(10_000);
+  }
+  expect((await queue.stats()).counts).toMatchObject({ pending: 2, cancelled: 0 });
+  expect((usedBytes() - before) / 20_000, 'bytes a task').toBeLessThan(300);
+
+  // What lives is where it was.
+  expect(await queue.dequeueMany(10)).toMatchObject([{ id: 'first' }]);
+  await clock.advance(3_600_000);
+  expect(await queue.dequeueMany(10)).toMatchObject([{ id: 'first' }, { id: 'due' }]);
 });
 
 /** Writes into every object it can reach, as careless code might. */

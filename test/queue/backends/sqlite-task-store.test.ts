@@ -40,6 +40,10 @@ class Bench {
     return this.database.write((connection) => connection.raw.exec(statement));
   }
 
+  count(table: string): unknown {
+    return this.database.read((connection) => connection.prepareValue(`SELECT count(*) FROM ${table}`).get());
+  }
+
   start(owner: string, mode = 'claim') {
     return spawn(process.execPath, ['--import', 'tsx', CLAIMER, this.path, owner, mode], {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -307,6 +311,30 @@ test('garbage in a row stops nobody: everything else runs, lists and counts stil
   const query = { agentTypes: null, createdAfter: null, after: 0, limit: 10 };
   expect((await bench.store.list({ ...query, statuses: null })).records).toHaveLength(5);
   await bench.store.list({ ...query, statuses: ['assigned'], agentTypes: ['x'] });
+});
+
+test('places in the lists of ready tasks that no task confirms are passed over, and cleared away', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  await insert(store, [
+    aRecord({ id: 'other', agentType: 'y', rank: 1 }),
+    ...ids(5).map((id) => aRecord({ id, agentType: 'x' })),
+    aRecord({ id: 'gone', agentType: 'x', rank: 1 }),
+    aRecord({ id: 'moved', agentType: 'x', rank: 2 }),
+  ]);
+  const filter = aFilter({ agentTypes: ['x'] });
+  expect(await claimIds(store, { filter, limit: 1 })).toEqual(['gone']);
+  // As after damage: places of a task that is taken, of nobody, of one that stands elsewhere; a lane that is none.
+  await bench.sql(`INSERT INTO ready_lanes SELECT lane, -1, seq FROM tasks WHERE id = 'gone';
+    UPDATE tasks SET lane = 'damaged' WHERE id = 'moved';
+    INSERT INTO ready_lanes SELECT lane, -2, 999 FROM tasks WHERE id = 't0' UNION SELECT lane, -3, seq FROM tasks WHERE id = 't2';
+    INSERT INTO ready SELECT -5, 998 UNION SELECT -4, seq FROM tasks WHERE id = 'gone'`);
+  expect(await claimIds(store, { filter, limit: 1 })).toEqual(['t0']);
+  expect(await claimIds(store, { filter, limit: 2 })).toEqual(['t1', 't2']);
+  expect(await claimIds(store, { limit: 10 })).toEqual(['other', 'moved', 't3', 't4']);
+  expect(bench.count('ready')).toBe(0);
+  expect(await claimIds(store, { filter, limit: 10 })).toEqual([]);
+  expect(bench.count('ready_lanes')).toBe(0);
 });
 
 test('without its counters a store goes on, and gives no sequence twice that it can see', async () => {

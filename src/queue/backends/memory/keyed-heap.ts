@@ -7,6 +7,10 @@ export class KeyedHeap<T> {
   readonly #ties: number[] = [];
   readonly #values: T[] = [];
 
+  get size(): number {
+    return this.#values.length;
+  }
+
   peek(): T | undefined {
     return this.#values[0];
   }
@@ -44,6 +48,16 @@ export class KeyedHeap<T> {
     const last = this.#values.pop();
     if (this.#values.length > 0) this.#sink(key!, tie!, last!);
     return first;
+  }
+
+  /** Forgets all other values. */
+  keep(isKept: (value: T, key: number) => boolean): void {
+    const keys = this.#keys.splice(0);
+    const ties = this.#ties.splice(0);
+    const values = this.#values.splice(0);
+    values.forEach((value, i) => {
+      if (isKept(value, keys[i]!)) this.push(keys[i]!, ties[i]!, value);
+    });
   }
 
   #sink(key: number, tie: number, value: T): void {

@@ -14,10 +14,17 @@ interface ReadyLane extends Lane {
  */
 export class ReadyLanes {
   readonly #lanes = new Map<string, ReadyLane>();
+  #size = 0;
+
+  /** With those that count no more. */
+  get size(): number {
+    return this.#size;
+  }
 
   add(entry: MemoryEntry): void {
     if (entry.isInLane) return;
     entry.isInLane = true;
+    this.#size++;
     const key = laneKey(entry.record);
     let lane = this.#lanes.get(key);
     if (!lane) {
@@ -48,6 +55,14 @@ export class ReadyLanes {
     return taken;
   }
 
+  /** Drops what counts no more, wherever it lies. */
+  forgetStale(): void {
+    for (const lane of this.#lanes.values()) {
+      lane.heap.keep((entry) => entry.stage === 'ready' || this.#left(entry));
+      if (!lane.heap.peek()) this.#lanes.delete(lane.key);
+    }
+  }
+
   /** When the oldest claimable task was created. Within a lane the head by rank is the oldest. */
   oldestAt(): number | null {
     let oldest: number | null = null;
@@ -75,7 +90,7 @@ export class ReadyLanes {
   /** Drops the lane's head, and takes it if it still counts: it may have been cancelled, or taken by its id. */
   #takeHead(lane: ReadyLane, taken: MemoryEntry[]): boolean {
     const entry = lane.heap.pop()!;
-    entry.isInLane = false;
+    this.#left(entry);
     if (!lane.heap.peek()) this.#lanes.delete(lane.key);
     if (entry.stage !== 'ready') return false;
     taken.push(entry);
@@ -92,8 +107,14 @@ export class ReadyLanes {
       }
       if (entry.stage === 'ready') return entry;
       lane.heap.pop();
-      entry.isInLane = false;
+      this.#left(entry);
     }
+  }
+
+  #left(entry: MemoryEntry): false {
+    entry.isInLane = false;
+    this.#size--;
+    return false;
   }
 }
 

@@ -3,6 +3,9 @@ import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry, Stage } from './memory-entry.ts';
 import { isBefore, ReadyLanes } from './ready-lanes.ts';
 
+/** So many entries that count no more are not worth looking for. */
+const STALE_MAX = 1_000;
+
 /** Every task by what it waits for: a worker, its time, its dependencies, or nothing. */
 export class WaitingEntries {
   readonly #ready = new ReadyLanes();
@@ -34,11 +37,14 @@ export class WaitingEntries {
     }
   }
 
-  /** What is left of it in a heap is dropped when its turn comes. */
+  /** What is left of it in a heap is dropped when its turn comes, or when half of the heap is such. */
   remove(entry: MemoryEntry): void {
-    if (entry.stage === 'none') return;
-    this.#counts[entry.stage]--;
+    const { stage } = entry;
+    if (stage === 'none') return;
+    const count = --this.#counts[stage];
     entry.stage = 'none';
+    if (stage === 'ready' && isMostlyStale(this.#ready.size, count)) this.#ready.forgetStale();
+    if (stage === 'delayed' && isMostlyStale(this.#delayed.size, count)) this.#forgetStaleDelays();
   }
 
   /** The first `limit` claimable tasks that pass the filter, whatever their ids, in order. They must be removed. */
@@ -67,7 +73,7 @@ export class WaitingEntries {
       const entry = this.#delayed.peek();
       if (!entry) return null;
       const due = this.#delayed.peekKey()!;
-      if (entry.stage === 'delayed' && entry.record.runAt === due) return due;
+      if (isDelayedUntil(entry, due)) return due;
       this.#delayed.pop();
     }
   }
@@ -80,8 +86,22 @@ export class WaitingEntries {
     return this.#ready.kinds();
   }
 
+  /** A delayed task that was changed is in the heap more than once. */
+  #forgetStaleDelays(): void {
+    const kept = new Set<MemoryEntry>();
+    this.#delayed.keep((entry, due) => isDelayedUntil(entry, due) && kept.size < kept.add(entry).size);
+  }
+
   #stage(entry: MemoryEntry, stage: Exclude<Stage, 'none'>): void {
     entry.stage = stage;
     this.#counts[stage]++;
   }
+}
+
+function isDelayedUntil(entry: MemoryEntry, due: number): boolean {
+  return entry.stage === 'delayed' && entry.record.runAt === due;
+}
+
+function isMostlyStale(size: number, count: number): boolean {
+  return size > 2 * count + STALE_MAX;
 }

@@ -1,5 +1,5 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { type ClaimFilter, type Lane, laneFromKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Lane, laneFromKey, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Lease, QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
@@ -21,14 +21,18 @@ export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
     SELECT (SELECT r.lane FROM ready_lanes r WHERE r.lane > lanes.lane ORDER BY r.lane LIMIT 1)
     FROM lanes WHERE lanes.lane IS NOT NULL
   ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
-export const SELECT_LANE_HEADS = `SELECT due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
+export const SELECT_LANE_HEADS = `SELECT lane, due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
   ORDER BY due, seq LIMIT +?`;
 const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
 export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane FROM states s CROSS JOIN tasks t ON t.seq = s.seq
   WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
+const FORGET_LANE_HEAD = 'DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?';
+
+/** A place in a list of ready tasks. */
 interface Head {
+  readonly lane: string;
   readonly due: number;
   readonly seq: number;
 }
@@ -47,7 +51,6 @@ export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null 
 
 interface DueHead extends Head {
   readonly rank: number;
-  readonly lane: string;
 }
 
 function promoteDue(tx: QueueTransaction, now: number): void {
@@ -96,8 +99,20 @@ function takeRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | n
 function chooseByLane(tx: QueueTransaction, filter: ClaimFilter, limit: number): TaskRow[] | null {
   const { connection } = tx;
   if (!tx.catchUpLanes()) return null;
-  const heads = mergeLanes(connection, matchingLanes(connection, filter), limit);
-  return heads.flatMap(({ seq }) => selectRow(connection, SELECT_READY_TASK, seq) ?? []);
+  const lanes = matchingLanes(connection, filter);
+  for (;;) {
+    const heads = mergeLanes(connection, lanes, limit);
+    const rows = heads.flatMap((head) => rowAt(connection, head) ?? []);
+    if (rows.length === heads.length) return rows;
+  }
+}
+
+/** A place the task does not confirm is cleared away: it would be the first of its lane for ever. */
+function rowAt(connection: SqliteConnection, { lane, due, seq }: Head): TaskRow | undefined {
+  const row = selectRow(connection, SELECT_READY_TASK, seq);
+  if (row?.due === due && laneKey(row.record) === lane) return row;
+  connection.prepare(FORGET_LANE_HEAD).run(lane, due, seq);
+  return undefined;
 }
 
 /** Most filters let everything pass that is there; then the lanes need not be looked for. */
@@ -125,12 +140,12 @@ interface LaneCursor {
 /** The first tasks of several lanes together. Reads about twice the limit, whatever the depth. */
 function mergeLanes(connection: SqliteConnection, lanes: readonly string[], limit: number): Head[] {
   const portion = Math.ceil(limit / Math.max(1, lanes.length)) + 1;
-  const fetch = (lane: string, after: Head): LaneCursor => ({
+  const fetch = (lane: string, after: Omit<Head, 'lane'>): LaneCursor => ({
     lane,
     heads: connection.prepare(SELECT_LANE_HEADS).all(lane, after.due, after.seq, portion) as Head[],
     next: 0,
   });
-  const start: Head = { due: -Number.MAX_SAFE_INTEGER - 1, seq: 0 };
+  const start = { due: -Number.MAX_SAFE_INTEGER - 1, seq: 0 };
   let cursors = lanes.map((lane) => fetch(lane, start)).filter((cursor) => cursor.heads.length > 0);
   const merged: Head[] = [];
   while (merged.length < limit && cursors.length > 0) {
