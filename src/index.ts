@@ -77,6 +77,7 @@ export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {
+  type PlannedTask,
   Workflow,
   type WorkflowDependency,
   type WorkflowTask,

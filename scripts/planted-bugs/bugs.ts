@@ -260,8 +260,64 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/conditions.ts',
-    find: "if (typeof holds !== 'boolean') {",
-    replace: 'if (false) {',
+    find: "if (typeof holds === 'boolean') return holds",
+    replace: 'return holds',
     why: 'a condition may answer anything truthy',
+  },
+
+  // Conditions on results.
+  {
+    file: 'queue/where.ts',
+    find: 'if (typeof a !== typeof b || ',
+    replace: 'if (',
+    why: "numbers and texts are compared: '7' < 80",
+  },
+  {
+    file: 'queue/where.ts',
+    find: 'found !== undefined && found !== operand',
+    replace: 'found !== operand',
+    why: 'a missing place differs from everything',
+  },
+  {
+    file: 'queue/where.ts',
+    find: '!Object.hasOwn(value, key)',
+    replace: '!(key in value)',
+    why: 'a place may be inherited',
+  },
+  {
+    file: 'queue/where.ts',
+    find: 'const got = found === undefined',
+    replace: 'if (name !== Object.keys(test).at(-1)) continue;\n      const got = found === undefined',
+    why: 'of several tests of a place only the last counts',
+  },
+  {
+    file: 'queue/where.ts',
+    find: 'if (!rule.fits(operand))',
+    replace: 'if (false)',
+    why: 'an operand of the wrong kind is stored',
+  },
+  {
+    file: 'queue/submission.ts',
+    find: 'if (validate?.custom !== undefined && !hasCondition(validate.custom))',
+    replace: 'if (false)',
+    why: 'a task may name a condition for itself that nobody has registered',
+  },
+  {
+    file: 'queue/conditions.ts',
+    find: "return { status: 'failed', error, retry: 'allowed' };",
+    replace: "return { status: 'failed', error, retry: 'refused' };",
+    why: 'a rejected result is not tried again',
+  },
+  {
+    file: 'queue/stored-task-queue.ts',
+    find: 'const accepted = submission.validate ? this.#accept(action, record, submission) : action;',
+    replace: 'const accepted = action;',
+    why: 'every result is accepted',
+  },
+  {
+    file: TRANSITIONS,
+    find: 'error: error?.code === RESULT_REJECTED ? error : undefined,',
+    replace: 'error: undefined,',
+    why: 'a redriven task forgets that its result was rejected',
   },
 ];

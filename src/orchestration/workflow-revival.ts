@@ -17,13 +17,17 @@ export interface LiveTask {
 export interface Revival {
   /** Failed tasks that get a new life. */
   readonly redrive: readonly string[];
-  /** In place of skipped ones that depended on them. */
+  /** In place of tasks whose dependencies run again. */
   readonly resubmit: readonly NewTask[];
 }
 
+/** What runs again so far: the id under which it does, by ref. */
+type Coming = ReadonlyMap<string, string>;
+
 /**
  * What a retry of a workflow does. It follows from how the tasks stand alone, also in the middle of a retry
- * that was cut off: a skipped task comes back where no edge of it is lost any more.
+ * that was cut off: a skipped task comes back where no edge of it is lost any more, and a failed one waits
+ * again for those of its dependencies that run again.
  *
  * @param live in an order in which dependencies come first
  */
@@ -34,45 +38,49 @@ export function planRevival(workflowId: string, live: readonly LiveTask[]): Revi
   const byRef = new Map(live.map((one) => [one.defined.ref, one]));
   for (const one of live) {
     const { task, id, defined } = one;
-    if (task === null) continue;
-    if (task.status === 'failed') {
+    const verdict = task && verdictOn(task, defined, byRef, coming);
+    if (verdict === 'redrive') {
       redrive.push(id);
       coming.set(defined.ref, id);
-    } else if (task.status === 'skipped' && comesBack(task, defined, byRef, coming)) {
+    } else if (verdict === 'resubmit') {
       const next = taskIdOf(workflowId, defined.ref, one.generation + 1);
       coming.set(defined.ref, next);
-      resubmit.push(anew(next, task, defined, (ref) => coming.get(ref) ?? byRef.get(ref)!.id));
+      resubmit.push(anew(next, task!, defined, (ref) => coming.get(ref) ?? byRef.get(ref)!.id));
     }
   }
   return { redrive, resubmit };
 }
 
-function comesBack(
-  skipped: Task,
+function verdictOn(
+  task: Task,
   { dependsOn }: DefinedTask,
   byRef: ReadonlyMap<string, LiveTask>,
-  coming: ReadonlyMap<string, string>,
-): boolean {
-  // It was lost and is not: something has changed, unless a condition that is not known here said no.
-  let isNews = dependsOn.every(({ on }) => typeof on !== 'object');
+  coming: Coming,
+): 'redrive' | 'resubmit' | null {
+  if (task.status !== 'failed' && task.status !== 'skipped') return null;
+  let isNews = false;
+  let isLost = false;
   for (const edge of dependsOn) {
     const dependency = byRef.get(edge.ref);
-    if (!dependency?.task) return false;
-    const { task, id } = dependency;
-    if (coming.has(edge.ref) || !isEnded(task.status)) isNews = true;
-    else if (isLost(edge, task)) return false;
-    else isNews ||= wasDecidedAnew(skipped, id, task);
+    // Nothing can wait for what is purged.
+    if (!dependency?.task) return task.status === 'failed' ? 'redrive' : null;
+    if (coming.has(edge.ref) || isAnother(task, dependency)) isNews = true;
+    isLost ||= !coming.has(edge.ref) && cannotHold(edge, dependency.task);
   }
-  return isNews;
+  if (task.status === 'failed') return isNews ? 'resubmit' : 'redrive';
+  // What was lost and is not has changed, unless a condition that is not known here said no.
+  const isKnown = dependsOn.every(({ on }) => typeof on !== 'object');
+  return !isLost && (isNews || isKnown) ? 'resubmit' : null;
 }
 
-function wasDecidedAnew(skipped: Task, dependencyId: string, { completedAt = 0 }: Task): boolean {
-  const isOther = !skipped.dependsOn.some(({ id }) => id === dependencyId);
-  return isOther || completedAt > (skipped.completedAt ?? 0);
+/** Whether the dependency is not the one by whose end it was decided. */
+function isAnother({ dependsOn, completedAt = 0 }: Task, { id, task }: LiveTask): boolean {
+  if (!dependsOn.some((dependency) => dependency.id === id)) return true;
+  return task !== null && (!isEnded(task.status) || (task.completedAt ?? 0) > completedAt);
 }
 
 /** Whether the edge can no longer hold. What a custom condition says is not known here: it is asked again. */
-function isLost({ on = 'success', where }: WorkflowDependency, task: Task): boolean {
+function cannotHold({ on = 'success', where }: WorkflowDependency, task: Task): boolean {
   if (!isEnded(task.status)) return false;
   const word = where !== undefined || typeof on === 'object' ? 'custom' : on;
   const verdict = edgeVerdict(word, task.status);

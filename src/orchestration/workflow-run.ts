@@ -96,9 +96,10 @@ export class WorkflowRun<Ref extends string = string> {
 
   /**
    * Runs what failed again, and what was skipped for that. Failed tasks get a new life under their own ids, from
-   * their last checkpoint; skipped ones are submitted anew as `<id>:<ref>:2` and so on. What has completed is
-   * left as it is, and so are branches that were not taken and what was cancelled. Calling it again goes on with
-   * a retry that was cut off.
+   * their last checkpoint; those that depend on something that runs again wait for it again, and are submitted
+   * anew for that, as skipped ones are: as `<id>:<ref>:2` and so on. What has completed is left as it is, and so
+   * are branches that were not taken and what was cancelled. Calling it again goes on with a retry that was cut
+   * off.
    */
   async retry(): Promise<WorkflowStatus<Ref>> {
     const { redrive, resubmit } = planRevival(this.id, levelsOf(await this.#live()).flat());
@@ -141,9 +142,9 @@ export class WorkflowRun<Ref extends string = string> {
   async #live(): Promise<LiveTask[]> {
     let live = await this.#read(this.#definition.tasks.map((defined) => ({ defined, generation: 1 })));
     for (;;) {
-      const skipped = live.filter(({ task }) => task?.status === 'skipped');
+      const replaceable = live.filter(({ task }) => task?.status === 'skipped' || task?.status === 'failed');
       const next = await this.#read(
-        skipped.map(({ defined, generation }) => ({ defined, generation: generation + 1 })),
+        replaceable.map(({ defined, generation }) => ({ defined, generation: generation + 1 })),
       );
       const found = new Map(next.filter(({ task }) => task !== null).map((one) => [one.defined.ref, one]));
       if (found.size === 0) return live;

@@ -61,6 +61,8 @@ export class Workflow<Ref extends string = never> {
 
   /** @throws InvalidTaskError for a ref that is there already, or none. */
   add<New extends string>(ref: New, task: WorkflowTask<Ref>): Workflow<Ref | New> {
+    if (typeof task !== 'object' || task === null)
+      throw new InvalidTaskError(this.#at, 'expected a task with a goal');
     const { dependsOn, ...rest } = task;
     this.#place({ ...rest, ref, dependsOn: planned(dependsOn, this.#at) });
     return this as unknown as Workflow<Ref | New>;
@@ -153,6 +155,8 @@ export function graphTask({ ref, agent, agentType, dependsOn }: Omit<PlannedTask
 }
 
 function planned(dependsOn: Dependencies<string> | undefined, at: string): WorkflowDependency[] {
+  if (dependsOn !== undefined && !Array.isArray(dependsOn))
+    throw new InvalidTaskError(`${at}.dependsOn`, 'expected a list of refs');
   return (dependsOn ?? []).map((edge, i) => {
     if (typeof edge === 'string') return { ref: edge };
     if (typeof edge === 'object' && edge !== null && typeof edge.ref === 'string') return edge;

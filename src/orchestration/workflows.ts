@@ -42,6 +42,10 @@ export class Workflows {
     const { queue, keepAlive } = this.#options;
     if (typeof id !== 'string' || !WORKFLOW_ID.test(id))
       throw new InvalidOptionError('id', `a name like ${WORKFLOW_ID.source}`, id);
+    for (const [path, value] of Object.entries({ input, metadata })) {
+      if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)))
+        throw new InvalidTaskError(path, 'expected an object');
+    }
     workflow.check();
     const planned = workflow.tasks();
     const refs = hashOfRefs(planned);

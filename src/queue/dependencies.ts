@@ -1,6 +1,6 @@
 import type { Dependency, EndStatus } from './task.ts';
 import type { Edge } from './task-store.ts';
-import { isWhereText, readWhere, whereText } from './where.ts';
+import { whereText } from './where.ts';
 
 /** What an ending decides for an edge. `unjudged`: only the custom condition can tell, above the store. */
 export type EdgeVerdict = 'holds' | 'fails' | 'unjudged';
@@ -33,10 +33,11 @@ export function toEdge(dependency: string | Dependency): Edge {
     : { dependencyId: id, on: 'custom', condition: on.custom };
 }
 
-export function toDependency({ dependencyId: id, on, condition }: Edge): Dependency {
-  if (on !== 'custom') return { id, on };
-  const name = condition ?? '';
-  return isWhereText(name) ? { id, where: readWhere(name) } : { id, on: { custom: name } };
+/** As it is shown: in one form, with its default. */
+export function toDependency(dependency: string | Dependency): Dependency {
+  if (typeof dependency === 'string') return { id: dependency, on: 'success' };
+  const { id, on, where } = dependency;
+  return on === undefined && where === undefined ? { id, on: 'success' } : dependency;
 }
 
 interface Linked {

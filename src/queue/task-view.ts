@@ -1,5 +1,5 @@
 import { copyJson, type JsonObject } from '../json.ts';
-import { toDependency, toEdge } from './dependencies.ts';
+import { toDependency } from './dependencies.ts';
 import { DEFAULT_RETRY } from './retry.ts';
 import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
@@ -53,7 +53,7 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     maxCrashes: submission.maxCrashes ?? defaults.maxCrashes,
     runAt: record.runAt,
     createdAt: record.createdAt,
-    dependsOn: submission.dependsOn ? submission.dependsOn.map((d) => toDependency(toEdge(d))) : [],
+    dependsOn: submission.dependsOn ? submission.dependsOn.map(toDependency) : [],
     blockedBy: record.blockedBy,
     metadata: (submission.metadata as JsonObject | undefined) ?? {},
     version: record.version,

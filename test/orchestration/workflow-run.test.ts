@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Annotation, END, START, StateGraph } from '@langchain/langgraph';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type AgentInput, type AttemptInfo, Conductor, type TaskQueue, Workflow } from '../../src/index.ts';
+import { HybridTaskQueue } from '../../src/queue/backends/hybrid/hybrid-task-queue.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
@@ -38,6 +39,10 @@ const BACKENDS: Readonly<Record<string, () => Promise<Storage>>> = {
   Redis: async () => {
     const prefix = redis.prefix();
     return () => kept(new RedisTaskQueue({ url: redis.url, prefix, ...OPTIONS }));
+  },
+  hybrid: async () => {
+    const prefix = redis.prefix();
+    return () => kept(new HybridTaskQueue({ url: redis.url, prefix, ...OPTIONS }));
   },
 };
 
@@ -168,6 +173,9 @@ describe.each(Object.keys(BACKENDS))('a workflow on %s', (backend) => {
     await expect(submit(reserved)).rejects.toMatchObject({ path: 'tasks[0].metadata.workflow' });
     expect((await conductor.queue.listTasks()).tasks).toEqual([]);
     await expect(conductor.workflow('w')).rejects.toMatchObject({ code: 'WORKFLOW_NOT_FOUND' });
+    await expect(conductor.submit(release(), { input: [1] })).rejects.toMatchObject({ path: 'input' });
+    const noGoal = new Workflow<string>('w').add('a', { goal: 1 as never });
+    await expect(submit(noGoal)).rejects.toMatchObject({ path: 'tasks[0].goal' });
     await expect(conductor.submit(release(), { id: 'a:b' })).rejects.toMatchObject({
       code: 'INVALID_OPTION',
     });

@@ -22,6 +22,10 @@ test('a ref that is there already, or none, is refused with its place', () => {
   expect(thrown(() => workflow.add('b', { goal, dependsOn: [{ on: 'failure' } as never] }))).toMatchObject({
     path: 'tasks[1].dependsOn[0]',
   });
+  expect(thrown(() => workflow.add('b', { goal, dependsOn: 'a' as never }))).toMatchObject({
+    path: 'tasks[1].dependsOn',
+  });
+  expect(thrown(() => workflow.add('b', null as never))).toMatchObject({ path: 'tasks[1]' });
   expect(thrown(() => new Workflow('no spaces please'))).toMatchObject({ code: 'INVALID_OPTION' });
   expect(workflow.tasks()).toHaveLength(1);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { edgeVerdict, findCycle, toDependency, toEdge } from '../../src/queue/dependencies.ts';
 import type { NewRecord } from '../../src/queue/task-store.ts';
+import { misfit, readWhere } from '../../src/queue/where.ts';
 
 const ENDS = ['completed', 'failed', 'cancelled', 'skipped'] as const;
 
@@ -13,15 +14,27 @@ test.each([
   expect(ENDS.map((end) => edgeVerdict(on, end))).toEqual(verdicts);
 });
 
-test('an edge and its dependency say the same', () => {
-  for (const dependency of [
+test('a dependency is shown in one form', () => {
+  const where = { 'result.x': { exists: true } };
+  const full = [
     { id: 'a', on: 'failure' },
     { id: 'b', on: { custom: 'good' } },
-    { id: 'b', where: { 'result.größe': { in: ['a b\n', null] } } },
-  ] as const) {
-    expect(toDependency(toEdge(dependency))).toEqual(dependency);
-  }
-  expect(toDependency(toEdge('c'))).toEqual({ id: 'c', on: 'success' });
+    { id: 'c', where },
+  ] as const;
+  expect(full.map(toDependency)).toEqual(full);
+  expect(['d', { id: 'd' }].map(toDependency)).toEqual([
+    { id: 'd', on: 'success' },
+    { id: 'd', on: 'success' },
+  ]);
+});
+
+test('a where is an edge whose condition is one word of visible ASCII, and says the same', () => {
+  const where = { 'result.größe': { in: ['a b\n\u2028', '\ud800', null] } };
+  const { on, condition } = toEdge({ id: 'a', where });
+  expect(on).toBe('custom');
+  expect(condition).toMatch(/^[\x21-\x7e]+$/);
+  expect(readWhere(condition!)).toEqual(where);
+  expect(misfit(readWhere('{"broken'), 1)).toContain('damaged');
 });
 
 function records(edges: Record<string, string[]>): NewRecord[] {

@@ -35,6 +35,8 @@ const FAIL: readonly Where[] = [
   { 'result.n': { eq: '80' } },
   { 'result.n': { gte: '7' } },
   { 'result.n': { gte: 80, lt: 80 } },
+  { 'result.n': { lt: 80, gte: 80 } },
+  { 'result.n': { eq: 81 }, 'result.text': { eq: 'b' } },
   { 'result.n': { eq: 80 }, 'result.text': { eq: 'a' } },
   { 'result.missing': { ne: 1 } },
   { 'result.missing': { lt: 1 } },
