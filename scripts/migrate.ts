@@ -46,5 +46,7 @@ const { moved, present, conflicts } = await source.moveTo(target, {
 });
 process.stdout.write(`${moved} tasks moved, ${present} were there already\n`);
 for (const id of conflicts)
-  process.stdout.write(`left in the file, since Redis has another task of this id: ${id}\n`);
+  process.stdout.write(
+    `left in the file, since its id or one it waits for is another task's, or gone: ${id}\n`,
+  );
 process.exitCode = conflicts.length > 0 ? 1 : 0;

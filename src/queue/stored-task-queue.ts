@@ -39,7 +39,7 @@ import type {
   TaskQueue,
   TaskQueueOptions,
 } from './task-queue.ts';
-import type { Change, Effects, NewRecord, TaskRecord, TaskStore } from './task-store.ts';
+import type { Change, Effects, NewRecord, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
 import { readSubmission, timeoutOf, toTask } from './task-view.ts';
 import { boundedLease, decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
@@ -440,7 +440,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
       this.#observers.announce(change, applied.record, task);
-      if (!isQuiet(applied.effects)) await this.#follow(applied.effects);
+      if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
       return task;
     }
     throw new StoreUnavailableError(
@@ -471,8 +471,11 @@ export class StoredTaskQueue implements TaskQueue {
     return { ...action, ending: this.#conditions.accept(action.ending, validate, view) };
   }
 
-  /** What an ending did to other tasks: wakes who waits for them, and judges what only this layer can judge. */
-  async #follow(effects: Effects): Promise<void> {
+  /**
+   * What an ending, of `endedId` where it was one, did to other tasks: wakes who waits for them, and judges what
+   * only this layer can judge.
+   */
+  async #follow(effects: Effects, endedId?: string): Promise<void> {
     let { released, skipped, unjudged } = effects;
     for (;;) {
       if (released.length > 0) this.#observers.emit('available', undefined);
@@ -482,13 +485,24 @@ export class StoredTaskQueue implements TaskQueue {
       const edges = await this.#store.unjudged(100);
       if (edges.length === 0) return;
       const dependencies = await this.#store.get(edges.map((edge) => edge.dependencyId));
-      const verdicts = edges.map((edge, i) => {
-        const dependency = dependencies[i];
-        return this.#conditions.judge(edge, dependency ? this.#view(dependency) : null);
+      const verdicts = edges.flatMap((edge, i) => {
+        const dependency = dependencies[i] ?? null;
+        if (edge.dependencyId !== endedId && this.#isForOthers(edge, dependency)) return [];
+        return [this.#conditions.judge(edge, dependency && this.#view(dependency))];
       });
+      if (verdicts.length === 0) return;
       ({ released, skipped } = await this.#store.judge(verdicts, this.clock.now()));
       unjudged = true;
     }
+  }
+
+  /**
+   * An edge that came up here by chance, while whoever settled its dependency is about to judge it: a process
+   * that does not know the condition would fail it. Once that one can be taken for dead, somebody must.
+   */
+  #isForOthers({ condition }: UnjudgedEdge, dependency: TaskRecord | null): boolean {
+    if (this.#conditions.has(condition)) return false;
+    return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 
   async #sweep(): Promise<void> {

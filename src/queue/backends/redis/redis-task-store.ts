@@ -1,3 +1,4 @@
+import { purgeRedisCheckpoints } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
@@ -52,6 +53,8 @@ export class RedisTaskStore implements TaskStore {
   /** Hints come by pub/sub, and after an outage in any case. */
   readonly pollMs = 10_000;
   readonly registry: RedisRegistry;
+  readonly #connection: RedisConnection;
+  readonly #prefix: string;
   readonly #scripts: ScriptRunner;
   readonly #isTimedByRedis: boolean;
   readonly #reader: RedisTaskReader;
@@ -63,6 +66,8 @@ export class RedisTaskStore implements TaskStore {
   #closing: Promise<void> | undefined;
 
   constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisTaskStoreOptions) {
+    this.#connection = connection;
+    this.#prefix = prefix;
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null, hooks);
     this.registry = new RedisRegistry(this.#scripts);
     this.#reader = new RedisTaskReader(this.#scripts);
@@ -185,7 +190,12 @@ export class RedisTaskStore implements TaskStore {
 
   async purge(endedBefore: number, limit: number): Promise<string[]> {
     this.#use();
-    const values = [Math.max(0, endedBefore), limit];
+    const before = Math.max(0, endedBefore);
+    const ids = (await this.#scripts.run('purgeable', { now: 0, values: [before, limit] })) as string[];
+    if (ids.length === 0) return [];
+    // Before the ids are free again: a new task of the same id has a thread of its own.
+    await purgeRedisCheckpoints(this.#connection, this.#prefix, ids);
+    const values = [before, ...ids];
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 

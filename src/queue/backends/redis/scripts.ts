@@ -16,6 +16,7 @@ export const SCRIPTS = {
   nodes: script('nodes', 'tasks', 'lanes', 'edges', 'holds'),
   apply: script('apply', 'tasks', 'lanes', 'edges'),
   judge: script('judge', 'tasks', 'lanes', 'edges'),
+  purgeable: script('purgeable'),
   purge: script('purge', 'tasks', 'buckets'),
   read: script('read', 'tasks', 'lanes', 'edges', 'records'),
   list: script('list', 'tasks', 'lanes', 'edges', 'records', 'buckets'),

@@ -1,8 +1,8 @@
 -- Removes tasks that ended long ago, with their history; what somebody still has to judge by its result stays.
 --
 -- ARGV[5]   ended before, ms since the epoch
--- ARGV[6]   at most so many
--- Returns   their ids
+-- ARGV[6…]  the ids of such tasks, as `purgeable` gave them
+-- Returns   the ids that were removed
 -- Guarantee nothing of them is left, but entries of lanes that nobody takes for valid
 local failure, answered = begin()
 if failure then
@@ -12,25 +12,25 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 
-local LIMIT, STEP = tonumber(ARGV[6]), 1000
-local top = '(' .. int(ENDED + max(0, tonumber(ARGV[5])))
+local top = ENDED + max(0, tonumber(ARGV[5]))
 
-local function findEnded()
-  local found, offset = {}, 0
-  repeat
-    local ids = call('ZRANGEBYSCORE', AGENDA, int(ENDED), top, 'LIMIT', offset, STEP)
-    local verdicts = #ids > 0 and call('EXISTS', JUDGING) == 1 and fetch(JUDGING, ids) or {}
-    for i, id in ipairs(ids) do
-      if #found < LIMIT and not verdicts[i] then
-        found[#found + 1] = id
-      end
+-- Those of the ids that still stand where they stood when they were looked for.
+local function stillEnded()
+  local found, asked = {}, {}
+  for i = 6, #ARGV do
+    asked[#asked + 1] = ARGV[i]
+  end
+  local verdicts = call('EXISTS', JUDGING) == 1 and fetch(JUDGING, asked) or {}
+  for i, id in ipairs(asked) do
+    local score = tonumber(call('ZSCORE', AGENDA, id) or nil)
+    if score and score >= ENDED and score < top and not verdicts[i] then
+      found[#found + 1] = id
     end
-    offset = offset + #ids
-  until #found >= LIMIT or #ids < STEP
+  end
   return found
 end
 
-local ids = findEnded()
+local ids = stillEnded()
 if #ids > 0 then
   local touched = {}
   local texts, names = fetchBoth(ids), {}

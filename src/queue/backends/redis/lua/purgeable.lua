@@ -1,0 +1,29 @@
+-- The tasks that ended long ago, but for those somebody still has to judge by their result.
+--
+-- ARGV[5]   ended before, ms since the epoch
+-- ARGV[6]   at most so many
+-- Returns   their ids
+local failure = begin()
+if failure then
+  return failure
+end
+
+local LIMIT, STEP = tonumber(ARGV[6]), 1000
+local top = '(' .. int(ENDED + max(0, tonumber(ARGV[5])))
+
+local function findEnded()
+  local found, offset = {}, 0
+  repeat
+    local ids = call('ZRANGEBYSCORE', AGENDA, int(ENDED), top, 'LIMIT', offset, STEP)
+    local verdicts = #ids > 0 and call('EXISTS', JUDGING) == 1 and fetch(JUDGING, ids) or {}
+    for i, id in ipairs(ids) do
+      if #found < LIMIT and not verdicts[i] then
+        found[#found + 1] = id
+      end
+    end
+    offset = offset + #ids
+  until #found >= LIMIT or #ids < STEP
+  return found
+end
+
+return findEnded()
