@@ -23,7 +23,7 @@ export interface AttemptInfo {
   readonly fence: number;
   /** Aborted when the run is cancelled, times out or loses its lease. Pass it to whatever takes long. */
   readonly signal: AbortSignal;
-  /** The results of the dependencies by ref, and what else a task of a workflow is given; absent for others. */
+  /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;
 }
@@ -50,7 +50,7 @@ export interface WrappedGraph {
 /** What the queue knows when a graph's input is made. */
 export type AgentTask = Pick<Task, 'id' | 'payload' | 'metadata' | 'priority' | 'attempt'> & {
   readonly agentType?: string;
-  /** Of a task of a workflow: the results of its dependencies by ref. */
+  /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;
 };
