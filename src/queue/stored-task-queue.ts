@@ -23,7 +23,7 @@ import type { Registry } from './registry.ts';
 import { fenceOf, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
 import { toStats } from './stats.ts';
 import { intactSubmission, placeIn, type SubmissionRules, toRecord } from './submission.ts';
-import { sweep } from './sweeper.ts';
+import { inSteps, STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
 import type {
@@ -505,21 +505,36 @@ export class StoredTaskQueue implements TaskQueue {
     return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 
+  /** What matters most comes first: where the last fails, the others are done. */
   async #sweep(): Promise<void> {
     const now = this.clock.now();
-    const { expired, purged } = await sweep(this.#store, now, this.#options.retentionMs);
-    for (const record of expired) {
-      await this.#act(record.id, EXPIRE, record).catch((error: unknown) => this.#observers.report(error));
-    }
+    await inSteps(() => this.#endLeases(now));
     // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
     await this.#observers.checkHeld();
     this.#held.forgetExpired(now - this.leaseMs);
-    if (purged.length > 0) {
-      await this.#threads?.deleteThreads(purged);
-      this.#observers.emit('purged', purged);
-      await this.#observers.tellWaiters(purged);
-    }
     await this.#follow({ released: [], skipped: [], unjudged: true });
+    const { retentionMs } = this.#options;
+    if (Number.isFinite(retentionMs)) await inSteps(() => this.#purge(now - retentionMs));
+  }
+
+  /** Returns how many leases were over; those that could not be ended would be found again at once. */
+  async #endLeases(now: number): Promise<number> {
+    const overdue = await this.#store.expired(now, STEP_TASKS_MAX);
+    let ended = 0;
+    // Together they share a commit, or a round trip.
+    const acts = overdue.map((record) => this.#act(record.id, EXPIRE, record).then(() => ended++));
+    await Promise.all(acts.map((act) => act.catch((error: unknown) => this.#observers.report(error))));
+    return ended;
+  }
+
+  async #purge(endedBefore: number): Promise<number> {
+    if (this.#closing) return 0;
+    const purged = await this.#store.purge(endedBefore, STEP_TASKS_MAX);
+    if (purged.length === 0) return 0;
+    await this.#threads?.deleteThreads(purged);
+    this.#observers.emit('purged', purged);
+    await this.#observers.tellWaiters(purged);
+    return purged.length;
   }
 
   async #load(id: string): Promise<TaskRecord> {

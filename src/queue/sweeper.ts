@@ -1,21 +1,15 @@
-import type { TaskRecord, TaskStore } from './task-store.ts';
+/** How many tasks one step of a sweep takes on. */
+export const STEP_TASKS_MAX = 1_000;
 
-/** How much one sweep takes on; what is left is for the next one. */
-const EXPIRED_PER_SWEEP_MAX = 1_000;
-const PURGED_PER_SWEEP_MAX = 1_000;
+/** What is left after so many steps is for the next sweep. */
+const STEPS_MAX = 100;
 
-export interface Sweep {
-  /** Leased tasks whose lease has run out; what follows is decided for each. */
-  readonly expired: readonly TaskRecord[];
-  /** Ids of ended tasks that were removed. */
-  readonly purged: readonly string[];
-}
-
-/** Finds overdue leases and removes what was kept long enough. */
-export async function sweep(store: TaskStore, now: number, retentionMs: number): Promise<Sweep> {
-  const expired = await store.expired(now, EXPIRED_PER_SWEEP_MAX);
-  const purged = Number.isFinite(retentionMs)
-    ? await store.purge(now - retentionMs, PURGED_PER_SWEEP_MAX)
-    : [];
-  return { expired, purged };
+/**
+ * Takes steps as long as they are full ones: more tasks than fit into one step per sweep may end their leases, or
+ * have been kept long enough, and would otherwise pile up. `step` tells how many tasks it dealt with.
+ */
+export async function inSteps(step: () => Promise<number>): Promise<void> {
+  for (let steps = 0; steps < STEPS_MAX; steps++) {
+    if ((await step()) < STEP_TASKS_MAX) return;
+  }
 }
