@@ -7,7 +7,7 @@ import type { AgentCoordinator } from './agent-coordinator.ts';
 import type { ExperienceRecord } from './experience.ts';
 
 /** A worker that has not been heard of for three beats is taken for dead. */
-export const BEAT_MS = 15_000;
+export const BEAT_MS = 30_000;
 const ALIVE_MS = 3 * BEAT_MS;
 
 /** What a worker learned outlives it by a day. */

@@ -6,7 +6,7 @@ import { type DueTick, nextTick, type StoredSchedule, taskOf, tickDue } from './
 import { decodeSchedule, SCHEDULES } from './schedules.ts';
 
 /** How often schedules made by other processes are looked for. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 30_000;
 
 /** A claimed tick is made into a task within this time, or left to whoever looks next. */
 const CLAIM_MS = 10_000;

@@ -5,7 +5,7 @@ import type { TaskStore } from './task-store.ts';
 const REACT_MS = 25;
 
 /** The safety net where a hint was lost. */
-const POLL_MS = 1_000;
+export const POLL_MS = 1_000;
 
 export interface WatchedStore {
   /** Something may have changed. */

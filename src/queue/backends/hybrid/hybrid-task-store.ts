@@ -4,6 +4,7 @@ import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
+import { POLL_MS } from '../../store-watch.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
 import {
   type Applied,
@@ -95,6 +96,10 @@ export class HybridTaskStore implements TaskStore {
       onAvailable: () => this.#notify(),
       onError,
     });
+  }
+
+  get pollMs(): number {
+    return this.#remote.pollMs ?? POLL_MS;
   }
 
   get registry(): Registry {

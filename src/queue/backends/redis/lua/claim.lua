@@ -421,7 +421,7 @@ else
 end
 
 -- A node that finds nothing is given something by those that hold more.
-local isWanting = IS_HOLD and #taken < LIMIT and not LAST_RANK and otherNodes(OWNER)
+local isWanting = IS_HOLD and #taken < LIMIT and not LAST_RANK and othersHold(number)
 if isWanting then
   fields.wanted = OWNER
   tell('new')

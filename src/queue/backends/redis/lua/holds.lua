@@ -78,13 +78,10 @@ local function signOfLife(name, holdMs)
   return node.number, isKnown
 end
 
-local function otherNodes(name)
-  for other in pairs(readNodes()) do
-    if other ~= name then
-      return true
-    end
-  end
-  return false
+-- Whether a node other than this one holds anything. Idle nodes that asked each other would never be quiet.
+local function othersHold(number)
+  local own = int(HELD + number)
+  return call('ZCOUNT', AGENDA, int(HELD), '+inf') > call('ZCOUNT', AGENDA, own, own)
 end
 
 -- What a node is told at each sign of life: known, paused, wanted, the next due time (empty: none), what it lost.
