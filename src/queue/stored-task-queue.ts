@@ -306,6 +306,8 @@ export class StoredTaskQueue implements TaskQueue {
    * and its checkpoints, so that it goes on there. This queue is paused first and stays so; what runs may end.
    * Submissions that still come here go along until `follow` is aborted; cancel and answer in the new queue.
    * A move that was cut off is called again: nothing is lost, and nothing moved twice.
+   *
+   * @throws TimeoutError when tasks still run after `drainMs`; QUEUE_BUSY; QUEUE_MOVED for a move back.
    */
   async moveTo(target: StoredTaskQueue, options: MoveOptions = {}): Promise<MoveReport> {
     this.#use();
