@@ -495,7 +495,7 @@ export class StoredTaskQueue implements TaskQueue {
    * that does not know the condition would fail it. Once that one can be taken for dead, somebody must.
    */
   #isForOthers({ condition }: UnjudgedEdge, dependency: TaskRecord | null): boolean {
-    if (this.#conditions.has(condition)) return false;
+    if (this.#conditions.knows(condition)) return false;
     return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 
