@@ -28,6 +28,11 @@ export class Conditions {
     return this.#byName.has(name);
   }
 
+  /** Whether this process knows what an edge wants; what is no name says so itself. */
+  knows(condition: string): boolean {
+    return this.has(condition) || !ID_PATTERN.test(condition);
+  }
+
   /** Asks the condition about a completed dependency. A missing or throwing one fails the edge with a reason. */
   judge(edge: UnjudgedEdge, dependency: Task | null): Verdict {
     const { condition, dependencyId } = edge;

@@ -16,8 +16,12 @@ export interface MoveOptions {
 /** How often it is looked whether the last runs have ended, and for new tasks to follow. */
 const LOOK_MS = 500;
 
-/** Where the move from each source stands is written in the target, so that a purged task is not moved again. */
+/**
+ * Where the move from each source stands is written in the target, so that a purged task is not moved again, and
+ * in the source, for each target: a file that was put back from a backup has tasks that never were moved.
+ */
 const MOVES = 'moves';
+const MOVED = 'moved';
 const IDENTITY = 'identity';
 
 export interface QueueMove {
@@ -34,8 +38,10 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
   const { source, target, clock, copyThreads } = move;
   const { follow, drainMs = 60_000, onProgress = () => {} } = options;
   const now = () => clock.now();
-  const key = await identityOf(source.registry, now());
-  await refuseReturn(move);
+  const from = await identityOf(source.registry, now());
+  const to = await identityOf(target.registry, now());
+  // The tasks that came from there are there still, as they stood when they were moved: they would run again.
+  if ((await watermark(source.registry, MOVES, to, now())) > 0) throw movedFromThere();
   await source.setPaused(true);
   await drain(move, drainMs);
   let [moved, present] = [0, 0];
@@ -44,11 +50,16 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
     // What was submitted before the abort is there for the pass that begins after it.
     const isLast = follow === undefined || follow.aborted;
     const onPage = async (count: number, last: number) => {
-      await target.registry.put(MOVES, { key, value: String(last), expiresAt: null }, now());
+      const mark = { value: String(last), expiresAt: null };
+      await source.registry.put(MOVED, { key: to, ...mark }, now());
+      await target.registry.put(MOVES, { key: from, ...mark }, now());
       onProgress(moved + count);
     };
-    const after = await watermark(target.registry, key, now());
-    const pass = await moveTasks({ source, target, copyThreads, now, onPage }, after);
+    const marks = [
+      await watermark(target.registry, MOVES, from, now()),
+      await watermark(source.registry, MOVED, to, now()),
+    ];
+    const pass = await moveTasks({ source, target, copyThreads, now, onPage }, Math.min(...marks));
     moved += pass.moved;
     present += pass.present;
     for (const id of pass.conflicts) conflicts.add(id);
@@ -57,11 +68,8 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
   }
 }
 
-/** The tasks that came from there are there still, as they stood when they were moved: they would run again. */
-async function refuseReturn({ source, target, clock }: QueueMove): Promise<void> {
-  const key = await identityOf(target.registry, clock.now());
-  if ((await watermark(source.registry, key, clock.now())) === 0) return;
-  throw new JottyError(
+function movedFromThere(): JottyError {
+  return new JottyError(
     'QUEUE_MOVED',
     'the tasks of this queue were moved from there and have gone on since; move them to a new queue',
   );
@@ -91,8 +99,8 @@ async function identityOf(registry: Registry, now: number): Promise<string> {
   return entry?.value ?? value;
 }
 
-async function watermark(registry: Registry, key: string, now: number): Promise<number> {
-  const entry = (await registry.entries(MOVES, now)).find((one) => one.key === key);
+async function watermark(registry: Registry, section: string, key: string, now: number): Promise<number> {
+  const entry = (await registry.entries(section, now)).find((one) => one.key === key);
   return Number(entry?.value ?? 0);
 }
 

@@ -306,6 +306,8 @@ export class StoredTaskQueue implements TaskQueue {
    * and its checkpoints, so that it goes on there. This queue is paused first and stays so; what runs may end.
    * Submissions that still come here go along until `follow` is aborted; cancel and answer in the new queue.
    * A move that was cut off is called again: nothing is lost, and nothing moved twice.
+   *
+   * @throws TimeoutError when tasks still run after `drainMs`; QUEUE_BUSY; QUEUE_MOVED for a move back.
    */
   async moveTo(target: StoredTaskQueue, options: MoveOptions = {}): Promise<MoveReport> {
     this.#use();
@@ -501,7 +503,7 @@ export class StoredTaskQueue implements TaskQueue {
    * that does not know the condition would fail it. Once that one can be taken for dead, somebody must.
    */
   #isForOthers({ condition }: UnjudgedEdge, dependency: TaskRecord | null): boolean {
-    if (this.#conditions.has(condition)) return false;
+    if (this.#conditions.knows(condition)) return false;
     return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 

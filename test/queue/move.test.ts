@@ -278,6 +278,21 @@ test('a queue whose tasks came from another one is not moved back over them', as
   expect((await target.stats()).paused).toBe(false);
 });
 
+test('a file put back from a backup, which went on since, is moved with its new tasks', async () => {
+  await using target = open('new');
+  await using source = open('old');
+  await source.enqueue({ id: 'a', payload: {} });
+  await source.moveTo(target);
+  await source.backup(join(folder, 'backup.db'));
+  await source.enqueue({ id: 'b', payload: {} });
+  await source.moveTo(target);
+
+  await using restored = open('backup');
+  await restored.enqueue({ id: 'c', payload: {} });
+  expect(await restored.moveTo(target)).toEqual({ moved: 1, present: 0, conflicts: [] });
+  expect(await target.getTask('c')).toMatchObject({ status: 'pending' });
+});
+
 /** A store in which something happens right before it inserts. */
 function beforeInsert(store: TaskStore, happen: (round: number) => Promise<void>): TaskStore {
   let rounds = 0;

@@ -69,7 +69,9 @@ export class StoreSignal {
     this.#hint();
   }
 
+  /** One at a time: two gaps in a row both come here. */
   #renew(): void {
+    if (this.#renewal !== undefined) systemClock.clearTimeout(this.#renewal);
     this.#renewal = systemClock.setTimeout(() => {
       void this.#tell(LISTENING_MS).catch(() => {});
       this.#renew();
