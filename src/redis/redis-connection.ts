@@ -29,6 +29,7 @@ export class RedisConnection {
   readonly #address: RedisAddress;
   readonly #timeoutMs: number;
   readonly #client: RedisClient;
+  #losses = 0;
   #subscriber: Subscriber | null = null;
   #isClosed = false;
   #ready: Promise<void> | null = null;
@@ -39,6 +40,14 @@ export class RedisConnection {
     this.#client = newRedisClient(address);
     // Without a listener ioredis prints; each failed call tells its caller already.
     this.#client.on('error', () => {});
+    this.#client.on('close', () => {
+      this.#losses++;
+    });
+  }
+
+  /** How often the connection was lost: the same number before and after a call means the same server answered. */
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Runs a script that is idempotent under resending. All keys lie in one slot. Replies are text. */

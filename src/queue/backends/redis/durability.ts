@@ -97,7 +97,14 @@ export async function awaitReplicas(
   replicas: number,
   timeoutMs: number,
 ): Promise<void> {
+  const { losses } = connection;
   const reached = Number(await connection.call('WAIT', replicas, timeoutMs));
+  // A new master answers for what it has itself, and may never have heard of this write.
+  if (connection.losses !== losses) {
+    throw new StoreUnavailableError(
+      'the server was lost before its replicas confirmed the write; make the call again',
+    );
+  }
   if (reached >= replicas) return;
   throw new StoreUnavailableError(
     `${reached} of ${replicas} replicas have the write; it is stored, and the call may be made again`,
