@@ -25,11 +25,6 @@ export class KeyedHeap<T> {
     return this.#ties[0];
   }
 
-  /** Whether this heap's first value goes before the other's. Both must hold one. */
-  goesBefore(other: KeyedHeap<unknown>): boolean {
-    return this.#isBefore(0, other.#keys[0]!, other.#ties[0]!);
-  }
-
   push(key: number, tie: number, value: T): void {
     let hole = this.#values.length;
     while (hole > 0) {

@@ -1,11 +1,12 @@
 import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
 import { KeyedHeap } from './keyed-heap.ts';
+import { LaneQueue } from './lane-queue.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 
 interface ReadyLane extends Lane {
   readonly key: string;
   /** By rank, then sequence. */
-  readonly heap: KeyedHeap<MemoryEntry>;
+  readonly queue: LaneQueue<MemoryEntry>;
 }
 
 /**
@@ -29,10 +30,10 @@ export class ReadyLanes {
     let lane = this.#lanes.get(key);
     if (!lane) {
       const { priority, agentType, agent } = entry.record;
-      lane = { key, priority, agentType, agent, heap: new KeyedHeap() };
+      lane = { key, priority, agentType, agent, queue: new LaneQueue() };
       this.#lanes.set(key, lane);
     }
-    lane.heap.push(entry.record.rank, entry.record.seq, entry);
+    lane.queue.push(entry.record.rank, entry.record.seq, entry);
   }
 
   /** Removes and returns up to `limit` entries in order. */
@@ -58,8 +59,8 @@ export class ReadyLanes {
   /** Drops what counts no more, wherever it lies. */
   forgetStale(): void {
     for (const lane of this.#lanes.values()) {
-      lane.heap.keep((entry) => entry.stage === 'ready' || this.#left(entry));
-      if (!lane.heap.peek()) this.#lanes.delete(lane.key);
+      lane.queue.keep((entry) => entry.stage === 'ready' || this.#left(entry));
+      if (!lane.queue.peek()) this.#lanes.delete(lane.key);
     }
   }
 
@@ -82,16 +83,16 @@ export class ReadyLanes {
   #firstLane(filter: ClaimFilter | null): ReadyLane | undefined {
     let first: ReadyLane | undefined;
     for (const lane of this.#lanes.values()) {
-      if (mayTake(lane, filter) && (!first || lane.heap.goesBefore(first.heap))) first = lane;
+      if (mayTake(lane, filter) && (!first || lane.queue.goesBefore(first.queue))) first = lane;
     }
     return first;
   }
 
   /** Drops the lane's head, and takes it if it still counts: it may have been cancelled, or taken by its id. */
   #takeHead(lane: ReadyLane, taken: MemoryEntry[]): boolean {
-    const entry = lane.heap.pop()!;
+    const entry = lane.queue.pop()!;
     this.#left(entry);
-    if (!lane.heap.peek()) this.#lanes.delete(lane.key);
+    if (!lane.queue.peek()) this.#lanes.delete(lane.key);
     if (entry.stage !== 'ready') return false;
     taken.push(entry);
     return true;
@@ -100,13 +101,13 @@ export class ReadyLanes {
   /** The first entry that still counts; drops those that were cancelled or taken by id meanwhile. */
   #head(lane: ReadyLane): MemoryEntry | undefined {
     for (;;) {
-      const entry = lane.heap.peek();
+      const entry = lane.queue.peek();
       if (!entry) {
         this.#lanes.delete(lane.key);
         return undefined;
       }
       if (entry.stage === 'ready') return entry;
-      lane.heap.pop();
+      lane.queue.pop();
       this.#left(entry);
     }
   }
@@ -124,8 +125,8 @@ function mayTake(lane: ReadyLane, filter: ClaimFilter | null): boolean {
 
 /** Lines a lane up with others by its first entry, unless it is empty. */
 function line(lanes: KeyedHeap<ReadyLane>, lane: ReadyLane): void {
-  const rank = lane.heap.peekKey();
-  if (rank !== undefined) lanes.push(rank, lane.heap.peekTie()!, lane);
+  const rank = lane.queue.peekRank();
+  if (rank !== undefined) lanes.push(rank, lane.queue.peekSeq()!, lane);
 }
 
 export function isBefore(a: MemoryEntry, b: MemoryEntry): boolean {
