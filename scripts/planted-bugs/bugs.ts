@@ -77,10 +77,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'records leave the store without being copied',
   },
   {
-    file: 'queue/backends/memory/keyed-heap.ts',
-    find: 'this.#ties[index]! < otherTie',
-    replace: 'this.#ties[index]! > otherTie',
-    why: 'ties go last in, first out',
+    file: 'queue/backends/memory/lane-queue.ts',
+    find: 'return rank > lastRank || (rank === lastRank && seq > this.#seqs[last]!);',
+    replace: 'return true;',
+    why: 'what comes out of order is taken in the order it came',
   },
   {
     file: 'queue/backends/memory/ready-lanes.ts',
