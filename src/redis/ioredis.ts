@@ -49,6 +49,8 @@ const CLIENT_OPTIONS = {
   // Rejects what was under way when a connection is lost; otherwise ioredis drops it without a word.
   maxRetriesPerRequest: 0,
   connectTimeout: 2_000,
+  // A server that loads tells when it may be done; ioredis would believe it for ten seconds.
+  maxLoadingRetryTime: 200,
   retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
 };
 
