@@ -90,12 +90,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/backends/sqlite/queue-transaction.ts',
-    find: 'for (const row of rows) this.#leaveLane(row);',
-    replace: '',
-    why: 'claimed tasks stay in their lane',
-  },
-  {
-    file: 'queue/backends/sqlite/queue-transaction.ts',
     find: 'if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);',
     replace: '',
     why: 'a task that is ready again is not found by claims',
