@@ -1,7 +1,8 @@
 import { JottyError } from '../errors.ts';
 import { ON_ITS_WAY, type Pair, place } from './placement.ts';
 import { isEnded, isLeased, type TaskEvent } from './task.ts';
-import type { Change, TaskRecord, TaskState, TaskStore } from './task-store.ts';
+import { stateOf } from './task-record.ts';
+import type { Change, TaskRecord, TaskStore } from './task-store.ts';
 
 /** Tasks read, and written, at a time. */
 const PAGE_TASKS = 500;
@@ -101,22 +102,4 @@ function nextStep(from: TaskRecord, to: TaskRecord, history: readonly TaskEvent[
   if (event === undefined) return change;
   const { taskId: _, seq: __, ...rest } = event;
   return { ...change, event: rest };
-}
-
-function stateOf(record: TaskRecord): TaskState {
-  const { status, runAt, retryCount, crashes, fence, owner, leaseExpiresAt } = record;
-  const { startedAt, completedAt, result, details } = record;
-  return {
-    status,
-    runAt,
-    retryCount,
-    crashes,
-    fence,
-    owner,
-    leaseExpiresAt,
-    startedAt,
-    completedAt,
-    result,
-    details,
-  };
 }

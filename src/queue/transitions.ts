@@ -23,6 +23,7 @@ import {
 } from './task.ts';
 import { RESULT_REJECTED } from './task-error.ts';
 import type { Assignment } from './task-queue.ts';
+import { stateOf } from './task-record.ts';
 import type { Change, TaskRecord, TaskState } from './task-store.ts';
 
 /**
@@ -413,23 +414,6 @@ function move(
 
 function stay(record: TaskRecord, changes: Partial<TaskState>): Change {
   return { id: record.id, version: record.version, next: Object.assign(stateOf(record), changes) };
-}
-
-/** Written out: this runs for every settlement, and a spread would copy the identity as well, at three times the cost. */
-function stateOf(record: TaskRecord): Writable<TaskState> {
-  return {
-    status: record.status,
-    runAt: record.runAt,
-    retryCount: record.retryCount,
-    crashes: record.crashes,
-    fence: record.fence,
-    owner: record.owner,
-    leaseExpiresAt: record.leaseExpiresAt,
-    startedAt: record.startedAt,
-    completedAt: record.completedAt,
-    result: record.result,
-    details: record.details,
-  };
 }
 
 function requireMove(record: TaskRecord, to: TaskStatus): void {

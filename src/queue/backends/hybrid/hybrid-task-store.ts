@@ -6,6 +6,7 @@ import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { POLL_MS } from '../../store-watch.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
+import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
   type Change,
@@ -23,7 +24,7 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { Demand } from './demand.ts';
-import { claimOf, stateOf } from './held-claim.ts';
+import { claimedState } from './held-claim.ts';
 import { HoldingNode } from './holding-node.ts';
 import { type HybridTaskStoreOptions, resolveHybridOptions } from './hybrid-options.ts';
 import { Shelf } from './shelf.ts';
@@ -326,9 +327,9 @@ export class HybridTaskStore implements TaskStore {
     const { to, owner, now } = claim;
     const startedAt = to === 'in_progress' ? now : null;
     return records.map((record) => {
-      const claimed = claimOf(record, to, owner, leaseExpiresAt, startedAt);
+      const next = claimedState(record, to, owner, leaseExpiresAt, startedAt);
       const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next: stateOf(claimed), event };
+      const change = { id: record.id, version: record.version, next, event };
       this.#writes.pushClaim({
         change,
         now,
@@ -336,7 +337,7 @@ export class HybridTaskStore implements TaskStore {
         done: noted,
         failed: this.#claimFailed,
       });
-      return claimed;
+      return recordOf(record, next, record.version + 1, record.events + 1, []);
     });
   }
 

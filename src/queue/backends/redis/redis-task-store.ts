@@ -6,6 +6,7 @@ import type { ServerClock } from '../../../redis/server-clock.ts';
 import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
   type Claim,
@@ -28,7 +29,7 @@ import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import { filterArguments, merge, readClaimed, readRecords, toEffects } from './replies.ts';
+import { filterArguments, readClaimed, readRecords, toEffects } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
 
@@ -337,11 +338,11 @@ export class RedisTaskStore implements TaskStore {
     now: number,
   ): Applied {
     const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
-    const leaseExpiresAt = isRelative ? at + next.leaseExpiresAt! - now : next.leaseExpiresAt;
+    const state = isRelative ? { ...next, leaseExpiresAt: at + next.leaseExpiresAt! - now } : next;
     const [events, effects, blockedBy] = Array.isArray(answer)
       ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
       : [answer as number, NO_EFFECTS, []];
-    const record = merge(identity, next, leaseExpiresAt, version + (claimed ? 2 : 1), events, blockedBy);
+    const record = recordOf(identity, state, version + (claimed ? 2 : 1), events, blockedBy);
     if (isEnded(next.status)) this.known.delete(id);
     else this.known.put(record);
     return { record, effects };

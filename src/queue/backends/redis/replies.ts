@@ -1,12 +1,6 @@
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
-import {
-  type Effects,
-  type InsertOutcome,
-  NO_EFFECTS,
-  type TaskRecord,
-  type TaskState,
-} from '../../task-store.ts';
+import { type Effects, type InsertOutcome, NO_EFFECTS, type TaskRecord } from '../../task-store.ts';
 import { type FirstState, firstRecord, toRecord } from './record-text.ts';
 
 export const INSERTED: InsertOutcome = { conflicts: [], unknown: [], effects: NO_EFFECTS };
@@ -73,43 +67,5 @@ export function toEffects(reply: readonly unknown[], at: number): Effects {
     released: reply[at] as string[],
     skipped: reply[at + 1] as string[],
     unjudged: reply[at + 2] === 1,
-  };
-}
-
-export function merge(
-  identity: TaskRecord,
-  next: TaskState,
-  leaseExpiresAt: number | null,
-  version: number,
-  events: number,
-  blockedBy: readonly string[],
-): TaskRecord {
-  const { seq, id, submission, hash, priority, agentType, agent, rank, createdAt } = identity;
-  const { status, runAt, retryCount, crashes, fence, owner } = next;
-  const { startedAt, completedAt, result, details } = next;
-  return {
-    seq,
-    id,
-    submission,
-    hash,
-    priority,
-    agentType,
-    agent,
-    rank,
-    createdAt,
-    status,
-    runAt,
-    retryCount,
-    crashes,
-    fence,
-    owner,
-    leaseExpiresAt,
-    startedAt,
-    completedAt,
-    result,
-    details,
-    version,
-    events,
-    blockedBy,
   };
 }

@@ -2,6 +2,7 @@ import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
 import { isEnded } from '../../task.ts';
+import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
 import { placeOf, STAGE, type Stage } from './stage.ts';
 import type { TaskRow } from './task-row.ts';
@@ -161,7 +162,7 @@ export class QueueTransaction {
     this.totals.count(status, rows.length);
     const lease = { status, owner, leaseExpiresAt, startedAt, fence: 1 };
     return rows.map((row) => ({
-      record: merge(row, { ...row.record, ...lease }, 2, 2, 0),
+      record: recordOf(row.record, { ...row.record, ...lease }, 2, 2, []),
       stage: STAGE.leased,
       due: leaseExpiresAt,
       blocked: 0,
@@ -217,7 +218,7 @@ export class QueueTransaction {
       );
     if (changes === 0) return undefined;
     const written = {
-      record: merge(row, next, version, events, blocked),
+      record: recordOf(row.record, next, version, events, blocked === 0 ? [] : [...row.record.blockedBy]),
       stage,
       due,
       blocked,
@@ -241,41 +242,4 @@ export class QueueTransaction {
     this.enterReady();
     this.totals.write();
   }
-}
-
-function merge(
-  row: TaskRow,
-  next: TaskState,
-  version: number,
-  events: number,
-  blocked: number,
-): TaskRow['record'] {
-  const { seq, id, submission, hash, priority, agentType, agent, rank, createdAt, blockedBy } = row.record;
-  const { status, runAt, retryCount, crashes, fence, owner } = next;
-  const { leaseExpiresAt, startedAt, completedAt, result, details } = next;
-  return {
-    seq,
-    id,
-    submission,
-    hash,
-    priority,
-    agentType,
-    agent,
-    rank,
-    createdAt,
-    status,
-    runAt,
-    retryCount,
-    crashes,
-    fence,
-    owner,
-    leaseExpiresAt,
-    startedAt,
-    completedAt,
-    result,
-    details,
-    version,
-    events,
-    blockedBy: blocked === 0 ? [] : [...blockedBy],
-  };
 }
