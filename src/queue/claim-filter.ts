@@ -1,3 +1,5 @@
+import { type Quota, quotaText, toQuota } from './quota.ts';
+
 /** Which tasks a claim may take. All given parts must hold. */
 export interface ClaimFilter {
   readonly agentTypes: readonly string[] | null;
@@ -20,9 +22,10 @@ export interface Kind {
   readonly agent: string | null;
 }
 
-/** The waiting tasks that share everything a filter looks at, ids aside. */
+/** The waiting tasks that share everything a claim looks at, ids and the weights of limits aside. */
 export interface Lane extends Kind {
   readonly priority: number;
+  readonly quota?: Quota | undefined;
 }
 
 /** Whether every task of the lane passes the filter (ids are not looked at). */
@@ -43,14 +46,17 @@ function isRunnable(lane: Lane, by: RunnableBy): boolean {
   return lane.agentType === null || by.agentTypes === 'all' || by.agentTypes.includes(lane.agentType);
 }
 
-/** A lane as one string. The separator cannot occur in an agent or agent type. */
+/** A lane as one string: `priority|agentType|agent`, and its quota where it has one. No part has the separator. */
 export function laneKey(lane: Lane): string {
-  return `${lane.priority}|${lane.agentType ?? ''}|${lane.agent ?? ''}`;
+  const key = `${lane.priority}|${lane.agentType ?? ''}|${lane.agent ?? ''}`;
+  return lane.quota === undefined ? key : `${key}|${quotaText(lane.quota)}`;
 }
 
-export function laneFromKey(key: string): Lane {
-  const [priority = '', agentType = '', agent = ''] = key.split('|');
-  return { priority: Number(priority), agentType: agentType || null, agent: agent || null };
+/** `weights`: those of one task of the lane (see quota.ts). */
+export function laneFromKey(key: string, weights = ''): Lane {
+  const [priority = '', agentType = '', agent = '', limits, turn = ''] = key.split('|');
+  const lane = { priority: Number(priority), agentType: agentType || null, agent: agent || null };
+  return limits === undefined ? lane : { ...lane, quota: toQuota(limits, turn, weights) };
 }
 
 /** Each kind once. */

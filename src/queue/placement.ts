@@ -126,7 +126,21 @@ function asNew(record: TaskRecord): NewRecord {
   const submission = content === undefined ? record.submission : JSON.stringify(content);
   const hash = content === undefined ? record.hash : hashOf(id, submission);
   const dependsOn = undecidedEdges(record);
-  return { id, submission, hash, priority, agentType, agent, rank, createdAt, runAt: ON_ITS_WAY, dependsOn };
+  return {
+    id,
+    submission,
+    hash,
+    priority,
+    agentType,
+    agent,
+    rank,
+    createdAt,
+    runAt: ON_ITS_WAY,
+    alarmAt: null,
+    dependsOn,
+    join: 'all',
+    quota: record.quota,
+  };
 }
 
 /** The edges still open; what they wait for is only told by the submission. */

@@ -93,7 +93,9 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     rank: rankOf(priority, runAt, rules.agingMs),
     createdAt: now,
     runAt,
+    alarmAt: null,
     dependsOn,
+    join: 'all',
   };
 }
 

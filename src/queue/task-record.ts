@@ -15,6 +15,7 @@ export function stateOf(record: TaskState): Writable<TaskState> {
     fence: record.fence,
     owner: record.owner,
     leaseExpiresAt: record.leaseExpiresAt,
+    alarmAt: record.alarmAt,
     startedAt: record.startedAt,
     completedAt: record.completedAt,
     result: record.result,
@@ -30,7 +31,7 @@ export function recordOf(
   events: number,
   blockedBy: readonly string[],
 ): TaskRecord {
-  return {
+  const record = {
     seq: identity.seq,
     id: identity.id,
     submission: identity.submission,
@@ -47,6 +48,7 @@ export function recordOf(
     fence: next.fence,
     owner: next.owner,
     leaseExpiresAt: next.leaseExpiresAt,
+    alarmAt: next.alarmAt,
     startedAt: next.startedAt,
     completedAt: next.completedAt,
     result: next.result,
@@ -55,4 +57,5 @@ export function recordOf(
     events,
     blockedBy,
   };
+  return identity.quota === undefined ? record : { ...record, quota: identity.quota };
 }

@@ -1,4 +1,6 @@
 import type { ClaimFilter, Kind } from './claim-filter.ts';
+import type { Gate, GateRule } from './gate.ts';
+import type { LimitUse, Quota } from './quota.ts';
 import type { Registry } from './registry.ts';
 import type { EndStatus, NewTask, TaskEvent, TaskStatus } from './task.ts';
 
@@ -13,6 +15,8 @@ export interface TaskState {
   readonly fence: number;
   readonly owner: string | null;
   readonly leaseExpiresAt: number | null;
+  /** When policy must look at the task again, whatever it waits for (see `alarmed`); null while leased or ended. */
+  readonly alarmAt: number | null;
   readonly startedAt: number | null;
   readonly completedAt: number | null;
   /** JSON text. */
@@ -36,6 +40,8 @@ export interface TaskIdentity {
   /** Smaller goes first; a safe integer. Ties go by the sequence of insert. */
   readonly rank: number;
   readonly createdAt: number;
+  /** Only of tasks that stay under limits, or take turns. */
+  readonly quota?: Quota | undefined;
 }
 
 export interface TaskRecord extends TaskIdentity, TaskState {
@@ -62,7 +68,10 @@ export interface Edge {
 /** A pending task to insert: runAt tells when it may be claimed, `dependsOn` what it waits for. */
 export interface NewRecord extends TaskIdentity {
   readonly runAt: number;
+  readonly alarmAt: number | null;
   readonly dependsOn: readonly Edge[];
+  /** `any`: the first edge that holds releases the task and voids the others; it is skipped when the last fails. */
+  readonly join: 'all' | 'any';
 }
 
 /** Either everything was inserted, or `conflicts` or `unknown` says why nothing was. */
@@ -103,6 +112,24 @@ export interface Change {
   readonly next: TaskState;
   /** The transition for the history; absent where the status stays. */
   readonly event?: Omit<TaskEvent, 'taskId' | 'seq'>;
+  /**
+   * Edges that a task which becomes pending waits for from now on, all of them; those to tasks that have ended, or
+   * are not stored, are decided at once: what is gone has failed, unless `completion` is all that was wanted.
+   */
+  readonly dependsOn?: readonly Edge[] | undefined;
+  /** What the attempt's start weighed in truth, of the limits whose weight was not what was reserved. */
+  readonly spent?: readonly LimitUse[] | undefined;
+  /** Limits that let nothing pass before this time: the later one counts where there is one already. */
+  readonly closes?: readonly { readonly key: string; readonly until: number }[] | undefined;
+}
+
+/** What an operator, or a submission, says of a key. What is absent stays as it is. */
+export interface GateChange {
+  readonly key: string;
+  readonly rule?: GateRule | undefined;
+  readonly isPaused?: boolean | undefined;
+  /** 0 opens it. */
+  readonly closedUntil?: number | undefined;
 }
 
 /** The record as it stands after a change, and what its ending did. */
@@ -157,6 +184,9 @@ export interface StoreCounts {
   readonly paused: boolean;
 }
 
+/** So many gates are told of at a time. */
+export const GATES_LISTED_MAX = 1_000;
+
 /** How many minutes of throughput a store keeps. */
 export const THROUGHPUT_MINUTES_MAX = 60;
 
@@ -172,12 +202,15 @@ export const HISTORY_EVENTS_MAX = 500;
  * 1. Every method is atomic, also between processes that share the store, and resolves only when what it
  *    wrote is as durable as the backend can make it.
  * 2. Every write to a record raises its `version` by one; `apply` refuses a stale version.
- * 3. A task is claimable when its status is pending or retrying, no edge is undecided, `runAt <= now`, and
- *    the queue is not paused. Claims go by ascending `rank`, then sequence; no task is claimed twice, and
- *    each claim raises the fence.
+ * 3. A task is claimable when its status is pending or retrying, no edge is undecided, `runAt <= now`, the queue
+ *    is not paused, and no gate of its limits, its agent or its type keeps it back (`obstacleAt`). Claims go by
+ *    ascending `rank`, then sequence; no task is claimed twice, and each claim raises the fence. In a claim without
+ *    ids, the first of a lane that a gate keeps back keeps back its lane, and where tasks with a `fairKey` are
+ *    ready, the backlogs take turns (turns.ts): the first of the one whose turn starts earliest goes, ties by order.
  * 4. When a task ends, its dependents are released or skipped in the same step, and so on downwards.
  * 5. Each transition is appended to the history in the same step: the insert (at createdAt), claims, changes,
  *    skips.
+ * 6. A leased task counts in each gate of its limits from its claim until it is leased no more, in the same steps.
  *
  * Time is always an argument: a store never looks at a clock.
  */
@@ -194,8 +227,9 @@ export interface TaskStore {
   /**
    * Stores all records, or none: when an id exists (`conflicts`) or a dependency does not (`unknown`).
    * Edges to tasks that have ended are decided at once; such a record may start its life as `skipped`.
+   * `rules` of the limits that the records name are set in the same step, where records are stored.
    */
-  insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome>;
+  insert(records: readonly NewRecord[], now: number, rules?: readonly GateChange[]): Promise<InsertOutcome>;
   /** Takes up to `limit` claimable tasks in order: status `to`, fence + 1, lease, and startedAt where started. */
   claim(claim: Claim): Promise<TaskRecord[]>;
   /** Each change for itself: null where the version was stale or the task is gone. */
@@ -206,8 +240,17 @@ export interface TaskStore {
   history(id: string): Promise<TaskEvent[]>;
   /** Leased tasks whose lease ended at or before `now`, oldest lease first. */
   expired(now: number, limit: number): Promise<TaskRecord[]>;
-  /** The earliest runAt of a delayed task after `now`, null without one. */
+  /** Tasks neither leased nor ended whose `alarmAt` is at or before `now`, earliest first. */
+  alarmed(now: number, limit: number): Promise<TaskRecord[]>;
+  /**
+   * The earliest time after `now` at which a delayed task falls due, an alarm rings, or a gate that time alone
+   * opens may let somebody pass; null without one. It may be too early, where what happens then is nothing.
+   */
   nextDueAt(now: number): Promise<number | null>;
+  /** The gates under these keys, null for one that nobody named; without keys the first GATES_LISTED_MAX by key. */
+  gates(keys: readonly string[] | null): Promise<(Gate | null)[]>;
+  /** Sets what is given of each; a key nobody named is known from then on. A paused gate is as `setPaused`. */
+  setGates(changes: readonly GateChange[], now: number): Promise<void>;
   unjudged(limit: number): Promise<UnjudgedEdge[]>;
   /** Decides edges that are still unjudged; others are left as they are. */
   judge(verdicts: readonly Verdict[], now: number): Promise<Effects>;
@@ -215,7 +258,10 @@ export interface TaskStore {
   /** Once this has resolved no claim succeeds in any process until it is set back. */
   setPaused(paused: boolean): Promise<void>;
   isPaused(): Promise<boolean>;
-  /** Removes tasks that ended before `endedBefore`, their history, edges and checkpoints kept beside them. Returns their ids. */
+  /**
+   * Removes tasks that ended before `endedBefore`, their history, edges and checkpoints kept beside them, and the
+   * gates that no task names, that nobody paused or closed, and whose window is over. Returns the tasks' ids.
+   */
   purge(endedBefore: number, limit: number): Promise<string[]>;
   /** Calls back, soon and without details, when another user of the same store may have written. */
   watch(listener: () => void): () => void;

@@ -1,19 +1,23 @@
 import type { TaskStore } from '../queue/task-store.ts';
 import { type ConformanceCase, registerCases, type TestRunner } from './conformance.ts';
+import { alarmCases } from './task-store-cases/alarms.ts';
 import { applyCases } from './task-store-cases/apply.ts';
 import { claimCases } from './task-store-cases/claim.ts';
 import { countCases } from './task-store-cases/counts.ts';
 import { dependencyCases } from './task-store-cases/dependencies.ts';
 import { durabilityCases } from './task-store-cases/durability.ts';
 import { filterCases } from './task-store-cases/filters.ts';
+import { gateCases } from './task-store-cases/gates.ts';
 import { historyCases } from './task-store-cases/history.ts';
 import { insertCases } from './task-store-cases/insert.ts';
+import { joinCases } from './task-store-cases/joins.ts';
 import { judgeCases } from './task-store-cases/judge.ts';
 import { leaseCases } from './task-store-cases/leases.ts';
 import { listCases } from './task-store-cases/list.ts';
 import { purgeCases } from './task-store-cases/purge.ts';
 import { randomWalkCases } from './task-store-cases/random-walk.ts';
 import { registryCases } from './task-store-cases/registry.ts';
+import { turnCases } from './task-store-cases/turns.ts';
 
 /** A fresh, empty storage for one case. */
 export interface StoreHarness {
@@ -50,6 +54,10 @@ export const taskStoreCases: readonly ConformanceCase<StoreHarness>[] = [
   ...durabilityCases,
   ...randomWalkCases,
   ...registryCases,
+  ...joinCases,
+  ...alarmCases,
+  ...gateCases,
+  ...turnCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskStore({ describe, test }, backend)` in vitest. */

@@ -33,6 +33,7 @@ const EVERY_FIELD: TaskState = {
   fence: 41,
   owner: "o'wner; DROP TABLE",
   leaseExpiresAt: NOW + 2,
+  alarmAt: null,
   startedAt: NOW + 3,
   completedAt: NOW + 4,
   result: '{"r":1}',

@@ -32,7 +32,7 @@ export const insertCases: readonly ConformanceCase<StoreHarness>[] = [
         runAt: NOW + 9,
       });
       await insert(store, [given]);
-      const { dependsOn: _, ...identity } = given;
+      const { dependsOn: _, join: __, ...identity } = given;
       const { seq, version, ...stored } = await read(store, 'a');
       assert.ok(Number.isSafeInteger(seq) && Number.isSafeInteger(version));
       assert.deepEqual(stored, {

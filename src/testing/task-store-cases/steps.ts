@@ -30,7 +30,9 @@ export function aRecord(record: Partial<NewRecord> & { readonly id: string }): N
     rank: 1_000,
     createdAt: NOW,
     runAt: NOW,
+    alarmAt: null,
     dependsOn: [],
+    join: 'all',
     ...record,
   };
 }
@@ -102,7 +104,7 @@ export async function read(store: TaskStore, id: string): Promise<TaskRecord> {
 
 function stateOf(record: TaskState): TaskState {
   const { status, runAt, retryCount, crashes, fence, owner } = record;
-  const { leaseExpiresAt, startedAt, completedAt, result, details } = record;
+  const { leaseExpiresAt, alarmAt, startedAt, completedAt, result, details } = record;
   return {
     status,
     runAt,
@@ -111,6 +113,7 @@ function stateOf(record: TaskState): TaskState {
     fence,
     owner,
     leaseExpiresAt,
+    alarmAt,
     startedAt,
     completedAt,
     result,
@@ -148,7 +151,8 @@ export async function end(
   assert.ok(isEnded(status));
   const result = status === 'completed' ? '"done"' : null;
   const record = await read(store, id);
-  return change(store, record, { status, owner: null, leaseExpiresAt: null, completedAt: at, result }, at);
+  const over = { status, owner: null, leaseExpiresAt: null, alarmAt: null, completedAt: at, result };
+  return change(store, record, over, at);
 }
 
 /** The statuses of some tasks, by id. */

@@ -166,7 +166,8 @@ export class RemoteMemory implements HoldingStore {
     return this.#storage.tasks.registry;
   }
 
-  insert: HoldingStore['insert'] = (records, now) => this.#call((tasks) => tasks.insert(records, now), true);
+  insert: HoldingStore['insert'] = (records, now, rules) =>
+    this.#call((tasks) => tasks.insert(records, now, rules), true);
   claim: HoldingStore['claim'] = (claim) => this.#call(() => this.#storage.claim(claim), true);
   apply: HoldingStore['apply'] = (changes, now) => this.#call(() => this.#storage.apply(changes, now), true);
   get: HoldingStore['get'] = (ids) => this.#call((tasks) => tasks.get(ids));
@@ -174,6 +175,10 @@ export class RemoteMemory implements HoldingStore {
   history: HoldingStore['history'] = (id) => this.#call((tasks) => tasks.history(id));
   expired: HoldingStore['expired'] = (now, limit) => this.#call((tasks) => tasks.expired(now, limit));
   nextDueAt: HoldingStore['nextDueAt'] = (now) => this.#call((tasks) => tasks.nextDueAt(now));
+  alarmed: HoldingStore['alarmed'] = (now, limit) => this.#call((tasks) => tasks.alarmed(now, limit));
+  gates: HoldingStore['gates'] = (keys) => this.#call((tasks) => tasks.gates(keys));
+  setGates: HoldingStore['setGates'] = (changes, now) =>
+    this.#call((tasks) => tasks.setGates(changes, now), true);
   unjudged: HoldingStore['unjudged'] = (limit) => this.#call((tasks) => tasks.unjudged(limit));
   judge: HoldingStore['judge'] = (verdicts, now) => this.#call((tasks) => tasks.judge(verdicts, now), true);
   counts: HoldingStore['counts'] = (now) => this.#call((tasks) => tasks.counts(now));

@@ -37,7 +37,9 @@ function aRecord(id: string, record: Partial<NewRecord> = {}): NewRecord {
     rank: 1_000,
     createdAt: NOW,
     runAt: NOW,
+    alarmAt: null,
     dependsOn: [],
+    join: 'all',
     ...record,
   };
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
+import type { Gate } from '../../gate.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { POLL_MS } from '../../store-watch.ts';
@@ -12,6 +13,7 @@ import {
   type Change,
   type Claim,
   type Effects,
+  type GateChange,
   type InsertOutcome,
   type ListPage,
   type ListQuery,
@@ -171,6 +173,18 @@ export class HybridTaskStore implements TaskStore {
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     await this.#written();
     return this.#remote.expired(now, limit);
+  }
+
+  alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    return this.#remote.alarmed(now, limit);
+  }
+
+  gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    return this.#remote.gates(keys);
+  }
+
+  setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    return this.#remote.setGates(changes, now);
   }
 
   async nextDueAt(now: number): Promise<number | null> {

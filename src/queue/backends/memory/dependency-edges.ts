@@ -1,7 +1,10 @@
-import { skipReason } from '../../dependencies.ts';
+import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded } from '../../task.ts';
 import { type Effects, NO_EFFECTS, type UnjudgedEdge, type Verdict } from '../../task-store.ts';
-import { decideEdge, type MemoryEdge, type MemoryEntry, undecidedIds } from './memory-entry.ts';
+import { type MemoryEdge, type MemoryEntry, undecidedIds } from './memory-entry.ts';
+
+/** What a purged dependency is taken for: nobody knows any more how it ended. */
+const GONE = 'skipped';
 
 /** What the decision of an edge may do to the task that waits. */
 export interface Dependents {
@@ -39,10 +42,11 @@ export class DependencyEdges {
   link(entry: MemoryEntry, now: number, decided: Decided): void {
     if (entry.edges.length === 0) return;
     for (const edge of entry.edges) {
-      const dependency = this.#dependents.get(edge.dependencyId)!;
-      const { status } = dependency.record;
+      // Only an edge that was added later may lead to a task that is gone.
+      const dependency = this.#dependents.get(edge.dependencyId);
+      const status = dependency?.record.status ?? GONE;
       if (isEnded(status)) this.#decide(entry, edge, status, now, decided);
-      else addDependent(dependency, edge);
+      else if (dependency) addDependent(dependency, edge);
     }
     entry.record.blockedBy = undecidedIds(entry);
   }
@@ -78,6 +82,14 @@ export class DependencyEdges {
     this.#reconsider(entry, edge, reason, now, decided);
   }
 
+  /** Edges that matter no more. */
+  #void(entry: MemoryEntry): void {
+    for (const edge of entry.edges) {
+      this.#unjudged.delete(edge);
+      if (edge.verdict === 'undecided' || edge.verdict === 'unjudged') edge.verdict = 'void';
+    }
+  }
+
   #decideAll(ended: MemoryEntry, status: EndStatus, now: number, decided: Decided): void {
     const edges = ended.dependents ?? [];
     ended.dependents = null;
@@ -88,8 +100,8 @@ export class DependencyEdges {
   }
 
   #decide(entry: MemoryEntry, edge: MemoryEdge, ended: EndStatus, now: number, decided: Decided): void {
-    if (isEnded(entry.record.status)) return;
-    decideEdge(edge, ended);
+    if (isEnded(entry.record.status) || edge.verdict !== 'undecided') return;
+    edge.verdict = edgeVerdict(edge.on, ended);
     if (edge.verdict === 'unjudged') {
       this.#unjudged.add(edge);
       decided.unjudged = true;
@@ -102,11 +114,13 @@ export class DependencyEdges {
   #reconsider(entry: MemoryEntry, edge: MemoryEdge, reason: string, now: number, decided: Decided): void {
     const { record } = entry;
     if (record.status !== 'pending') return;
-    if (edge.verdict === 'fails') {
+    const isLast = undecidedIds(entry).length === 0;
+    if (edge.verdict === 'fails' && (entry.join === 'all' || isLast)) {
       decided.skipped.push(record.id);
       this.#dependents.skip(entry, reason, now, decided);
       return;
     }
+    if (edge.verdict === 'holds' && entry.join === 'any') this.#void(entry);
     record.blockedBy = undecidedIds(entry);
     record.version++;
     if (record.blockedBy.length === 0 && entry.stage === 'blocked') {

@@ -1,12 +1,10 @@
-import { edgeVerdict } from '../../dependencies.ts';
-import type { EndStatus } from '../../task.ts';
 import type { Edge, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
 import type { PastEvent } from './past-event.ts';
 
 /** An edge between two tasks in memory. */
 export interface MemoryEdge extends Edge {
   readonly taskId: string;
-  verdict: 'undecided' | 'unjudged' | 'holds' | 'fails';
+  verdict: 'undecided' | 'unjudged' | 'holds' | 'fails' | 'void';
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -19,7 +17,10 @@ export interface MemoryEntry {
   readonly record: Writable<TaskRecord>;
   /** The newest event but the first, which the record itself tells. */
   latest: PastEvent | null;
-  readonly edges: readonly MemoryEdge[];
+  /** Its undecided edges, and those decided since. */
+  edges: readonly MemoryEdge[];
+  /** Whether the first edge that holds is enough. */
+  join: 'all' | 'any';
   /** Edges of other tasks that wait for this one. */
   dependents: MemoryEdge[] | null;
   stage: Stage;
@@ -36,7 +37,8 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
   return {
     record: newRecord(record, seq),
     latest: null,
-    edges: record.dependsOn.length === 0 ? NO_EDGES : newEdges(record),
+    edges: newEdges(record.id, record.dependsOn),
+    join: record.join,
     dependents: null,
     stage: 'none',
     isInLane: false,
@@ -46,6 +48,7 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
 
 function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
   const { id, submission, content, hash, priority, agentType, agent, rank, createdAt, runAt } = inserted;
+  const { alarmAt, quota } = inserted;
   const record: Writable<TaskRecord> = {
     seq,
     id,
@@ -63,6 +66,7 @@ function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
     fence: 0,
     owner: null,
     leaseExpiresAt: null,
+    alarmAt,
     startedAt: null,
     completedAt: null,
     result: null,
@@ -71,14 +75,17 @@ function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
     events: 1,
     blockedBy: NO_IDS,
     content,
+    quota,
   };
   // Absent where there is none, as in what was inserted.
   if (content === undefined) delete record.content;
+  if (quota === undefined) delete record.quota;
   return record;
 }
 
-function newEdges({ id, dependsOn }: NewRecord): MemoryEdge[] {
-  return dependsOn.map((edge) => ({ ...edge, taskId: id, verdict: 'undecided' }));
+export function newEdges(taskId: string, dependsOn: readonly Edge[]): readonly MemoryEdge[] {
+  if (dependsOn.length === 0) return NO_EDGES;
+  return dependsOn.map((edge) => ({ ...edge, taskId, verdict: 'undecided' }));
 }
 
 export function copyOf({ record }: MemoryEntry): TaskRecord {
@@ -94,6 +101,7 @@ export function assignState(record: MemoryEntry['record'], next: TaskState): voi
   record.fence = next.fence;
   record.owner = next.owner;
   record.leaseExpiresAt = next.leaseExpiresAt;
+  record.alarmAt = next.alarmAt;
   record.startedAt = next.startedAt;
   record.completedAt = next.completedAt;
   record.result = next.result;
@@ -107,8 +115,4 @@ export function undecidedIds(entry: MemoryEntry): readonly string[] {
 
 function isOpen(edge: MemoryEdge): boolean {
   return edge.verdict === 'undecided' || edge.verdict === 'unjudged';
-}
-
-export function decideEdge(edge: MemoryEdge, ended: EndStatus): void {
-  if (edge.verdict === 'undecided') edge.verdict = edgeVerdict(edge.on, ended);
 }

@@ -1,4 +1,6 @@
 import { ClosedError } from '../../../errors.ts';
+import type { Gate } from '../../gate.ts';
+import type { Quota } from '../../quota.ts';
 import {
   type EndStatus,
   isEnded,
@@ -12,6 +14,7 @@ import {
   type Change,
   type Claim,
   type Effects,
+  type GateChange,
   type InsertOutcome,
   type ListPage,
   type ListQuery,
@@ -24,10 +27,12 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
+import { Alarms } from './alarms.ts';
 import { Decided, DependencyEdges } from './dependency-edges.ts';
 import { EndedEntries } from './ended-entries.ts';
 import { LeasedEntries } from './leased-entries.ts';
-import { assignState, copyOf, type MemoryEntry, NO_IDS } from './memory-entry.ts';
+import { assignState, copyOf, type MemoryEntry, NO_IDS, newEdges } from './memory-entry.ts';
+import { MemoryGates } from './memory-gates.ts';
 import { MemoryRegistry } from './memory-registry.ts';
 import { appendEvent, eventsOf } from './past-event.ts';
 import { TaskTable } from './task-table.ts';
@@ -41,7 +46,9 @@ export class MemoryTaskStore implements TaskStore {
   readonly isInProcess = true;
   readonly registry = new MemoryRegistry();
   readonly #tasks = new TaskTable();
-  readonly #waiting = new WaitingEntries();
+  readonly #gates = new MemoryGates();
+  readonly #waiting = new WaitingEntries(this.#gates);
+  readonly #alarms = new Alarms();
   readonly #leased = new LeasedEntries();
   readonly #ended = new EndedEntries();
   readonly #edges = new DependencyEdges({
@@ -57,13 +64,18 @@ export class MemoryTaskStore implements TaskStore {
   #paused = false;
   #isClosed = false;
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
     const conflicts = this.#conflicts(records);
     const isLinked = records.some((record) => record.dependsOn.length > 0);
     const unknown = isLinked && conflicts.length === 0 ? this.#unknownDependencies(records) : [];
     if (conflicts.length > 0 || unknown.length > 0) return { conflicts, unknown, effects: NO_EFFECTS };
-    const entries = records.map((record) => this.#tasks.add(record));
+    for (const rule of rules) this.#gates.set(rule);
+    const entries = records.map((record) => this.#add(record));
     this.#statusCounts.pending += entries.length;
     const effects = isLinked ? this.#link(entries, now) : NO_EFFECTS;
     for (const entry of entries) this.#waiting.place(entry, now);
@@ -111,10 +123,27 @@ export class MemoryTaskStore implements TaskStore {
     return this.#leased.overdue(now, limit).map(copyOf);
   }
 
+  async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    this.#use();
+    return this.#alarms.ringing(now, limit).map(copyOf);
+  }
+
   async nextDueAt(now: number): Promise<number | null> {
     this.#use();
     this.#waiting.promoteDue(now);
-    return this.#waiting.nextDueAt();
+    const times = [this.#waiting.nextDueAt(), this.#alarms.nextAt(), this.#gates.nextOpening(now)];
+    return earliest(times.filter((at) => at !== null));
+  }
+
+  async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    this.#use();
+    return this.#gates.get(keys);
+  }
+
+  async setGates(changes: readonly GateChange[]): Promise<void> {
+    this.#use();
+    for (const change of changes) this.#gates.set(change);
+    this.#notify();
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
@@ -157,6 +186,7 @@ export class MemoryTaskStore implements TaskStore {
 
   async purge(endedBefore: number, limit: number): Promise<string[]> {
     this.#use();
+    this.#gates.forgetIdle(endedBefore);
     const purged: string[] = [];
     while (purged.length < limit) {
       const entry = this.#ended.takeBefore(endedBefore);
@@ -190,6 +220,13 @@ export class MemoryTaskStore implements TaskStore {
     if (this.#watchers.size > 1) for (const listener of this.#watchers) listener();
   }
 
+  #add(record: NewRecord): MemoryEntry {
+    const entry = this.#tasks.add(record);
+    if (record.quota) this.#gates.addTask(record.quota);
+    if (record.alarmAt !== null) this.#alarms.move(entry, null);
+    return entry;
+  }
+
   #conflicts(records: readonly NewRecord[]): TaskRecord[] {
     const conflicts: TaskRecord[] = [];
     for (const { id } of records) {
@@ -214,10 +251,10 @@ export class MemoryTaskStore implements TaskStore {
     return decided.effects;
   }
 
-  #claimable({ filter, limit }: Claim): MemoryEntry[] {
-    if (!filter?.ids) return this.#waiting.take(limit, filter);
+  #claimable({ filter, limit, now }: Claim): MemoryEntry[] {
+    if (!filter?.ids) return this.#waiting.take(limit, filter, now);
     const wanted = [...new Set(filter.ids)].flatMap((id) => this.#tasks.get(id) ?? []);
-    return this.#waiting.takeAmong(wanted, limit, filter);
+    return this.#waiting.takeAmong(wanted, limit, filter, now);
   }
 
   #lease(entry: MemoryEntry, { to, owner, leaseExpiresAt, now }: Claim): TaskRecord {
@@ -228,6 +265,7 @@ export class MemoryTaskStore implements TaskStore {
     record.fence++;
     record.owner = owner;
     record.leaseExpiresAt = leaseExpiresAt;
+    if (record.alarmAt !== null) this.#silence(entry);
     record.startedAt = to === 'in_progress' ? now : null;
     record.version++;
     this.#leased.add(entry);
@@ -235,38 +273,59 @@ export class MemoryTaskStore implements TaskStore {
     return copyOf(entry);
   }
 
-  #apply({ id, version, next, event }: Change, now: number): Applied | null {
-    const entry = this.#tasks.get(id);
-    if (!entry || entry.record.version !== version) return null;
-    const decided = entry.dependents ? new Decided() : null;
-    this.#write(entry, next, event, now, decided);
+  #apply(change: Change, now: number): Applied | null {
+    const entry = this.#tasks.get(change.id);
+    if (!entry || entry.record.version !== change.version) return null;
+    const decided = entry.dependents || change.dependsOn ? new Decided() : null;
+    if (entry.record.quota && change.spent)
+      this.#gates.correct(entry.record.quota, change.spent, entry.record.startedAt ?? now);
+    for (const { key, until } of change.closes ?? []) this.#gates.close(key, until);
+    this.#write(entry, change, now, decided);
     return { record: copyOf(entry), effects: decided ? decided.effects : NO_EFFECTS };
   }
 
   #skip(entry: MemoryEntry, reason: string, now: number, decided: Decided): void {
-    const next: TaskState = { ...entry.record, status: 'skipped', completedAt: now };
-    this.#write(entry, next, { from: 'pending', to: 'skipped', at: now, reason }, now, decided);
+    const next: TaskState = { ...entry.record, status: 'skipped', alarmAt: null, completedAt: now };
+    this.#write(entry, { next, event: { from: 'pending', to: 'skipped', at: now, reason } }, now, decided);
+  }
+
+  #silence(entry: MemoryEntry): void {
+    const before = entry.record.alarmAt;
+    entry.record.alarmAt = null;
+    this.#alarms.move(entry, before);
   }
 
   /** The one place where a task changes: state, history, counters, where it waits, and who waits for it. */
   #write(
     entry: MemoryEntry,
-    next: TaskState,
-    event: Change['event'],
+    { next, event, dependsOn }: Pick<Change, 'next' | 'event' | 'dependsOn'>,
     now: number,
     decided: Decided | null,
   ): void {
     const { record } = entry;
-    const before = record.status;
+    const { status: before, alarmAt } = record;
     if (event) appendEvent(entry, event);
     assignState(record, next);
+    if (record.alarmAt !== alarmAt) this.#alarms.move(entry, alarmAt);
+    if (record.quota) this.#moveThroughGates(record.quota, before, next.status);
     record.version++;
     this.#count(before, next.status);
     if (isLeased(next.status)) this.#leased.add(entry);
     else this.#leased.delete(entry);
     if (isEnded(next.status)) record.blockedBy = NO_IDS;
+    if (dependsOn && decided) {
+      entry.edges = newEdges(record.id, dependsOn);
+      entry.join = 'all';
+      this.#edges.link(entry, now, decided);
+    }
     this.#waiting.place(entry, now);
     if (isEnded(next.status) && !isEnded(before)) this.#end(entry, next.status, now, decided);
+  }
+
+  #moveThroughGates(quota: Quota, before: TaskStatus, after: TaskStatus): void {
+    if (isLeased(before) && !isLeased(after)) this.#gates.leave(quota);
+    if (isEnded(after) && !isEnded(before)) this.#gates.removeTask(quota);
+    if (isEnded(before) && !isEnded(after)) this.#gates.addTask(quota);
   }
 
   #end(entry: MemoryEntry, status: EndStatus, now: number, decided: Decided | null): void {
@@ -278,4 +337,8 @@ export class MemoryTaskStore implements TaskStore {
     this.#statusCounts[before]--;
     this.#statusCounts[after]++;
   }
+}
+
+function earliest(times: readonly number[]): number | null {
+  return times.length === 0 ? null : Math.min(...times);
 }

@@ -2,6 +2,7 @@ import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches }
 import { KeyedHeap } from './keyed-heap.ts';
 import { LaneQueue } from './lane-queue.ts';
 import type { MemoryEntry } from './memory-entry.ts';
+import type { MemoryGates } from './memory-gates.ts';
 
 interface ReadyLane extends Lane {
   readonly key: string;
@@ -14,8 +15,13 @@ interface ReadyLane extends Lane {
  * match, so that its cost depends on the number of lanes, never on how many tasks wait.
  */
 export class ReadyLanes {
+  readonly #gates: MemoryGates;
   readonly #lanes = new Map<string, ReadyLane>();
   #size = 0;
+
+  constructor(gates: MemoryGates) {
+    this.#gates = gates;
+  }
 
   /** With those that count no more. */
   get size(): number {
@@ -29,28 +35,40 @@ export class ReadyLanes {
     const key = laneKey(entry.record);
     let lane = this.#lanes.get(key);
     if (!lane) {
-      const { priority, agentType, agent } = entry.record;
-      lane = { key, priority, agentType, agent, queue: new LaneQueue() };
+      const { priority, agentType, agent, quota } = entry.record;
+      lane = { key, priority, agentType, agent, quota, queue: new LaneQueue() };
       this.#lanes.set(key, lane);
     }
     lane.queue.push(entry.record.rank, entry.record.seq, entry);
   }
 
-  /** Removes and returns up to `limit` entries in order. */
-  take(limit: number, filter: ClaimFilter | null): MemoryEntry[] {
+  /** The first claimable entry, left where it is. */
+  peek(filter: ClaimFilter | null, now: number): MemoryEntry | undefined {
+    for (let lane = this.#firstLane(filter, now); lane; lane = this.#firstLane(filter, now)) {
+      const entry = lane.queue.peek()!;
+      if (entry.stage === 'ready') return entry;
+      this.#dropHead(lane);
+    }
+    return undefined;
+  }
+
+  /** Removes and returns up to `limit` entries in order; each has entered its gates. */
+  take(limit: number, filter: ClaimFilter | null, now: number): MemoryEntry[] {
     const taken: MemoryEntry[] = [];
     if (limit === 1) {
-      for (let lane = this.#firstLane(filter); lane; lane = this.#firstLane(filter)) {
-        if (this.#takeHead(lane, taken)) break;
+      for (let lane = this.#firstLane(filter, now); lane; lane = this.#firstLane(filter, now)) {
+        if (this.#takeHead(lane, taken, now)) break;
       }
       return taken;
     }
     const lanes = new KeyedHeap<ReadyLane>();
-    for (const lane of this.#lanes.values()) if (mayTake(lane, filter)) line(lanes, lane);
+    for (const lane of this.#lanes.values()) if (this.#mayTake(lane, filter, now)) line(lanes, lane);
     while (taken.length < limit) {
       const lane = lanes.pop();
       if (!lane) break;
-      this.#takeHead(lane, taken);
+      // What was taken from other lanes may have closed a gate of this one.
+      if (!this.#isOpen(lane, now)) continue;
+      this.#takeHead(lane, taken, now);
       line(lanes, lane);
     }
     return taken;
@@ -80,22 +98,41 @@ export class ReadyLanes {
   }
 
   /** By the keys alone: the entries of a million lie all over the memory, so only the chosen one is looked at. */
-  #firstLane(filter: ClaimFilter | null): ReadyLane | undefined {
+  #firstLane(filter: ClaimFilter | null, now: number): ReadyLane | undefined {
     let first: ReadyLane | undefined;
     for (const lane of this.#lanes.values()) {
-      if (mayTake(lane, filter) && (!first || lane.queue.goesBefore(first.queue))) first = lane;
+      if (first && !lane.queue.goesBefore(first.queue)) continue;
+      if (this.#mayTake(lane, filter, now)) first = lane;
     }
     return first;
   }
 
+  #mayTake(lane: ReadyLane, filter: ClaimFilter | null, now: number): boolean {
+    if (filter !== null && !laneMatches(lane, filter)) return false;
+    if (this.#gates.hasPausedKinds && this.#gates.isPaused(lane)) return false;
+    return this.#isOpen(lane, now);
+  }
+
+  #isOpen(lane: ReadyLane, now: number): boolean {
+    if (lane.quota === undefined) return true;
+    const head = this.#head(lane);
+    return head !== undefined && this.#gates.admits(head, now);
+  }
+
   /** Drops the lane's head, and takes it if it still counts: it may have been cancelled, or taken by its id. */
-  #takeHead(lane: ReadyLane, taken: MemoryEntry[]): boolean {
+  #takeHead(lane: ReadyLane, taken: MemoryEntry[], now: number): boolean {
+    const entry = this.#dropHead(lane);
+    if (entry.stage !== 'ready') return false;
+    if (entry.record.quota) this.#gates.enter(entry.record.quota, now);
+    taken.push(entry);
+    return true;
+  }
+
+  #dropHead(lane: ReadyLane): MemoryEntry {
     const entry = lane.queue.pop()!;
     this.#left(entry);
     if (!lane.queue.peek()) this.#lanes.delete(lane.key);
-    if (entry.stage !== 'ready') return false;
-    taken.push(entry);
-    return true;
+    return entry;
   }
 
   /** The first entry that still counts; drops those that were cancelled or taken by id meanwhile. */
@@ -117,10 +154,6 @@ export class ReadyLanes {
     this.#size--;
     return false;
   }
-}
-
-function mayTake(lane: ReadyLane, filter: ClaimFilter | null): boolean {
-  return filter === null || laneMatches(lane, filter);
 }
 
 /** Lines a lane up with others by its first entry, unless it is empty. */

@@ -1,17 +1,25 @@
 import { type ClaimFilter, type Kind, laneMatches } from '../../claim-filter.ts';
 import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry, Stage } from './memory-entry.ts';
-import { isBefore, ReadyLanes } from './ready-lanes.ts';
+import type { MemoryGates } from './memory-gates.ts';
+import { ReadyGroups } from './ready-groups.ts';
+import { isBefore } from './ready-lanes.ts';
 
 /** So many entries that count no more are not worth looking for. */
 const STALE_MAX = 1_000;
 
 /** Every task by what it waits for: a worker, its time, its dependencies, or nothing. */
 export class WaitingEntries {
-  readonly #ready = new ReadyLanes();
+  readonly #gates: MemoryGates;
+  readonly #ready: ReadyGroups;
   /** By runAt; stale where the entry has moved on since. */
   readonly #delayed = new KeyedHeap<MemoryEntry>();
   readonly #counts = { ready: 0, delayed: 0, blocked: 0 };
+
+  constructor(gates: MemoryGates) {
+    this.#gates = gates;
+    this.#ready = new ReadyGroups(gates);
+  }
 
   get delayed(): number {
     return this.#counts.delayed;
@@ -47,17 +55,27 @@ export class WaitingEntries {
     if (stage === 'delayed' && isMostlyStale(this.#delayed.size, count)) this.#forgetStaleDelays();
   }
 
-  /** The first `limit` claimable tasks that pass the filter, whatever their ids, in order. They must be removed. */
-  take(limit: number, filter: ClaimFilter | null): MemoryEntry[] {
-    return this.#ready.take(limit, filter);
+  /**
+   * The first `limit` claimable tasks that pass the filter, whatever their ids, in order. They have entered their
+   * gates, and must be removed.
+   */
+  take(limit: number, filter: ClaimFilter | null, now: number): MemoryEntry[] {
+    return this.#ready.take(limit, filter, now);
   }
 
   /** The same among these. */
-  takeAmong(entries: readonly MemoryEntry[], limit: number, filter: ClaimFilter): MemoryEntry[] {
-    return entries
+  takeAmong(entries: readonly MemoryEntry[], limit: number, filter: ClaimFilter, now: number): MemoryEntry[] {
+    const wanted = entries
       .filter((entry) => entry.stage === 'ready' && laneMatches(entry.record, filter))
-      .sort((a, b) => (isBefore(a, b) ? -1 : 1))
-      .slice(0, limit);
+      .sort((a, b) => (isBefore(a, b) ? -1 : 1));
+    const taken: MemoryEntry[] = [];
+    for (const entry of wanted) {
+      if (taken.length === limit) break;
+      if (this.#gates.isPaused(entry.record) || !this.#gates.admits(entry, now)) continue;
+      if (entry.record.quota) this.#gates.enter(entry.record.quota, now);
+      taken.push(entry);
+    }
+    return taken;
   }
 
   /** Moves on what has fallen due. */

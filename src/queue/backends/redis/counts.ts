@@ -15,7 +15,14 @@ export function toCounts(reply: readonly unknown[], now: number): StoreCounts {
     delayed: Number(delayed),
     blocked: Number(blocked),
     oldestReadyAt: oldest === '' ? null : Number(oldest),
-    readyKinds: lanes === '' ? [] : kindsOf(String(lanes).split('\n').map(laneFromKey)),
+    readyKinds:
+      lanes === ''
+        ? []
+        : kindsOf(
+            String(lanes)
+              .split('\n')
+              .map((key) => laneFromKey(key)),
+          ),
     endedPerMinute: endedPerMinute(rest.slice(COUNTED.length), now),
     paused: paused === 1,
   };

@@ -3,6 +3,7 @@ import { ClosedError } from '../../../errors.ts';
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
+import type { Gate } from '../../gate.ts';
 import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
@@ -148,6 +149,16 @@ export class RedisTaskStore implements TaskStore {
     this.#use();
     return this.#reader.nextDueAt(now);
   }
+
+  async alarmed(): Promise<TaskRecord[]> {
+    return [];
+  }
+
+  async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    return (keys ?? []).map(() => null);
+  }
+
+  async setGates(): Promise<void> {}
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     this.#use();

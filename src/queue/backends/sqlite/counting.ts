@@ -51,7 +51,7 @@ function firstReady(
   }
   return {
     oldestReadyAt: oldest === Number.POSITIVE_INFINITY ? null : oldest,
-    readyKinds: kindsOf([...lanes].map(laneFromKey)),
+    readyKinds: kindsOf([...lanes].map((key) => laneFromKey(key))),
   };
 }
 

@@ -1,6 +1,7 @@
 import { purgeCheckpoints } from '../../../checkpoint/purge.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
+import type { Gate } from '../../gate.ts';
 import { parseHistory } from '../../history-text.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import type {
@@ -128,6 +129,16 @@ export class SQLiteTaskStore implements TaskStore {
     const due = this.#use().read((connection) => connection.prepareValue(SELECT_NEXT_DUE).get(now));
     return typeof due === 'number' ? due : null;
   }
+
+  async alarmed(): Promise<TaskRecord[]> {
+    return [];
+  }
+
+  async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    return (keys ?? []).map(() => null);
+  }
+
+  async setGates(): Promise<void> {}
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     return this.#use().read((connection) =>

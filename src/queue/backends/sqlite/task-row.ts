@@ -80,6 +80,7 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     fence: number(c[13]),
     owner: textOrNull(c[14]),
     leaseExpiresAt: numberOrNull(c[15]),
+    alarmAt: null,
     startedAt: numberOrNull(c[16]),
     completedAt: numberOrNull(c[17]),
     result: textOrNull(c[18]),

@@ -1,0 +1,125 @@
+import type { Kind } from '../../claim-filter.ts';
+import {
+  corrected,
+  entered,
+  type Gate,
+  kindGates,
+  left,
+  newGate,
+  OPEN,
+  obstacleAt,
+  opensAt,
+} from '../../gate.ts';
+import type { Quota } from '../../quota.ts';
+import { GATES_LISTED_MAX, type GateChange } from '../../task-store.ts';
+import type { MemoryEntry } from './memory-entry.ts';
+
+interface KnownGate {
+  gate: Gate;
+  /** Tasks not ended that name it. */
+  tasks: number;
+}
+
+/** The gates that tasks pass when they are claimed, by key. */
+export class MemoryGates {
+  readonly #known = new Map<string, KnownGate>();
+  /** Kinds that are paused. */
+  #pausedKinds = 0;
+
+  /** Whether any task could be kept back. */
+  get isEmpty(): boolean {
+    return this.#known.size === 0;
+  }
+
+  get hasPausedKinds(): boolean {
+    return this.#pausedKinds > 0;
+  }
+
+  /** Whether a start of the task would pass all its gates now; its agent and type aside. */
+  admits({ record }: MemoryEntry, now: number): boolean {
+    return (record.quota?.limits ?? []).every(({ key, weight }) => {
+      const known = this.#known.get(key);
+      return !known || obstacleAt(known.gate, weight, now) === null;
+    });
+  }
+
+  isPaused(kind: Kind): boolean {
+    return kindGates(kind).some((key) => this.#known.get(key)?.gate.isPaused);
+  }
+
+  enter({ limits }: Quota, now: number): void {
+    for (const { key, weight } of limits) this.#change(key, (gate) => entered(gate, weight, now));
+  }
+
+  leave({ limits }: Quota): void {
+    for (const { key } of limits) this.#change(key, left);
+  }
+
+  /** A task that names these keys has come, or comes back. */
+  addTask({ limits }: Quota): void {
+    for (const { key } of limits) this.#knownAt(key).tasks++;
+  }
+
+  removeTask({ limits }: Quota): void {
+    for (const { key } of limits) this.#knownAt(key).tasks--;
+  }
+
+  correct({ limits }: Quota, spent: Quota['limits'], startedAt: number): void {
+    for (const { key, weight } of spent) {
+      const reserved = limits.find((use) => use.key === key)?.weight;
+      if (reserved !== undefined) this.#change(key, (gate) => corrected(gate, startedAt, weight - reserved));
+    }
+  }
+
+  close(key: string, until: number): void {
+    this.#change(key, (gate) => ({ ...gate, closedUntil: Math.max(gate.closedUntil, until) }));
+  }
+
+  set({ key, rule, isPaused, closedUntil }: GateChange): void {
+    const wasPaused = this.#known.get(key)?.gate.isPaused ?? false;
+    this.#change(key, (gate) => ({
+      ...gate,
+      ...rule,
+      ...(isPaused !== undefined && { isPaused }),
+      ...(closedUntil !== undefined && { closedUntil }),
+    }));
+    if (key.startsWith('@')) this.#pausedKinds += Number(isPaused ?? wasPaused) - Number(wasPaused);
+  }
+
+  /** In the order asked. */
+  get(keys: readonly string[] | null): (Gate | null)[] {
+    if (keys) return keys.map((key) => this.#known.get(key)?.gate ?? null);
+    const listed = [...this.#known.values()].map(({ gate }) => gate);
+    return listed.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, GATES_LISTED_MAX);
+  }
+
+  nextOpening(now: number): number | null {
+    let next: number | null = null;
+    for (const { gate, tasks } of this.#known.values()) {
+      const at = tasks > 0 ? opensAt(gate, now) : null;
+      if (at !== null && (next === null || at < next)) next = at;
+    }
+    return next;
+  }
+
+  /** Forgets what no task names and nobody set apart. */
+  forgetIdle(now: number): void {
+    for (const [key, { gate, tasks }] of this.#known) {
+      if (tasks === 0 && !gate.isPaused && opensAt(gate, now) === null) this.#known.delete(key);
+    }
+  }
+
+  #knownAt(key: string): KnownGate {
+    let known = this.#known.get(key);
+    if (!known) {
+      known = { gate: newGate(key, OPEN), tasks: 0 };
+      this.#known.set(key, known);
+    }
+    return known;
+  }
+
+  #change(key: string, change: (gate: Gate) => Gate): void {
+    const known = this.#knownAt(key);
+    known.gate = change(known.gate);
+  }
+}
