@@ -196,6 +196,26 @@ export class QueuePausedError extends JottyError {
   }
 }
 
+/**
+ * There were too many calls. Thrown by a node, or by anything an agent does, it costs no attempt: the task goes
+ * back, and nothing that needs the key starts before `retryAfterMs` is over.
+ */
+export class RateLimitError extends JottyError {
+  /** @default 5_000 */
+  readonly retryAfterMs: number | undefined;
+  /** The key of the limit that is exhausted. @default all keys of the task */
+  readonly key: string | undefined;
+
+  constructor(
+    message: string,
+    { retryAfterMs, key, ...options }: ErrorOptions & { retryAfterMs?: number; key?: string } = {},
+  ) {
+    super('RATE_LIMITED', message, options);
+    this.retryAfterMs = retryAfterMs;
+    this.key = key;
+  }
+}
+
 /** The queue, saver or conductor was closed before this call. */
 export class ClosedError extends JottyError {
   constructor(what: string) {

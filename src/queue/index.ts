@@ -14,6 +14,7 @@ export {
   MissingPackageError,
   NotDurableError,
   QueuePausedError,
+  RateLimitError,
   SchemaTooNewError,
   StoreCorruptError,
   StoreUnavailableError,
@@ -49,8 +50,12 @@ export {
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
+export type { Blocker, Explanation } from './explanation.ts';
+export type { Gate, GateRule, Rate } from './gate.ts';
+export type { Limit, LimitState } from './limits.ts';
 export type { MoveReport } from './move.ts';
 export type { MoveOptions } from './queue-move.ts';
+export type { LimitUse, Quota } from './quota.ts';
 export type { Registry, RegistryEntry } from './registry.ts';
 export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
@@ -81,6 +86,7 @@ export type {
   ConditionFunction,
   DequeueOptions,
   ListTasksQuery,
+  PauseTarget,
   QueueEvents,
   QueueStats,
   StatusChange,
@@ -95,6 +101,7 @@ export type {
   Claim,
   Edge,
   Effects,
+  GateChange,
   InsertOutcome,
   ListPage,
   ListQuery,

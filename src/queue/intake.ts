@@ -10,10 +10,11 @@ import {
 import { boundJsonBytes } from '../json.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './bounds.ts';
 import { findCycle } from './dependencies.ts';
-import { isSameContent, type SubmissionRules, toRecord } from './submission.ts';
+import { isSameContent, type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
 import type { NewTask } from './task.ts';
 import {
   type Effects,
+  type GateChange,
   type InsertOutcome,
   type NewRecord,
   NO_EFFECTS,
@@ -37,12 +38,12 @@ export async function validateBatch(
   tasks: readonly NewTask[],
   now: number,
   rules: SubmissionRules,
-): Promise<NewRecord[]> {
+): Promise<SubmittedRecord[]> {
   if (!Array.isArray(tasks)) throw new InvalidTaskError('tasks', 'expected a list of tasks');
   if (tasks.length > BATCH_TASKS_MAX) {
     throw new TooLargeError('tasks', 'BATCH_TASKS_MAX', BATCH_TASKS_MAX, tasks.length, 'tasks');
   }
-  const records: NewRecord[] = [];
+  const records: SubmittedRecord[] = [];
   let bytes = 0;
   let lengthOf = lengthAtMost;
   let index = 0;
@@ -71,14 +72,18 @@ function textLength({ content, submission }: NewRecord): number {
 }
 
 /** Stores a batch, all or none. What exists already with the same content is left as it is. */
-export async function takeIn(store: TaskStore, records: readonly NewRecord[], now: number): Promise<Intake> {
+export async function takeIn(
+  store: TaskStore,
+  records: readonly SubmittedRecord[],
+  now: number,
+): Promise<Intake> {
   let batch = withoutRepeats(records);
   if (batch.some((record) => record.dependsOn.length > 0)) {
     const cycle = findCycle(batch);
     if (cycle) throw new DependencyCycleError('tasks', cycle);
   }
   for (let round = 0; round < INSERT_ROUNDS_MAX && batch.length > 0; round++) {
-    const outcome = await store.insert(batch, now);
+    const outcome = await store.insert(batch, now, rulesOf(batch));
     const unknown = outcome.unknown[0];
     if (unknown) throw unknownDependency(records, batch[unknown.index]!, unknown.dependencyId);
     if (outcome.conflicts.length === 0) return { inserted: batch, effects: outcome.effects };
@@ -89,9 +94,16 @@ export async function takeIn(store: TaskStore, records: readonly NewRecord[], no
   return { inserted: [], effects: NO_EFFECTS };
 }
 
-function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
+/** The last word on each key. */
+function rulesOf(batch: readonly SubmittedRecord[]): readonly GateChange[] | undefined {
+  if (!batch.some(({ rules }) => rules !== undefined)) return undefined;
+  const rules = batch.flatMap((record) => record.rules ?? []);
+  return [...new Map(rules.map((rule) => [rule.key, rule])).values()];
+}
+
+function withoutRepeats(records: readonly SubmittedRecord[]): readonly SubmittedRecord[] {
   if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
-  const byId = new Map<string, NewRecord>();
+  const byId = new Map<string, SubmittedRecord>();
   for (const record of records) {
     const earlier = byId.get(record.id);
     if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(record.id);
@@ -100,7 +112,10 @@ function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
   return [...byId.values()];
 }
 
-function withoutConflicts(batch: readonly NewRecord[], conflicts: InsertOutcome['conflicts']): NewRecord[] {
+function withoutConflicts(
+  batch: readonly SubmittedRecord[],
+  conflicts: InsertOutcome['conflicts'],
+): SubmittedRecord[] {
   const existing = new Map(conflicts.map((record) => [record.id, record]));
   return batch.filter((record) => {
     const conflict = existing.get(record.id);

@@ -24,6 +24,8 @@ export class Observers {
   readonly #events = new QueueEmitter();
   readonly #waiters: Waiters;
   readonly #watch: StoreWatch;
+  /** Whether tasks with limits went through this queue object. */
+  #hasLimits = false;
 
   constructor(observed: Observed) {
     this.#observed = observed;
@@ -79,7 +81,8 @@ export class Observers {
   /** Tasks are stored. */
   welcome(records: readonly NewRecord[], now: number): void {
     const isHeard = this.#events.has('transition');
-    for (const { id, runAt } of records) {
+    for (const { id, runAt, quota } of records) {
+      if (quota) this.#hasLimits = true;
       if (isHeard)
         this.#events.emit('transition', { taskId: id, seq: 1, from: null, to: 'pending', at: now });
       if (runAt > now) this.#watch.armDue(runAt);
@@ -96,6 +99,19 @@ export class Observers {
   announce(change: Change, record: TaskRecord, task: Task): void {
     if (change.event) this.#tell(record, change.event, task);
     if (record.status === 'pending' || record.status === 'retrying') this.#offer(record);
+  }
+
+  /** A task that stays under limits was settled: others of its keys may start, now or when a key opens. */
+  freed(record: TaskRecord): void {
+    if (isLeased(record.status)) return;
+    this.#hasLimits = true;
+    this.#events.emit('available', undefined);
+    void this.#watch.refreshDue();
+  }
+
+  /** A claim found less than it asked for: a limit may keep some back until a time. */
+  keptBack(): void {
+    if (this.#hasLimits) void this.#watch.refreshDue();
   }
 
   /** For transitions the store made by itself: claims and skips. */

@@ -2,7 +2,7 @@ import { StoreUnavailableError } from '../errors.ts';
 import { TIME_MS_MAX } from './bounds.ts';
 import { toEdge } from './dependencies.ts';
 import { hashOf, isSameContent } from './submission.ts';
-import type { Edge, NewRecord, TaskRecord, TaskStore } from './task-store.ts';
+import type { Edge, GateChange, NewRecord, TaskRecord, TaskStore } from './task-store.ts';
 import { readSubmission } from './task-view.ts';
 
 /** A task that is on its way is not claimable before this time, which no submitter can give. */
@@ -49,12 +49,26 @@ export async function place(
     const missing = page.filter((_, i) => known[i] === null);
     const { records, left } = await withDependencies(stores, missing, after);
     const { conflicts, unknown } =
-      records.length === 0 ? NONE : await target.insert(records.map(asNew), now());
+      records.length === 0
+        ? NONE
+        : await target.insert(records.map(asNew), now(), await gatesOf(stores.source, records));
     // Somebody submitted one of them, or purged what one waits for, since it was looked at.
     if (conflicts.length > 0 || unknown.length > 0) continue;
     return paired(target, new Set([...page, ...records]), left);
   }
   throw new StoreUnavailableError('the ids of the tasks to move keep coming and going there; try again');
+}
+
+/** The keys that the records name, as they stand there; who holds them does not matter, since nothing runs. */
+async function gatesOf(source: TaskStore, records: readonly TaskRecord[]): Promise<GateChange[]> {
+  const keys = new Set(records.flatMap(({ quota }) => quota?.limits.map(({ key }) => key) ?? []));
+  if (keys.size === 0) return [];
+  const gates = await source.gates([...keys]);
+  return gates.flatMap((gate) => {
+    if (!gate) return [];
+    const { key, max, rate, isPaused, closedUntil } = gate;
+    return [{ key, rule: { max, rate }, isPaused, closedUntil }];
+  });
 }
 
 const NONE = { conflicts: [], unknown: [] };

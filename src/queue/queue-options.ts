@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { type Clock, systemClock } from '../clock.ts';
 import { InvalidOptionError } from '../errors.ts';
 import { CRASHES_MAX, ID_PATTERN, INTERVAL_MS_MAX, PAYLOAD_BYTES_MAX, RETRIES_MAX } from './bounds.ts';
+import { checkLimitOptions, type Limit } from './limits.ts';
 import { checkRetryPolicy } from './submission.ts';
 import { createIdSource } from './task-id.ts';
 import type { ConditionFunction, TaskQueueOptions } from './task-queue.ts';
@@ -22,6 +23,7 @@ export interface ResolvedOptions {
   readonly newId: () => string;
   readonly owner: string;
   readonly defaults: TaskDefaults;
+  readonly limits: readonly Limit[];
 }
 
 /** The options with their defaults, in one place. Throws InvalidOptionError. */
@@ -56,6 +58,7 @@ export function resolveOptions(options: TaskQueueOptions): ResolvedOptions {
     random: options.random ?? Math.random,
     newId: options.newId ?? createIdSource(() => clock.now()),
     owner: ownerName(options.owner),
+    limits: checkLimitOptions(options.limits ?? []),
     defaults: {
       maxRetries: wholeIn('maxRetries', options.maxRetries ?? 3, 0, RETRIES_MAX),
       maxCrashes: wholeIn('maxCrashes', options.maxCrashes ?? 5, 1, CRASHES_MAX),

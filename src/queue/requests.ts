@@ -8,6 +8,7 @@ import {
 import { boundJsonBytes, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
 import {
   CLAIM_TASKS_MAX,
+  PLACES_MAX,
   PROGRESS_BYTES_MAX,
   REASON_BYTES_MAX,
   RESULT_BYTES_MAX,
@@ -15,6 +16,9 @@ import {
 } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { describe } from './description.ts';
+import { requireKey } from './limits.ts';
+import type { LimitUse } from './quota.ts';
+import { refusalOf } from './rate-limit.ts';
 import { toPriority } from './submission.ts';
 import {
   isEnded,
@@ -25,7 +29,7 @@ import {
   type TaskStatus,
 } from './task.ts';
 import { cutBytes, toTaskError } from './task-error.ts';
-import type { StatusChange, TaskFilter } from './task-queue.ts';
+import type { PauseTarget, StatusChange, TaskFilter } from './task-queue.ts';
 import type { TaskRecord } from './task-store.ts';
 import type { Ending, Note, TaskAction } from './transitions.ts';
 
@@ -83,11 +87,13 @@ export function toEnding(outcome: Outcome): Ending {
     case 'completed':
       return { status: 'completed', result: toResultText(outcome.result) };
     case 'failed':
-      return {
-        status: 'failed',
-        error: toTaskError(outcome.error),
-        retry: outcome.retry === false ? 'refused' : 'allowed',
-      };
+      return (
+        refused(outcome.error, outcome.retry) ?? {
+          status: 'failed',
+          error: toTaskError(outcome.error),
+          retry: outcome.retry === false ? 'refused' : 'allowed',
+        }
+      );
     case 'released':
       return { status: 'released', runAt: toTime(outcome.runAt), reason: toReason(outcome.reason) };
     case 'waiting':
@@ -101,6 +107,37 @@ export function toEnding(outcome: Outcome): Ending {
         describe((outcome as { status?: unknown }).status),
       );
   }
+}
+
+/** A failure for too many calls is none: the task goes back, and its keys close. */
+function refused(error: unknown, retry: boolean | undefined): Ending | null {
+  const refusal = retry === false ? null : refusalOf(error);
+  if (refusal === null) return null;
+  const { message } = toTaskError(error);
+  return { status: 'released', reason: toReason(`RATE_LIMITED: ${message}`), refusal };
+}
+
+/** The weights an attempt came to, of the limits it names; others are left out. Throws InvalidOptionError. */
+export function toSpent({ spent }: Outcome): LimitUse[] | undefined {
+  if (spent === undefined) return undefined;
+  requireObject(spent, 'outcome.spent');
+  return Object.entries(spent).map(([key, weight]) => {
+    if (!Number.isSafeInteger(weight) || weight < 0 || weight > PLACES_MAX)
+      throw new InvalidOptionError(`outcome.spent.${key.slice(0, 64)}`, 'a whole number from 0', weight);
+    return { key, weight };
+  });
+}
+
+/** The key of the gate that a pause closes; null: the whole queue. Throws InvalidOptionError. */
+export function toPausedKey(target: PauseTarget | undefined): string | null {
+  if (target === undefined) return null;
+  requireObject(target, 'target');
+  const named = Object.entries(target).filter(([, name]) => name !== undefined);
+  const [kind, name] = named[0] ?? [];
+  if (named.length !== 1 || (kind !== 'agent' && kind !== 'agentType' && kind !== 'key'))
+    throw new InvalidOptionError('target', 'one of agent, agentType or key', describe(target));
+  requireKey(name);
+  return kind === 'key' ? `${name}` : `@${kind === 'agent' ? 'agent' : 'type'}:${name}`;
 }
 
 /** The operator's words as an action on the task as `record` has it. */

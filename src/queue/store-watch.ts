@@ -65,6 +65,7 @@ export class StoreWatch {
   }
 
   async refreshDue(): Promise<void> {
+    if (!this.#unwatch) return;
     try {
       const next = await this.#store.nextDueAt(this.#clock.now());
       if (next !== null) this.armDue(next);

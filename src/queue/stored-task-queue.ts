@@ -11,8 +11,11 @@ import type { JsonValue } from '../json.ts';
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
+import { type Explanation, explain } from './explanation.ts';
+import { kindGates } from './gate.ts';
 import { HeldTasks } from './held-tasks.ts';
 import { takeIn, validateBatch } from './intake.ts';
+import { type Limit, type LimitState, toGateChange, toLimitState } from './limits.ts';
 import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
 import type { MoveReport } from './move.ts';
@@ -20,7 +23,17 @@ import { Observers } from './observers.ts';
 import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
 import type { Registry } from './registry.ts';
-import { fenceOf, toAnswer, toClaimFilter, toEnding, toNote, toStatusAction } from './requests.ts';
+import {
+  checkNames,
+  fenceOf,
+  toAnswer,
+  toClaimFilter,
+  toEnding,
+  toNote,
+  toPausedKey,
+  toSpent,
+  toStatusAction,
+} from './requests.ts';
 import { toStats } from './stats.ts';
 import { intactSubmission, placeIn, type SubmissionRules, toRecord } from './submission.ts';
 import { inSteps, STEP_TASKS_MAX } from './sweeper.ts';
@@ -31,6 +44,7 @@ import type {
   ConditionFunction,
   DequeueOptions,
   ListTasksQuery,
+  PauseTarget,
   QueueEvents,
   QueueStats,
   StatusChange,
@@ -74,13 +88,14 @@ export class StoredTaskQueue implements TaskQueue {
   constructor(store: TaskStore, options: TaskQueueOptions = {}) {
     this.#store = store;
     this.#options = resolveOptions(options);
-    const { clock, conditions, sweepMs, agingMs, payloadBytesMax, newId } = this.#options;
+    const { clock, conditions, sweepMs, agingMs, payloadBytesMax, newId, limits } = this.#options;
     this.#rules = {
       agingMs,
       payloadBytesMax,
       newId,
       hasCondition: (name) => this.#conditions.has(name),
       isInProcess: store.isInProcess ?? false,
+      limits,
     };
     this.#observers = new Observers({
       store,
@@ -167,6 +182,7 @@ export class StoredTaskQueue implements TaskQueue {
       // What was claimed before is leased to the caller, who must get to know of it.
       const records = await (tasks.length === 0 ? claimed : claimed.catch((error) => this.#noMore(error)));
       await this.#admit(records, start, tasks);
+      if (records.length < asked) this.#observers.keptBack();
       if (this.#observers.hears('transition')) await this.#observers.tellLatest(idsOf(records));
       if (records.length === 0 || tasks.length === limit) return tasks;
       if (records.length < asked && tasks.length > 0) return tasks;
@@ -176,7 +192,7 @@ export class StoredTaskQueue implements TaskQueue {
   async start(task: Task): Promise<Task> {
     const fence = fenceOf(task);
     this.#use();
-    if (await this.#store.isPaused()) throw new QueuePausedError(task.id);
+    if (await this.#isPaused(task.id)) throw new QueuePausedError(task.id);
     return await this.#act(task.id, { type: 'start', fence });
   }
 
@@ -201,7 +217,8 @@ export class StoredTaskQueue implements TaskQueue {
   async settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
     const fence = fenceOf(task);
     const ending = toEnding(outcome);
-    return await this.#act(task.id, { type: 'settle', fence, ending, assignment });
+    const spent = toSpent(outcome);
+    return await this.#act(task.id, { type: 'settle', fence, ending, assignment, spent });
   }
 
   async assign(task: Task, assignment: Assignment): Promise<Task> {
@@ -211,7 +228,7 @@ export class StoredTaskQueue implements TaskQueue {
 
   async updateStatus(id: string, status: TaskStatus, change: StatusChange = {}): Promise<Task> {
     this.#use();
-    const isPaused = status === 'in_progress' && (await this.#store.isPaused());
+    const isPaused = status === 'in_progress' && (await this.#isPaused(id));
     const note = toNote(change);
     // The action depends on where the task stands, so it is chosen anew with each record that is decided on.
     return await this.#act(id, (record) => {
@@ -256,17 +273,36 @@ export class StoredTaskQueue implements TaskQueue {
     return toStats(counts, workers, now);
   }
 
-  async pause(): Promise<void> {
+  async pause(target?: PauseTarget): Promise<void> {
     this.#use();
-    await this.#store.setPaused(true);
+    await this.#setPaused(target, true);
     this.#observers.emit('paused', undefined);
   }
 
-  async resume(): Promise<void> {
+  async resume(target?: PauseTarget): Promise<void> {
     this.#use();
-    await this.#store.setPaused(false);
+    await this.#setPaused(target, false);
     this.#observers.emit('resumed', undefined);
     this.#observers.emit('available', undefined);
+  }
+
+  async setLimit(key: string, limit: Omit<Limit, 'key' | 'weight'>): Promise<void> {
+    this.#use();
+    await this.#store.setGates([toGateChange(key, limit)], this.clock.now());
+    this.#observers.emit('available', undefined);
+  }
+
+  async limits(keys?: readonly string[]): Promise<LimitState[]> {
+    this.#use();
+    checkNames(keys, 'keys');
+    const gates = await this.#store.gates(keys ?? null);
+    const now = this.clock.now();
+    return gates.flatMap((gate) => (gate && !gate.key.startsWith('@') ? [toLimitState(gate, now)] : []));
+  }
+
+  async explain(id: string): Promise<Explanation> {
+    this.#use();
+    return explain(this.#store, await this.#load(id), this.clock.now());
   }
 
   async waitFor(id: string, options: WaitOptions = {}): Promise<Task> {
@@ -420,6 +456,23 @@ export class StoredTaskQueue implements TaskQueue {
     return this.#view(record, submission);
   }
 
+  #setPaused(target: PauseTarget | undefined, isPaused: boolean): Promise<void> {
+    const key = toPausedKey(target);
+    return key === null
+      ? this.#store.setPaused(isPaused)
+      : this.#store.setGates([{ key, isPaused }], this.clock.now());
+  }
+
+  /** Whether a claimed task must not start, since the queue, its agent, its type or one of its keys is paused. */
+  async #isPaused(id: string): Promise<boolean> {
+    if (await this.#store.isPaused()) return true;
+    const [record] = await this.#store.get([id]);
+    if (!record) return false;
+    const keys = [...kindGates(record), ...(record.quota?.limits ?? []).map(({ key }) => key)];
+    if (keys.length === 0) return false;
+    return (await this.#store.gates(keys)).some((gate) => gate?.isPaused);
+  }
+
   /**
    * Decides and writes until nobody wrote in between. What a remembered record refuses, or says was done
    * already, is checked against a fresh one before it is believed.
@@ -442,6 +495,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
       this.#observers.announce(change, applied.record, task);
+      if (applied.record.quota) this.#observers.freed(applied.record);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
       return task;
     }

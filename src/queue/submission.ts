@@ -5,6 +5,7 @@ import { boundJsonBytes, copyJson, findJsonProblem } from '../json.ts';
 import {
   CRASHES_MAX,
   DEPENDENCIES_MAX,
+  FAIR_WEIGHT_MAX,
   ID_PATTERN,
   INTERVAL_MS_MAX,
   METADATA_BYTES_MAX,
@@ -13,9 +14,10 @@ import {
 } from './bounds.ts';
 import { toEdge } from './dependencies.ts';
 import { describe } from './description.ts';
+import { checkLimits, type Limit, shareOf } from './limits.ts';
 import { PRIORITY_MAX, rankOf } from './rank.ts';
 import type { NewTask, RetryOptions } from './task.ts';
-import type { Edge, NewRecord, TaskIdentity } from './task-store.ts';
+import type { Edge, GateChange, NewRecord, TaskIdentity } from './task-store.ts';
 import { checkWhere, isWhereText } from './where.ts';
 
 const PRIORITY_NAMES: Readonly<Record<string, number>> = { critical: 10, high: 8, medium: 5, low: 2 };
@@ -29,6 +31,13 @@ export interface SubmissionRules {
   readonly hasCondition: (name: string) => boolean;
   /** Whether submissions are stored as objects: neither written as text nor hashed. */
   readonly isInProcess: boolean;
+  /** The queue's own limits. */
+  readonly limits: readonly Limit[];
+}
+
+/** A record to store, with what its submission says of the keys it names. */
+export interface SubmittedRecord extends NewRecord {
+  readonly rules?: readonly GateChange[] | undefined;
 }
 
 /** Where a submission, or one of its fields, stands in what was passed, e.g. `tasks[3].priority`; for errors alone. */
@@ -64,6 +73,9 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     retry: checkRetry,
     metadata: checkJsonObject,
     validate: checkValidate,
+    limits: checkLimits,
+    fairKey: checkId,
+    fairWeight: integerFrom(1, FAIR_WEIGHT_MAX),
   } satisfies Record<keyof NewTask, Check>),
 );
 
@@ -71,18 +83,21 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
  * Checks a submission and turns it into the record to store. Throws InvalidTaskError, TooLargeError or
  * UnknownConditionError, each naming the place.
  */
-export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): NewRecord {
+export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): SubmittedRecord {
   checkFields(task, at);
   checkJsonObject(task.payload, at, 'payload');
   checkSizes(task, at, rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(task, dependsOn, at, rules);
+  if (task.fairWeight !== undefined && task.fairKey === undefined)
+    throw new InvalidTaskError(at('fairWeight'), 'expected a fairKey beside it');
+  const share = shareOf(task, rules.limits, at);
   const { isInProcess } = rules;
   const submission = isInProcess ? '' : JSON.stringify(task);
   const priority = priorityOf(task);
   const runAt = Math.max(task.runAt ?? now, now + (task.delayMs ?? 0));
   const id = task.id ?? rules.newId();
-  return {
+  const record = {
     id,
     submission,
     content: isInProcess ? copyJson(task) : undefined,
@@ -96,7 +111,8 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     alarmAt: null,
     dependsOn,
     join: 'all',
-  };
+  } as const;
+  return share === null ? record : { ...record, ...share };
 }
 
 /** Whether two submissions say the same: as JSON, whatever the order of keys. */

@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
 import type { RunnableBy } from './claim-filter.ts';
+import type { Explanation } from './explanation.ts';
+import type { Limit, LimitState } from './limits.ts';
 import type { Registry } from './registry.ts';
 import type {
   AgentScore,
@@ -154,9 +156,22 @@ export interface TaskQueue {
   listTasks(query?: ListTasksQuery): Promise<TaskPage>;
   history(id: string): Promise<TaskEvent[]>;
   stats(): Promise<QueueStats>;
-  /** No claim or start in any process later than 250 ms after this has resolved. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
+  /** No claim or start of these tasks in any process later than 250 ms after this has resolved. @default all */
+  pause(target?: PauseTarget): Promise<void>;
+  /** Ends a pause of the same target; others go on. */
+  resume(target?: PauseTarget): Promise<void>;
+  /**
+   * Bounds all tasks of a key, in every process, from the next claim on; what is left out is unbounded. A task
+   * that is submitted with a bound for the key sets it anew.
+   */
+  setLimit(key: string, limit: Omit<Limit, 'key' | 'weight'>): Promise<void>;
+  /** How these keys stand, in their order, without those nobody named; without keys the first thousand. */
+  limits(keys?: readonly string[]): Promise<LimitState[]>;
+  /**
+   * Why a task waits: all that keeps it from being claimed now, and what would free it. Without a blocker it can
+   * be claimed now. Throws TaskNotFoundError.
+   */
+  explain(id: string): Promise<Explanation>;
   /**
    * Resolves when the task has ended, and keeps the process alive until then. `timeoutMs` is positive, Infinity
    * none. Throws TaskNotFoundError, TimeoutError, InvalidOptionError, or the signal's reason.
@@ -175,6 +190,12 @@ export interface TaskQueue {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** One agent, agent type or key of a limit. */
+export type PauseTarget =
+  | { readonly agent: string; readonly agentType?: undefined; readonly key?: undefined }
+  | { readonly agentType: string; readonly agent?: undefined; readonly key?: undefined }
+  | { readonly key: string; readonly agent?: undefined; readonly agentType?: undefined };
 
 export interface TaskQueueOptions {
   /** How long a claim holds without a heartbeat. @default 30_000 */
@@ -200,6 +221,8 @@ export interface TaskQueueOptions {
   /** @default 1 MiB */
   readonly payloadBytesMax?: number | undefined;
   readonly conditions?: Readonly<Record<string, ConditionFunction>> | undefined;
+  /** Limits of every task submitted through this object that has the places of their templates. @default [] */
+  readonly limits?: readonly Limit[] | undefined;
   readonly clock?: Clock | undefined;
   /** In [0, 1). @default Math.random */
   readonly random?: (() => number) | undefined;

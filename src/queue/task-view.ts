@@ -1,5 +1,6 @@
 import { copyJson, type JsonObject } from '../json.ts';
 import { toDependency } from './dependencies.ts';
+import type { Quota } from './quota.ts';
 import { DEFAULT_RETRY } from './retry.ts';
 import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
@@ -69,6 +70,7 @@ function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number
   if (record.agentType !== null) task.agentType = record.agentType;
   if (record.agent !== null) task.agent = record.agent;
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
+  if (record.quota !== undefined) addQuota(task, record.quota);
   if (record.startedAt !== null) task.startedAt = record.startedAt;
   if (record.completedAt !== null) task.completedAt = record.completedAt;
   if (record.result !== null) task.result = parseOr(record.result, null);
@@ -76,6 +78,11 @@ function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number
     task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
   }
   if (record.details !== null) Object.assign(task, parseOr(record.details, {}));
+}
+
+function addQuota(task: Writable<Task>, { limits, fairKey }: Quota): void {
+  if (limits.length > 0) task.limits = limits;
+  if (fairKey !== null) task.fairKey = fairKey;
 }
 
 function parseOr<T>(text: string, fallback: T): T {

@@ -6,6 +6,7 @@
  * lease; *settling* ends the attempt with an *outcome*. A *failed* task is out of retries: the dead letter.
  */
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Limit } from './limits.ts';
 
 /**
  * `pending` also covers delayed and blocked tasks: those are facets, shown as `runAt` and `blockedBy`.
@@ -122,6 +123,15 @@ export interface NewTask {
   readonly retry?: RetryOptions | undefined;
   /** A JSON object, like the payload. */
   readonly metadata?: object | undefined;
+  /** Bounds it shares with other tasks, in every process; at most LIMITS_MAX, with the queue's own. */
+  readonly limits?: readonly Limit[] | undefined;
+  /**
+   * Whose backlog it belongs to, e.g. a tenant's: backlogs take turns, so that a long one delays a short one by
+   * little. Tasks without one share a backlog. Priorities order the tasks within each.
+   */
+  readonly fairKey?: string | undefined;
+  /** Turns of its backlog to one of a backlog of weight 1; 1–1,000, with a fairKey. @default 1 */
+  readonly fairWeight?: number | undefined;
   /** A result that does not fit is no success: the attempt has failed, with code RESULT_REJECTED, and is tried again. */
   readonly validate?: Validation | undefined;
 }
@@ -171,6 +181,9 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly agentType?: string;
   readonly agent?: string;
   readonly assignedAgent?: string;
+  /** The keys of its limits, and what it weighs under their rates. */
+  readonly limits?: readonly { readonly key: string; readonly weight: number }[];
+  readonly fairKey?: string;
   /** The score table of the last assignment, best first. */
   readonly scores?: readonly AgentScore[];
   /** Which run of this life this is or will be, from 1: retryCount + crashes + 1. */
@@ -199,13 +212,21 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly version: number;
 }
 
-/** How an attempt ended. Policy decides what follows: a failure with retries left becomes `retrying`. */
-export type Outcome =
+/**
+ * How an attempt ended. Policy decides what follows: a failure with retries left becomes `retrying`. One whose
+ * error says that there were too many calls (RateLimitError, status 429) is no failure: the task goes back
+ * uncharged, and the keys of its limits are closed until the error says so.
+ */
+export type Outcome = (
   | { readonly status: 'completed'; readonly result?: unknown }
   | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
   | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
   | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
-  | { readonly status: 'cancelled'; readonly reason?: string | undefined };
+  | { readonly status: 'cancelled'; readonly reason?: string | undefined }
+) & {
+  /** What the attempt weighed in truth under the rates of its limits, by key, where that is not what was reserved. */
+  readonly spent?: Readonly<Record<string, number>> | undefined;
+};
 
 /** One transition in a task's history. `from` is null for the submission. */
 export interface TaskEvent {

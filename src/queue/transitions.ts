@@ -9,6 +9,8 @@ import {
 import type { JsonObject, JsonValue } from '../json.ts';
 import { METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
+import type { LimitUse } from './quota.ts';
+import type { Refusal } from './rate-limit.ts';
 import { isRecorded } from './recorded-ending.ts';
 import { backoffMs } from './retry.ts';
 import {
@@ -53,6 +55,8 @@ export type TaskAction =
       readonly fence: number | null;
       readonly ending: Ending;
       readonly assignment?: Assignment | undefined;
+      /** What the attempt weighed in truth, by key. */
+      readonly spent?: readonly LimitUse[] | undefined;
     }
   | { readonly type: 'note' }
   | { readonly type: 'cancel'; readonly reason?: string | undefined }
@@ -75,7 +79,13 @@ export type Ending =
       readonly retry: 'allowed' | 'refused' | 'demanded';
       readonly runAt?: number | undefined;
     }
-  | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
+  | {
+      readonly status: 'released';
+      readonly runAt?: number | undefined;
+      readonly reason?: string | undefined;
+      /** It was given back since there were too many calls. */
+      readonly refusal?: Refusal | undefined;
+    }
   | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
   | { readonly status: 'cancelled'; readonly reason?: string | undefined };
 
@@ -123,7 +133,7 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
     case 'assign':
       return assign(record, action.fence, action.assignment, context);
     case 'settle':
-      return settle(record, action, context);
+      return withSpent(settle(record, action, context), record, action.spent);
     case 'note':
       return isEnded(record.status) ? refuse(record, 'changed') : stay(record, {});
     case 'cancel':
@@ -209,7 +219,9 @@ function settle(
     case 'failed':
       return fail(settled, ending, context);
     case 'released':
-      return release(settled, ending.runAt, ending.reason ?? 'released', context.now);
+      return ending.refusal
+        ? park(settled, ending.refusal, ending.reason, context.now)
+        : release(settled, ending.runAt, ending.reason ?? 'released', context.now);
     case 'waiting':
       return wait(settled, ending.interrupts, context.now);
     case 'cancelled':
@@ -262,6 +274,34 @@ function release(record: TaskRecord, runAt: number | undefined, reason: string, 
     startedAt: null,
     runAt: runAt ?? Math.min(record.runAt, now),
   });
+}
+
+/**
+ * Back to where it was in the order, uncharged, with its keys closed: they keep it back, and all who share them.
+ * Without a key only its own time can.
+ */
+function park(
+  record: TaskRecord,
+  { retryAfterMs, key }: Refusal,
+  reason: string | undefined,
+  now: number,
+): Change {
+  const until = now + retryAfterMs;
+  const own = (record.quota?.limits ?? []).map((limit) => limit.key);
+  const keys = key === null ? own : [key];
+  const isKept = keys.some((closed) => own.includes(closed));
+  const change = release(record, isKept ? undefined : until, reason ?? 'RATE_LIMITED', now);
+  return { ...change, closes: keys.map((closed) => ({ key: closed, until })) };
+}
+
+function withSpent(
+  change: Change | null,
+  record: TaskRecord,
+  spent: readonly LimitUse[] | undefined,
+): Change | null {
+  if (!change || !spent || !record.quota) return change;
+  const { limits } = record.quota;
+  return { ...change, spent: spent.filter(({ key }) => limits.some((limit) => limit.key === key)) };
 }
 
 /** Questions that were answered in the meantime do not make the task wait: it goes on at once. */

@@ -7,6 +7,7 @@ import { boundsCases } from './task-queue-cases/bounds.ts';
 import { dependencyCases } from './task-queue-cases/dependencies.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
+import { limitCases } from './task-queue-cases/limits.ts';
 import { listingCases } from './task-queue-cases/listing.ts';
 import { operatorCases } from './task-queue-cases/operator.ts';
 import { orderCases } from './task-queue-cases/order.ts';
@@ -53,6 +54,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...resultCases,
   ...operatorCases,
   ...listingCases,
+  ...limitCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */

@@ -16,6 +16,7 @@ import { leaseCases } from './task-store-cases/leases.ts';
 import { listCases } from './task-store-cases/list.ts';
 import { purgeCases } from './task-store-cases/purge.ts';
 import { randomWalkCases } from './task-store-cases/random-walk.ts';
+import { rateCases } from './task-store-cases/rates.ts';
 import { registryCases } from './task-store-cases/registry.ts';
 import { turnCases } from './task-store-cases/turns.ts';
 
@@ -57,6 +58,7 @@ export const taskStoreCases: readonly ConformanceCase<StoreHarness>[] = [
   ...joinCases,
   ...alarmCases,
   ...gateCases,
+  ...rateCases,
   ...turnCases,
 ];
 

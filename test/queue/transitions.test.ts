@@ -25,6 +25,7 @@ function aRecord(status: TaskStatus, changes: Partial<TaskRecord> = {}): TaskRec
     newId: () => 'a',
     hasCondition: () => false,
     isInProcess: false,
+    limits: [],
   };
   const leased = isLeased(status);
   const { dependsOn: _, ...identity } = toRecord({ payload: {} }, () => 'task', NOW, rules);

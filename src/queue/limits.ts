@@ -1,0 +1,209 @@
+import { InvalidOptionError, InvalidTaskError, TooLargeError } from '../errors.ts';
+import { ID_PATTERN, INTERVAL_MS_MAX, LIMITS_MAX, PLACES_MAX } from './bounds.ts';
+import { describe } from './description.ts';
+import type { Gate, GateRule, Rate } from './gate.ts';
+import type { LimitUse, Quota } from './quota.ts';
+import type { NewTask } from './task.ts';
+import type { GateChange } from './task-store.ts';
+
+/**
+ * A bound that all tasks of a key share, in every process. `key` may be a template: `tenant:{metadata.tenant}`,
+ * with places of the task (agentType, agent, metadata.…, payload.…) in braces. Several limits may hold at once.
+ */
+export interface Limit {
+  /** `[A-Za-z0-9_.:-]`, 1–128 characters once it is filled in. */
+  readonly key: string;
+  /** So many tasks of the key run at a time; the last one submitted, or set, counts. @default as it is, or unbounded */
+  readonly max?: number | undefined;
+  /** So many starts of the key in any `perMs`, by weight. @default as it is, or unbounded */
+  readonly rate?: Rate | undefined;
+  /** What a start counts for under the rate, e.g. the tokens expected; see `Outcome.spent`. @default 1 */
+  readonly weight?: number | undefined;
+}
+
+/** A key as it stands. */
+export interface LimitState {
+  readonly key: string;
+  /** Tasks of the key that are leased now. */
+  readonly used: number;
+  readonly max?: number;
+  readonly rate?: Rate;
+  /** What the starts of the last `rate.perMs` weigh. */
+  readonly spent?: number;
+  /** Nothing of the key starts before; ms since the epoch. */
+  readonly closedUntil?: number;
+  readonly paused: boolean;
+}
+
+/** What the limits of a task come to: what it is stored with, and what it says of its keys. */
+export interface Share {
+  readonly quota: Quota;
+  readonly rules: readonly GateChange[];
+}
+
+const FIELDS = ['key', 'max', 'rate', 'weight'];
+const PLACE = /\{([^{}]*)\}/g;
+const PLACE_NAME = /^(agentType|agent|(metadata|payload)(\.[^.{}]+)+)$/;
+
+type At = (field?: string) => string;
+
+/** The check of `NewTask.limits`. Throws InvalidTaskError or TooLargeError naming the place. */
+export function checkLimits(value: unknown, at: At, field: string): void {
+  if (!Array.isArray(value)) throw new InvalidTaskError(at(field), `expected a list, got ${describe(value)}`);
+  if (value.length > LIMITS_MAX)
+    throw new TooLargeError(at(field), 'LIMITS_MAX', LIMITS_MAX, value.length, 'limits');
+  value.forEach((limit: unknown, i) => {
+    const problem = problemOf(limit);
+    if (problem) throw new InvalidTaskError(at(`${field}[${i}]${problem[0]}`), problem[1]);
+  });
+}
+
+/** The check of the queue's own limits. Throws InvalidOptionError. */
+export function checkLimitOptions(limits: readonly Limit[]): readonly Limit[] {
+  if (!Array.isArray(limits)) throw new InvalidOptionError('limits', 'a list of limits', describe(limits));
+  limits.forEach((limit: Limit, i) => {
+    const problem = problemOf(limit);
+    if (problem) throw new InvalidOptionError(`limits[${i}]${problem[0]}`, problem[1], describe(limit));
+  });
+  return limits;
+}
+
+/** What is said of one key by hand. Throws InvalidOptionError. */
+export function toGateChange(key: string, limit: Omit<Limit, 'key' | 'weight'>): GateChange {
+  const problem = problemOf({ ...limit, key });
+  if (problem) throw new InvalidOptionError(`limit${problem[0]}`, problem[1], describe(limit));
+  requireKey(key);
+  return { key, rule: ruleOf(limit) };
+}
+
+export function requireKey(key: unknown): void {
+  if (typeof key !== 'string' || !ID_PATTERN.test(key))
+    throw new InvalidOptionError('key', '1–128 characters of A–Z a–z 0–9 _ . : -', describe(key));
+}
+
+/**
+ * The task's share of what it is limited by: its own limits, then the queue's, whose templates count only where
+ * the task has all their places. null where nothing limits it.
+ *
+ * @throws InvalidTaskError naming the place, e.g. `tasks[3].limits[0].key`.
+ */
+export function shareOf(task: NewTask, templates: readonly Limit[], at: At): Share | null {
+  const { limits: own = [], fairKey = null, fairWeight = 1 } = task;
+  if (own.length === 0 && templates.length === 0 && fairKey === null) return null;
+  const uses = new Map<string, LimitUse>();
+  const rules: GateChange[] = [];
+  const add = (limit: Limit, key: string): void => {
+    if (uses.has(key)) return;
+    uses.set(key, { key, weight: limit.weight ?? 1 });
+    if (limit.max !== undefined || limit.rate !== undefined) rules.push({ key, rule: ruleOf(limit) });
+  };
+  own.forEach((limit, i) => {
+    add(limit, filledIn(limit.key, task, at(`limits[${i}].key`)));
+  });
+  for (const limit of templates) {
+    const key = filled(limit.key, task);
+    if (key !== null && ID_PATTERN.test(key)) add(limit, key);
+  }
+  if (uses.size > LIMITS_MAX)
+    throw new TooLargeError(at('limits'), 'LIMITS_MAX', LIMITS_MAX, uses.size, "limits with the queue's own");
+  if (uses.size === 0 && fairKey === null) return null;
+  const limits = [...uses.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  return { quota: { limits, fairKey, fairWeight }, rules };
+}
+
+export function toLimitState(gate: Gate, now: number): LimitState {
+  const { key, used, max, rate, starts, closedUntil, isPaused } = gate;
+  return {
+    key,
+    used,
+    ...(max !== null && { max }),
+    ...(rate !== null && {
+      rate,
+      spent: starts.reduce((sum, [from, weight]) => (from > now - rate.perMs ? sum + weight : sum), 0),
+    }),
+    ...(closedUntil > now && { closedUntil }),
+    paused: isPaused,
+  };
+}
+
+function ruleOf({ max, rate }: Omit<Limit, 'key'>): GateRule {
+  return { max: max ?? null, rate: rate ?? null };
+}
+
+/** The place in the limit, and what is wrong there; null where nothing is. */
+function problemOf(limit: unknown): [place: string, problem: string] | null {
+  if (typeof limit !== 'object' || limit === null)
+    return ['', `expected { key, max } or { key, rate }, got ${describe(limit)}`];
+  const unknown = Object.keys(limit).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) return [`.${unknown.slice(0, 64)}`, `expected one of ${FIELDS.join(', ')}`];
+  const { key, max, rate, weight } = limit as Record<string, unknown>;
+  if (typeof key !== 'string' || !isTemplate(key))
+    return [
+      '.key',
+      `expected 1–128 characters of A–Z a–z 0–9 _ . : - or places like {metadata.tenant}, got ${describe(key)}`,
+    ];
+  if (max !== undefined && !isCount(max, 0))
+    return ['.max', `expected a whole number from 0 to ${PLACES_MAX}, got ${describe(max)}`];
+  if (weight !== undefined && !isCount(weight, 0))
+    return ['.weight', `expected a whole number from 0 to ${PLACES_MAX}, got ${describe(weight)}`];
+  return rateProblem(rate, typeof weight === 'number' ? weight : 1);
+}
+
+function rateProblem(rate: unknown, weight: number): [place: string, problem: string] | null {
+  if (rate === undefined) return null;
+  if (typeof rate !== 'object' || rate === null || Object.keys(rate).sort().join() !== 'max,perMs')
+    return ['.rate', `expected { max, perMs }, got ${describe(rate)}`];
+  const { max, perMs } = rate as Record<string, unknown>;
+  if (!isCount(max, 1))
+    return ['.rate.max', `expected a whole number from 1 to ${PLACES_MAX}, got ${describe(max)}`];
+  if (typeof perMs !== 'number' || !(perMs >= 1 && perMs <= INTERVAL_MS_MAX))
+    return ['.rate.perMs', `expected a time in ms from 1 to ${INTERVAL_MS_MAX}, got ${describe(perMs)}`];
+  if (weight > (max as number))
+    return ['.weight', `expected at most ${max}, the rate of the key: it would never start`];
+  return null;
+}
+
+function isCount(value: unknown, min: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= PLACES_MAX;
+}
+
+function isTemplate(key: string): boolean {
+  if (key.length > 256) return false;
+  const names = [...key.matchAll(PLACE)].map((match) => match[1]!);
+  return names.every((name) => PLACE_NAME.test(name)) && ID_PATTERN.test(key.replaceAll(PLACE, 'x'));
+}
+
+function filledIn(template: string, task: NewTask, path: string): string {
+  const key = filled(template, task);
+  if (key === null)
+    throw new InvalidTaskError(path, `the task has no text or number at one of the places of ${template}`);
+  if (!ID_PATTERN.test(key))
+    throw new InvalidTaskError(
+      path,
+      `expected 1–128 characters of A–Z a–z 0–9 _ . : -, got ${describe(key)}`,
+    );
+  return key;
+}
+
+/** The template with the task's values; null where one is missing. */
+function filled(template: string, task: NewTask): string | null {
+  if (!template.includes('{')) return template;
+  let isWhole = true;
+  const key = template.replaceAll(PLACE, (_, path: string) => {
+    const value = valueAt(task, path.split('.'));
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+      return `${value}`;
+    isWhole = false;
+    return '';
+  });
+  return isWhole ? key : null;
+}
+
+function valueAt(task: NewTask, path: readonly string[]): unknown {
+  let value: unknown = task;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string, unknown>)[step];
+  }
+  return value;
+}

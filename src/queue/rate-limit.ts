@@ -1,0 +1,62 @@
+/** How long a key is closed when nobody says so, ms. */
+const RETRY_AFTER_MS = 5_000;
+/** Longer waits are mistakes of unit, ms: a day. */
+const RETRY_AFTER_MS_MAX = 24 * 3_600_000;
+
+/** Errors wrap errors; so deep is looked. */
+const CAUSES_MAX = 5;
+
+/** What a refusal for too many calls says. */
+export interface Refusal {
+  readonly retryAfterMs: number;
+  /** The key that is exhausted; null: each of the task's. */
+  readonly key: string | null;
+}
+
+/**
+ * Whether an error says "too many calls, later again": a RateLimitError, of ours or of a provider's client, or
+ * an answer with status 429. Told by its shape: an app may have several copies of any class.
+ */
+export function refusalOf(error: unknown, depth = 0): Refusal | null {
+  if (typeof error !== 'object' || error === null || depth > CAUSES_MAX) return null;
+  const { name, code, status, statusCode, response, key, cause } = error as Record<string, unknown>;
+  const answered = [status, statusCode, fieldOf(response, 'status'), fieldOf(response, 'statusCode')];
+  const isRefusal = name === 'RateLimitError' || code === 'RATE_LIMITED' || answered.includes(429);
+  if (!isRefusal) return refusalOf(cause, depth + 1);
+  return { retryAfterMs: waitOf(error), key: typeof key === 'string' ? key : null };
+}
+
+function waitOf(error: object): number {
+  const { retryAfterMs, retryAfter, headers, response } = error as Record<string, unknown>;
+  if (isWait(retryAfterMs)) return retryAfterMs;
+  for (const from of [headers, fieldOf(response, 'headers')]) {
+    const ms = Number(headerOf(from, 'retry-after-ms') ?? Number.NaN);
+    if (isWait(ms)) return ms;
+    const wait = secondsOf(headerOf(from, 'retry-after'));
+    if (wait !== null) return wait;
+  }
+  return secondsOf(retryAfter) ?? RETRY_AFTER_MS;
+}
+
+function isWait(ms: unknown): ms is number {
+  return typeof ms === 'number' && ms >= 0 && ms <= RETRY_AFTER_MS_MAX;
+}
+
+/** As HTTP writes it: seconds, as a number or text. A date there is not read: it takes a clock that both sides share. */
+function secondsOf(value: unknown): number | null {
+  const ms =
+    typeof value === 'number' || (typeof value === 'string' && value !== '')
+      ? Number(value) * 1_000
+      : Number.NaN;
+  return isWait(ms) ? Math.ceil(ms) : null;
+}
+
+function headerOf(headers: unknown, name: string): unknown {
+  if (typeof headers !== 'object' || headers === null) return undefined;
+  const { get } = headers as { get?: unknown };
+  return typeof get === 'function' ? get.call(headers, name) : fieldOf(headers, name);
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}

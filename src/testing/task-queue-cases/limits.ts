@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import type { NewTask } from '../../queue/task.ts';
+import type { TaskQueue } from '../../queue/task-queue.ts';
+import type { ConformanceCase } from '../conformance.ts';
+import type { QueueHarness } from '../task-queue-conformance.ts';
+import { complete, read, refused, statusOf, take, takenIds, takeStarted } from './steps.ts';
+
+const ACME = [{ key: 'tenant:acme', max: 2 }];
+
+function tasks(prefix: string, count: number, task: Partial<NewTask> = {}): NewTask[] {
+  return Array.from({ length: count }, (_, i) => ({ payload: {}, id: `${prefix}${i + 1}`, ...task }));
+}
+
+async function usedOf(queue: TaskQueue, key: string): Promise<number | undefined> {
+  return (await queue.limits([key]))[0]?.used;
+}
+
+export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
+  {
+    name: 'no more tasks of a key run than its limit, others run on',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueueMany([...tasks('a', 4, { limits: ACME }), { payload: {}, id: 'free' }]);
+      assert.deepEqual(await takenIds(queue), ['a1', 'a2', 'free']);
+      const [a1] = await Promise.all(['a1'].map((id) => read(queue, id)));
+      assert.deepEqual(a1?.limits, [{ key: 'tenant:acme', weight: 1 }]);
+      await queue.settle(a1!, { status: 'completed' });
+      assert.deepEqual(await takenIds(queue), ['a3']);
+      assert.equal(await usedOf(queue, 'tenant:acme'), 2);
+    },
+  },
+  {
+    name: "a template takes its key from the task; one of the queue's own counts where the task has its places",
+    async run({ open }) {
+      const queue = open({ limits: [{ key: 'tenant:{metadata.tenant}', max: 1 }] });
+      await queue.enqueueMany([
+        ...tasks('a', 2, { metadata: { tenant: 'acme' } }),
+        ...tasks('b', 2, { metadata: { tenant: 'bolt' } }),
+        ...tasks('free', 2),
+        {
+          payload: { model: 'x' },
+          id: 'own',
+          agentType: 'chat',
+          limits: [{ key: 'm:{payload.model}:{agentType}', max: 0 }],
+        },
+      ]);
+      assert.deepEqual(await takenIds(queue), ['a1', 'b1', 'free1', 'free2']);
+      assert.deepEqual((await read(queue, 'own')).limits, [{ key: 'm:x:chat', weight: 1 }]);
+      await queue.setLimit('m:x:chat', { max: 1 });
+      assert.deepEqual(await takenIds(queue), ['own']);
+    },
+  },
+  {
+    name: 'a limit that can never be met, or is none, is refused with its place, and nothing is stored',
+    async run({ open }) {
+      const queue = open();
+      const bad: readonly [NewTask['limits'], string][] = [
+        [[{ key: 'a b', max: 1 }], 'tasks[1].limits[0].key'],
+        [[{ key: 'a|b', max: 1 }], 'tasks[1].limits[0].key'],
+        [[{ key: '@type:x', max: 1 }], 'tasks[1].limits[0].key'],
+        [[{ key: '{metadata.tenant}', max: 1 }], 'tasks[1].limits[0].key'],
+        [[{ key: '{id}', max: 1 }], 'tasks[1].limits[0].key'],
+        [[{ key: 'k', max: -1 }], 'tasks[1].limits[0].max'],
+        [[{ key: 'k', max: 1.5 }], 'tasks[1].limits[0].max'],
+        [[{ key: 'k', rate: { max: 5, perMs: 0 } }], 'tasks[1].limits[0].rate.perMs'],
+        [[{ key: 'k', rate: { max: 5, perMs: 100 }, weight: 6 }], 'tasks[1].limits[0].weight'],
+      ];
+      for (const [limits, path] of bad) {
+        const batch = [
+          { payload: {}, id: 'good' },
+          { payload: {}, limits },
+        ];
+        assert.equal((await refused(queue.enqueueMany(batch), 'INVALID_TASK')).path, path);
+      }
+      const nine = Array.from({ length: 9 }, (_, i) => ({ key: `k${i}`, max: 1 }));
+      assert.equal(
+        (await refused(queue.enqueue({ payload: {}, limits: nine }), 'TOO_LARGE')).path,
+        'task.limits',
+      );
+      await refused(queue.enqueue({ payload: {}, fairWeight: 2 }), 'INVALID_TASK');
+      await refused(queue.setLimit('a b', { max: 1 }), 'INVALID_OPTION');
+      await refused(queue.setLimit('k', { max: -1 }), 'INVALID_OPTION');
+      assert.equal((await queue.listTasks()).tasks.length, 0);
+      assert.deepEqual(await queue.limits(), []);
+    },
+  },
+  {
+    name: 'a place is free again after a crash, once the lease is over',
+    async run({ open, clock }) {
+      const queue = open({ leaseMs: 1_000, sweepMs: 100, retry: { initialInterval: 0, jitter: false } });
+      await queue.enqueueMany(tasks('a', 2, { limits: [{ key: 'k', max: 1 }] }));
+      await takeStarted(queue);
+      assert.deepEqual(await takenIds(queue), []);
+      await clock.advance(1_200);
+      assert.equal(await usedOf(queue, 'k'), 0);
+      assert.equal((await takenIds(queue)).length, 1);
+      assert.equal(await usedOf(queue, 'k'), 1);
+    },
+  },
+  {
+    name: 'starts of a key stay under its rate, and go on by themselves',
+    async run({ open, clock }) {
+      const queue = open();
+      const off = queue.on('available', () => woken++);
+      let woken = 0;
+      const limits = [{ key: 'model:x', rate: { max: 2, perMs: 1_000 } }];
+      await queue.enqueueMany(tasks('a', 5, { limits }));
+      assert.deepEqual(await takenIds(queue), ['a1', 'a2']);
+      assert.deepEqual(await takenIds(queue), []);
+      const before = woken;
+      await clock.advance(1_100);
+      assert.ok(woken > before, 'whoever listens is woken when the key opens');
+      assert.deepEqual(await takenIds(queue), ['a3', 'a4']);
+      const [state] = await queue.limits(['model:x']);
+      assert.deepEqual([state?.used, state?.spent, state?.rate], [4, 2, { max: 2, perMs: 1_000 }]);
+      off();
+    },
+  },
+  {
+    name: 'what an attempt spent takes the place of what was reserved',
+    async run({ open }) {
+      const queue = open();
+      const limits = [{ key: 'tokens', rate: { max: 100, perMs: 60_000 }, weight: 60 }];
+      await queue.enqueueMany(tasks('a', 3, { limits }));
+      const first = await takeStarted(queue);
+      assert.deepEqual(await takenIds(queue), []);
+      await queue.settle(first, { status: 'completed', spent: { tokens: 10, other: 5 } });
+      assert.deepEqual(await takenIds(queue), ['a2']);
+      const second = await read(queue, 'a2');
+      await refused(queue.settle(second, { status: 'completed', spent: { tokens: -1 } }), 'INVALID_OPTION');
+    },
+  },
+  {
+    name: 'too many calls cost no attempt: the key is closed for as long as was said, in order, and others run on',
+    async run({ open, clock }) {
+      const queue = open();
+      await queue.enqueueMany([
+        ...tasks('a', 3, { limits: [{ key: 'model:x' }] }),
+        { payload: {}, id: 'free', priority: 1 },
+      ]);
+      const first = await takeStarted(queue);
+      const error = Object.assign(new Error('slow down'), { name: 'RateLimitError', retryAfterMs: 2_000 });
+      const back = await queue.settle(first, { status: 'failed', error });
+      assert.deepEqual([back.status, back.retryCount, back.crashes], ['pending', 0, 0]);
+      assert.deepEqual(await takenIds(queue), ['free']);
+      await clock.advance(1_999);
+      assert.deepEqual(await takenIds(queue), []);
+      assert.deepEqual(
+        (await queue.explain('a1')).blockers.map(({ code }) => code),
+        ['KEY_CLOSED'],
+      );
+      await clock.advance(1);
+      assert.deepEqual(await takenIds(queue), ['a1', 'a2', 'a3']);
+      assert.match((await queue.history('a1')).at(-2)?.reason ?? '', /^RATE_LIMITED: slow down/);
+    },
+  },
+  {
+    name: 'an answer 429 is understood by its shape, with the time its headers tell; without a key the task waits alone',
+    async run({ open, clock }) {
+      const queue = open();
+      await queue.enqueueMany(tasks('a', 2));
+      const refusals = [
+        Object.assign(new Error('429'), { status: 429, headers: { 'retry-after': '3' } }),
+        Object.assign(new Error('wrapped'), {
+          cause: Object.assign(new Error('429'), {
+            response: { status: 429, headers: new Headers({ 'retry-after-ms': '3000' }) },
+          }),
+        }),
+      ];
+      for (const error of refusals) {
+        const back = await queue.settle(await takeStarted(queue, { ids: ['a1'] }), {
+          status: 'failed',
+          error,
+        });
+        assert.deepEqual([back.status, back.retryCount, back.runAt - clock.now()], ['pending', 0, 3_000]);
+        await clock.advance(3_000);
+      }
+      const final = { status: 'failed', error: refusals[0], retry: false } as const;
+      assert.equal((await queue.settle(await takeStarted(queue), final)).status, 'failed');
+    },
+  },
+  {
+    name: 'backlogs of fair keys take turns, by weight',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueueMany([
+        ...tasks('big', 30, { fairKey: 'big' }),
+        ...tasks('small', 1, { fairKey: 'small' }),
+      ]);
+      assert.ok((await takenIds(queue, { ids: ['small1'] })).length === 1);
+      await queue.enqueueMany(tasks('late', 4, { fairKey: 'late', fairWeight: 3 }));
+      const next = await queue.dequeueMany(5);
+      assert.equal(
+        next.filter(({ id }) => id.startsWith('late')).length >= 3,
+        true,
+        next.map(({ id }) => id).join(),
+      );
+      assert.equal((await read(queue, 'big1')).fairKey, 'big');
+    },
+  },
+  {
+    name: 'an agent, a type or a key is paused by itself, also for tasks that are claimed and not started',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueueMany([
+        { payload: {}, id: 'typed', agentType: 'x' },
+        { payload: {}, id: 'pinned', agent: 'bob' },
+        { payload: {}, id: 'keyed', limits: [{ key: 'k' }] },
+        { payload: {}, id: 'free' },
+      ]);
+      const held = await take(queue, { ids: ['typed'] });
+      for (const target of [{ agentType: 'x' }, { agent: 'bob' }, { key: 'k' }]) await queue.pause(target);
+      await refused(queue.start(held), 'QUEUE_PAUSED');
+      await refused(queue.updateStatus('typed', 'in_progress'), 'QUEUE_PAUSED');
+      await queue.settle(held, { status: 'released' });
+      assert.deepEqual(await takenIds(queue), ['free']);
+      for (const [id, code] of [
+        ['typed', 'TYPE_PAUSED'],
+        ['pinned', 'AGENT_PAUSED'],
+        ['keyed', 'KEY_PAUSED'],
+      ] as const) {
+        assert.deepEqual(
+          (await queue.explain(id)).blockers.map((blocker) => blocker.code),
+          [code],
+        );
+      }
+      assert.equal((await queue.limits(['k']))[0]?.paused, true);
+      for (const target of [{ agentType: 'x' }, { agent: 'bob' }, { key: 'k' }]) await queue.resume(target);
+      assert.deepEqual((await takenIds(queue)).sort(), ['keyed', 'pinned', 'typed']);
+      await refused(queue.pause({ agent: 'a', key: 'b' } as never), 'INVALID_OPTION');
+      await refused(queue.pause({ queue: 'a' } as never), 'INVALID_OPTION');
+    },
+  },
+  {
+    name: 'explain names everything that keeps a task back, and nothing exactly when it can be claimed',
+    async run({ open, clock }) {
+      const queue = open();
+      await queue.enqueueMany([
+        { payload: {}, id: 'first' },
+        { payload: {}, id: 'after', dependsOn: ['first'] },
+        { payload: {}, id: 'late', delayMs: 1_000 },
+        ...tasks('k', 2, { limits: [{ key: 'k', max: 1 }], delayMs: 0 }),
+      ]);
+      const codes = async (id: string) => (await queue.explain(id)).blockers.map(({ code }) => code);
+      assert.deepEqual(await codes('first'), []);
+      assert.deepEqual(await codes('after'), ['DEPENDENCY']);
+      assert.deepEqual(await codes('late'), ['RUN_AT']);
+      assert.equal((await queue.explain('late')).blockers[0]?.until, clock.now() + 1_000);
+      await take(queue, { ids: ['k1'] });
+      assert.deepEqual(await codes('k1'), ['RUNNING']);
+      assert.deepEqual(await codes('k2'), ['KEY_FULL']);
+      await queue.pause();
+      assert.deepEqual(await codes('k2'), ['QUEUE_PAUSED', 'KEY_FULL']);
+      assert.deepEqual(await codes('late'), ['RUN_AT', 'QUEUE_PAUSED']);
+      await queue.resume();
+      await complete(queue, 'first');
+      assert.deepEqual(await codes('first'), ['ENDED']);
+      assert.deepEqual(await codes('after'), []);
+      const asking = await take(queue, { ids: ['after'] });
+      await queue.settle(asking, { status: 'waiting', interrupts: [{ id: 'q', value: '?' }] });
+      assert.deepEqual(await codes('after'), ['WAITS_FOR_PERSON']);
+      await refused(queue.explain('nobody'), 'TASK_NOT_FOUND');
+      for (const { id } of (await queue.listTasks()).tasks) {
+        const isFree = (await codes(id)).length === 0;
+        assert.equal((await takenIds(queue, { ids: [id] })).length === 1, isFree, id);
+      }
+      assert.equal(await statusOf(queue, 'late'), 'pending');
+    },
+  },
+];
