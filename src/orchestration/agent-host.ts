@@ -155,6 +155,7 @@ export class AgentHost {
       agent: agent.name,
       attempt: task.attempt,
       fence,
+      spend: held.spend,
       get signal() {
         return held.signal;
       },

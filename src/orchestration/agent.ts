@@ -23,6 +23,11 @@ export interface AttemptInfo {
   readonly fence: number;
   /** Aborted when the run is cancelled, times out or loses its lease. Pass it to whatever takes long. */
   readonly signal: AbortSignal;
+  /**
+   * Says what the run weighs in truth under the rate of one of its limits, e.g. the tokens used: added up, it takes
+   * the place of the weight that was reserved once the attempt has ended. A whole number. Nothing without a queue.
+   */
+  readonly spend: (key: string, weight: number) => void;
   /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { ClosedError, InvalidTaskError, TaskFailedError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
+import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type NewTask, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
@@ -257,6 +258,11 @@ export class Conductor {
     } finally {
       release();
     }
+  }
+
+  /** Why a task waits: all that keeps it back, and what would free it; nothing where a worker may claim it now. */
+  async explain(id: string): Promise<Explanation> {
+    return this.queue.explain(id);
   }
 
   /** The processes that run tasks of this queue now, with their agents, as they were last heard of. */

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from '../errors.ts';
 import type { Task } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import type { Agent } from './agent.ts';
@@ -18,6 +19,7 @@ export class HeldTask {
   /** ms since the epoch */
   readonly claimedAt: number;
   startedAt = 0;
+  #spent: Record<string, number> | undefined;
   #abortReason: Error | undefined;
   #controller: AbortController | undefined;
   #onAbort: ((reason: Error) => void) | undefined;
@@ -46,6 +48,18 @@ export class HeldTask {
   get abortReason(): Error | undefined {
     return this.#abortReason;
   }
+
+  /** What the run says it weighs, by key of a limit; undefined where it says nothing. */
+  get spent(): Readonly<Record<string, number>> | undefined {
+    return this.#spent;
+  }
+
+  readonly spend = (key: string, weight: number): void => {
+    if (!Number.isSafeInteger(weight) || weight < 0)
+      throw new InvalidOptionError('weight', 'a whole number from 0', weight);
+    this.#spent ??= {};
+    this.#spent[key] = (this.#spent[key] ?? 0) + weight;
+  };
 
   /** Ends the run, wherever it is; the reason decides what becomes of the task. Not while it is being settled. */
   abort(reason: Error): void {

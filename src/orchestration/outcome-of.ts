@@ -1,4 +1,5 @@
 import { JottyError, LeaseLostError, TimeoutError } from '../errors.ts';
+import { refusalOf } from '../queue/rate-limit.ts';
 import type { Outcome } from '../queue/task.ts';
 
 /** Why a run's signal was aborted, when it was by Jotty. It is the signal's `reason`. */
@@ -38,6 +39,11 @@ export function outcomeOf(error: unknown, abortReason: Error | undefined, taskId
   if (PERMANENT_NAMES.has(name) || PERMANENT_CODES.has(code))
     return { status: 'failed', error: cause, retry: false };
   return { status: 'failed', error: cause };
+}
+
+/** Whether the outcome says that there were too many calls: no failure of the agent's. */
+export function isRefused(outcome: Outcome | null): boolean {
+  return outcome?.status === 'failed' && outcome.retry !== false && refusalOf(outcome.error) !== null;
 }
 
 function propertiesOf(error: unknown): { readonly name?: unknown; readonly code?: unknown } {

@@ -36,7 +36,8 @@ export class Settler {
   }
 
   /** The task as recorded; null where it was no longer ours. */
-  async settle(held: HeldTask, outcome: Outcome): Promise<Task | null> {
+  async settle(held: HeldTask, ended: Outcome): Promise<Task | null> {
+    const outcome = held.spent === undefined ? ended : { ...ended, spent: held.spent };
     for (;;) {
       try {
         const task = await this.#queue.settle(held.task, outcome, assignmentOf(held));

@@ -21,7 +21,7 @@ import {
   type StopOptions,
   type TaskQueueManagerOptions,
 } from './manager-options.ts';
-import { RunAborted } from './outcome-of.ts';
+import { isRefused, RunAborted } from './outcome-of.ts';
 import { Prefetch } from './prefetch.ts';
 import { Settler } from './settler.ts';
 import { Slots } from './slots.ts';
@@ -264,6 +264,10 @@ export class TaskQueueManager {
     return 1;
   }
 
+  #queued(): HeldTask[] {
+    return [...this.#held.values()].filter(({ phase }) => phase === 'queued');
+  }
+
   /** Tasks claimed ahead go back uncharged, without waiting for the slots they were meant for. */
   #handBackQueued(queued: readonly HeldTask[], reason: string): void {
     this.#slots.clear();
@@ -288,6 +292,7 @@ export class TaskQueueManager {
     this.#learn(held, outcome);
     this.#settling += 1;
     void this.#settle(held, outcome);
+    if (isRefused(outcome)) this.#handBackQueued(this.#queued(), 'handed back: too many calls');
     this.#tellIfQuiet();
     this.#wakeup.notify();
   }
@@ -296,7 +301,8 @@ export class TaskQueueManager {
     const { coordinator, clock } = this.#host;
     const ms = Math.max(0, clock.now() - startedAt);
     this.#prefetch.ran(ms);
-    if (outcome?.status === 'completed' || outcome?.status === 'failed') {
+    const isJudged = outcome?.status === 'completed' || outcome?.status === 'failed';
+    if (isJudged && !isRefused(outcome)) {
       coordinator.recordOutcome(agent.name, task, outcome.status === 'completed', ms);
     } else coordinator.release(agent.name);
   }
@@ -342,8 +348,7 @@ export class TaskQueueManager {
     this.#requestStop();
     this.#wakeup.notify();
     const held = [...this.#held.values()];
-    const isQueued = ({ phase }: HeldTask) => phase === 'queued';
-    this.#handBackQueued(held.filter(isQueued), 'handed back before it began');
+    this.#handBackQueued(this.#queued(), 'handed back before it began');
     for (const { control } of held) control.requestDrain('shutdown');
     await within(
       clock,
