@@ -11,6 +11,7 @@ export interface WorkflowGraph {
     readonly agent?: string;
     readonly agentType?: string;
     readonly dependsOn: readonly WorkflowDependency[];
+    readonly join?: 'any';
     readonly id?: string;
     readonly status?: TaskStatus | 'purged';
   }[];
@@ -45,15 +46,18 @@ export function mermaidOf({ tasks }: WorkflowGraph): string {
       status === undefined ? `  ${node}["${ref}"]` : `  ${node}["${ref}<br/>${status}"]:::${status}`,
     );
   }
-  for (const { ref, dependsOn } of tasks) {
-    for (const edge of dependsOn) lines.push(`  ${nodes.get(edge.ref)} ${arrow(edge)} ${nodes.get(ref)}`);
+  for (const { ref, dependsOn, join } of tasks) {
+    for (const edge of dependsOn)
+      lines.push(`  ${nodes.get(edge.ref)} ${arrow(edge, join)} ${nodes.get(ref)}`);
   }
   const shown = new Set(tasks.flatMap(({ status }) => status ?? []));
   for (const status of shown) lines.push(`  classDef ${status} ${COLOURS[status]}`);
   return `${lines.join('\n')}\n`;
 }
 
-function arrow({ on, where }: WorkflowDependency): string {
+/** Dotted where one of several is enough. */
+function arrow({ on, where }: WorkflowDependency, join: 'any' | undefined): string {
+  const line = join === 'any' ? '-.->' : '-->';
   const label =
     where !== undefined
       ? Object.entries(where)
@@ -62,7 +66,7 @@ function arrow({ on, where }: WorkflowDependency): string {
       : typeof on === 'object'
         ? on.custom
         : on;
-  return label === undefined || label === 'success' ? '-->' : `-->|"${escaped(label)}"|`;
+  return label === undefined || label === 'success' ? line : `${line}|"${escaped(label)}"|`;
 }
 
 function spell([operator, operand]: readonly [string, unknown]): string {

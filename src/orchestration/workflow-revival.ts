@@ -53,22 +53,23 @@ export function planRevival(workflowId: string, live: readonly LiveTask[]): Revi
 
 function verdictOn(
   task: Task,
-  { dependsOn }: DefinedTask,
+  { dependsOn, join }: DefinedTask,
   byRef: ReadonlyMap<string, LiveTask>,
   coming: Coming,
 ): 'redrive' | 'resubmit' | null {
   if (task.status !== 'failed' && task.status !== 'skipped') return null;
   let isNews = false;
-  let isLost = false;
+  let lost = 0;
   for (const edge of dependsOn) {
     const dependency = byRef.get(edge.ref);
     // Nothing can wait for what is purged.
     if (!dependency?.task) return task.status === 'failed' ? 'redrive' : null;
     if (coming.has(edge.ref) || isAnother(task, dependency)) isNews = true;
-    isLost ||= !coming.has(edge.ref) && cannotHold(edge, dependency.task);
+    if (!coming.has(edge.ref) && cannotHold(edge, dependency.task)) lost += 1;
   }
   if (task.status === 'failed') return isNews ? 'resubmit' : 'redrive';
   // What was lost and is not has changed, unless a condition that is not known here said no.
+  const isLost = join === 'any' ? lost === dependsOn.length : lost > 0;
   const isKnown = dependsOn.every(({ on }) => typeof on !== 'object');
   return !isLost && (isNews || isKnown) ? 'resubmit' : null;
 }

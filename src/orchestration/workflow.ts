@@ -82,6 +82,11 @@ export class Workflow<Ref extends string = never> {
       const inside = task.dependsOn.map((edge) => ({ ...edge, ref: `${prefix}.${edge.ref}` }));
       // Every other task is skipped with one of these: only `completion` outlives what is skipped.
       const isFirst = inside.every(({ on }) => on === 'completion');
+      if (isFirst && before.length > 0 && inside.length > 0 && task.join === 'any')
+        throw new InvalidTaskError(
+          `${this.#at}.dependsOn`,
+          `task ${task.ref} of the inner workflow may begin with any of its own; let a first task of it wait`,
+        );
       this.#place({
         ...task,
         ref: `${prefix}.${task.ref}`,
@@ -145,12 +150,13 @@ export class Workflow<Ref extends string = never> {
 }
 
 /** What a drawing shows of a task before it runs. */
-export function graphTask({ ref, agent, agentType, dependsOn }: Omit<PlannedTask, 'goal'>) {
+export function graphTask({ ref, agent, agentType, dependsOn, join }: Omit<PlannedTask, 'goal'>) {
   return {
     ref,
     ...(agent !== undefined && { agent }),
     ...(agentType !== undefined && { agentType }),
     dependsOn,
+    ...(join === 'any' && { join }),
   };
 }
 

@@ -152,7 +152,7 @@ function asNew(record: TaskRecord): NewRecord {
     runAt: ON_ITS_WAY,
     alarmAt: null,
     dependsOn,
-    join: 'all',
+    join: record.blockedBy.length > 0 ? (readSubmission(record).join ?? 'all') : 'all',
     quota: record.quota,
   };
 }

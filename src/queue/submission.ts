@@ -65,6 +65,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     agentType: checkId,
     agent: checkId,
     dependsOn: checkDependencies,
+    join: checkJoin,
     runAt: numberFrom(0, TIME_MS_MAX, 'a time in ms since the epoch'),
     delayMs: numberFrom(0, INTERVAL_MS_MAX, 'a delay in ms'),
     timeoutMs: numberFrom(1, INTERVAL_MS_MAX, 'a time-out in ms'),
@@ -110,7 +111,7 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     runAt,
     alarmAt: null,
     dependsOn,
-    join: 'all',
+    join: task.join ?? 'all',
   } as const;
   return share === null ? record : { ...record, ...share };
 }
@@ -265,6 +266,11 @@ function checkDependency(value: unknown, at: Place, field: string): void {
     if (on !== undefined) throw new InvalidTaskError(at(`${field}.on`), 'expected none beside where');
     checkWhere(where, at, `${field}.where`);
   } else checkOn(on, at, `${field}.on`);
+}
+
+function checkJoin(value: unknown, at: Place, field: string): void {
+  if (value !== 'all' && value !== 'any')
+    throw new InvalidTaskError(at(field), `expected 'all' or 'any', got ${describe(value)}`);
 }
 
 function checkOn(on: unknown, at: Place, field: string): void {

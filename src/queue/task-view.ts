@@ -59,17 +59,23 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     metadata: (submission.metadata as JsonObject | undefined) ?? {},
     version: record.version,
   };
-  addOptional(task as Writable<Task>, record, timeoutOf(submission, defaults));
+  addOptional(task as Writable<Task>, record, submission, timeoutOf(submission, defaults));
   return task;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Absent rather than undefined, field by field: this is on the path of every claim and settlement. */
-function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number | undefined): void {
+function addOptional(
+  task: Writable<Task>,
+  record: TaskRecord,
+  submission: NewTask,
+  timeoutMs: number | undefined,
+): void {
   if (record.agentType !== null) task.agentType = record.agentType;
   if (record.agent !== null) task.agent = record.agent;
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
+  if (submission.join === 'any') task.join = 'any';
   if (record.quota !== undefined) addQuota(task, record.quota);
   if (record.startedAt !== null) task.startedAt = record.startedAt;
   if (record.completedAt !== null) task.completedAt = record.completedAt;

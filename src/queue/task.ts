@@ -107,6 +107,11 @@ export interface NewTask {
   /** Pins the task to the agent of this name. */
   readonly agent?: string | undefined;
   readonly dependsOn?: readonly (string | Dependency)[] | undefined;
+  /**
+   * `all`: every dependency must hold, and the first that cannot skips the task. `any`: the first that holds is
+   * enough, and the task is skipped when the last cannot. @default 'all'
+   */
+  readonly join?: 'all' | 'any' | undefined;
   /** Not before this time, ms since the epoch. */
   readonly runAt?: number | undefined;
   /** Not before this many ms from now. */
@@ -199,6 +204,8 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly completedAt?: number;
   readonly timeoutMs?: number;
   readonly dependsOn: readonly Dependency[];
+  /** Absent where all of them are needed. */
+  readonly join?: 'any';
   /** Ids of the dependencies that are still undecided. */
   readonly blockedBy: readonly string[];
   readonly lease?: Lease;
