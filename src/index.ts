@@ -16,6 +16,7 @@ export {
   MissingPackageError,
   NotDurableError,
   QueuePausedError,
+  RateLimitError,
   SchemaTooNewError,
   StateNotSerializableError,
   StoreCorruptError,
@@ -52,15 +53,15 @@ export {
   type StrategyFunction,
 } from './orchestration/agent-coordinator.ts';
 export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
+export { type ChildEnd, enqueueChildren, type RunConfig, waitForChildren } from './orchestration/children.ts';
 export {
   Conductor,
   type ConductorOptions,
-  type Goal,
-  type GoalOptions,
   type ProcessQueueOptions,
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { InvalidOptionError, InvalidTaskError } from '../errors.ts';
-import type { Task } from '../queue/task.ts';
+import type { Task, TaskAnswer } from '../queue/task.ts';
 import { RESULT_REJECTED } from '../queue/task-error.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
-import { type Agent, type AgentSource, agentFrom, matchesType } from './agent.ts';
+import { type Agent, type AgentSource, type AttemptInfo, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { FleetMember } from './fleet.ts';
@@ -35,6 +35,14 @@ interface Duties {
 }
 
 const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
+
+/** What a run gets beside its task. */
+export interface HeldContext {
+  readonly children: NonNullable<AttemptInfo['children']>;
+  readonly given?: GivenByWorkflow | undefined;
+  /** Of waits for children that are over. */
+  readonly answers?: readonly TaskAnswer[] | undefined;
+}
 
 /** The agents of one conductor and what they share: the coordinator, the saver, those who read along. */
 export class AgentHost {
@@ -143,8 +151,8 @@ export class AgentHost {
     return duties;
   }
 
-  /** Runs a held task, with what its workflow gives it. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask, given?: GivenByWorkflow): Promise<AttemptEnd> {
+  /** Runs a held task in its context. The graph streams only where somebody reads along. */
+  runHeld(held: HeldTask, { given, children, answers = [] }: HeldContext): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
@@ -156,6 +164,7 @@ export class AgentHost {
       attempt: task.attempt,
       fence,
       spend: held.spend,
+      children,
       get signal() {
         return held.signal;
       },
@@ -165,7 +174,7 @@ export class AgentHost {
       {
         agent,
         task: given === undefined ? task : { ...task, ...given },
-        answers: task.answers ?? [],
+        answers: [...(task.answers ?? []), ...answers],
         control,
         fenced: true,
         // A finished thread would hand in the rejected result again.

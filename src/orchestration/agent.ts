@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Task } from '../queue/task.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
+import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
 
@@ -28,6 +29,8 @@ export interface AttemptInfo {
    * the place of the weight that was reserved once the attempt has ended. A whole number. Nothing without a queue.
    */
   readonly spend: (key: string, weight: number) => void;
+  /** Enqueues children of the task; see `enqueueChildren`. Absent in a run without a queue. */
+  readonly children?: (goals: readonly Goal[]) => Promise<string[]>;
   /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;

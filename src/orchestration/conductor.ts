@@ -1,10 +1,10 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 import { type Clock, systemClock } from '../clock.ts';
-import { ClosedError, InvalidTaskError, TaskFailedError } from '../errors.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
+import { ClosedError, TaskFailedError } from '../errors.ts';
+import type { JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import type { Explanation } from '../queue/explanation.ts';
-import { isLeased, type NewTask, type Task } from '../queue/task.ts';
+import { isLeased, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { AgentSource } from './agent.ts';
@@ -12,8 +12,8 @@ import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import { type Goal, type GoalOptions, toTask } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
-import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
@@ -38,14 +38,6 @@ export interface ConductorOptions {
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
-
-/** Everything a task may say, with the goal's input in place of a payload. */
-export interface GoalOptions extends Omit<NewTask, 'payload'> {
-  /** Goes to the graph's channels of the same names. Plain JSON; anything else is refused. */
-  readonly input?: object | undefined;
-}
-
-export type Goal = GoalOptions & { readonly goal: string };
 
 export interface ProcessQueueOptions
   extends Pick<TaskQueueManagerOptions, 'maxTasks' | 'untilEmpty' | 'maxConcurrent' | 'prefetch'> {
@@ -96,12 +88,12 @@ export class Conductor {
     });
     this.schedules = new Schedules(
       () => this.queue,
-      (goal, options) => this.#toTask(goal, options),
+      (goal, options) => toTask(this.host, { ...options, goal }),
       () => this.host.lookAtSchedules(this.queue),
     );
     this.#workflows = new Workflows({
       queue: () => this.queue,
-      toTask: (goal, options) => this.#toTask(goal, options),
+      toTask: (goal, options) => toTask(this.host, { ...options, goal }),
       keepAlive: this.host.keepAlive,
     });
   }
@@ -157,17 +149,13 @@ export class Conductor {
    * @throws InvalidTaskError, also for an input key no channel takes, where the agent is known here.
    */
   async enqueueGoal(goal: string, options: GoalOptions = {}): Promise<string> {
-    return this.queue.enqueue(this.#toTask(goal, options));
+    return this.queue.enqueue(toTask(this.host, { ...options, goal }));
   }
 
   /** All or none; the goals may depend on one another by their ids. */
   async enqueueGoals(goals: readonly (string | Goal)[]): Promise<string[]> {
     return this.queue.enqueueMany(
-      goals.map((item) => {
-        if (typeof item === 'string') return this.#toTask(item, {});
-        const { goal, ...options } = item;
-        return this.#toTask(goal, options);
-      }),
+      goals.map((goal) => toTask(this.host, typeof goal === 'string' ? { goal } : goal)),
     );
   }
 
@@ -280,15 +268,6 @@ export class Conductor {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #toTask(goal: string, { input, ...options }: GoalOptions): NewTask {
-    if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
-    // The queue refuses what is no JSON.
-    const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
-    const matching = this.host.matching(options);
-    if (matching.length === 1) checkInput(matching[0]!, payload);
-    return { ...options, payload };
   }
 
   #runDirectly(goal: string, options: RunOptions, onEvent: ((event: RunEvent) => void) | undefined) {

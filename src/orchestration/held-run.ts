@@ -1,8 +1,10 @@
 import { LeaseLostError, TimeoutError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
-import type { AgentHost } from './agent-host.ts';
+import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
+import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
+import { type Goal, toTask } from './goal.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
@@ -47,7 +49,8 @@ export class HeldRun {
       onStarted({ task, agent: held.agent.name });
       const end = await held.untilAborted(this.#runAgent(held));
       health.succeeded();
-      return end;
+      const tasks = awaitedChildren(end);
+      return tasks === null ? end : { ...(end as Extract<AttemptEnd, { status: 'waiting' }>), tasks };
     } catch (error) {
       // The saver may learn it before the heartbeat does: what else the run has begun is told too.
       if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
@@ -71,14 +74,32 @@ export class HeldRun {
   }
 
   #start(held: HeldTask): Promise<AttemptEnd> {
-    const workflow = membershipOf(held.task);
-    return workflow === undefined ? this.#options.host.runHeld(held) : this.#runMember(held, workflow);
+    const { host, queue } = this.#options;
+    const { task } = held;
+    const children = (goals: readonly Goal[]) =>
+      queue.enqueueChildren(
+        held.task,
+        goals.map((goal) => toTask(host, goal)),
+      );
+    const workflow = membershipOf(task);
+    const isParent = task.interrupts?.some(isChildrenWait) ?? false;
+    if (workflow === undefined && !isParent) return host.runHeld(held, { children });
+    return this.#startWith(held, children, workflow);
   }
 
-  async #runMember(held: HeldTask, workflow: WorkflowMembership): Promise<AttemptEnd> {
+  async #startWith(
+    held: HeldTask,
+    children: HeldContext['children'],
+    workflow: WorkflowMembership | undefined,
+  ): Promise<AttemptEnd> {
     const { host, queue } = this.#options;
-    const given = await host.storeErrors.from(givenByWorkflow(queue, held.task, workflow));
-    return host.runHeld(held, given);
+    const [given, answers] = await host.storeErrors.from(
+      Promise.all([
+        workflow === undefined ? undefined : givenByWorkflow(queue, held.task, workflow),
+        childrenAnswers(queue, held.task),
+      ]),
+    );
+    return host.runHeld(held, { children, given, answers });
   }
 
   async #record(held: HeldTask): Promise<void> {

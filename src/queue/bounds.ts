@@ -26,6 +26,10 @@ export const INTERVAL_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
 export const TIME_MS_MAX = 8_640_000_000_000;
 export const WAITERS_MAX = 100_000;
 export const ID_PATTERN = /^[A-Za-z0-9_.:-]{1,128}$/;
+/** Children of one task, in all its lives. */
+export const CHILDREN_MAX = 1_000;
+/** Children of children, and so on. */
+export const CHILD_DEPTH_MAX = 10;
 /** Limits of one task, with those of its queue. */
 export const LIMITS_MAX = 8;
 /** The largest `max`, `rate.max` and `weight` of a limit. */

@@ -11,6 +11,8 @@ export interface Details {
   readonly metadata?: JsonObject;
   readonly assignedAgent?: string;
   readonly scores?: readonly AgentScore[];
+  /** Ids of the tasks it enqueued. */
+  readonly children?: readonly string[];
 }
 
 export function readDetails(text: string | null): Details {

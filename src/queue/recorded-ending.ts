@@ -18,7 +18,7 @@ export function isRecorded(record: TaskRecord, ending: Ending): boolean {
       return record.status === 'pending' && record.fence > 0;
     case 'waiting':
       return (
-        record.status === 'waiting' &&
+        record.status === (ending.tasks === undefined ? 'waiting' : 'pending') &&
         isDeepStrictEqual(readDetails(record.details).interrupts, ending.interrupts)
       );
     case 'cancelled':

@@ -8,6 +8,7 @@ import {
 import { boundJsonBytes, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
 import {
   CLAIM_TASKS_MAX,
+  DEPENDENCIES_MAX,
   PLACES_MAX,
   PROGRESS_BYTES_MAX,
   REASON_BYTES_MAX,
@@ -97,7 +98,11 @@ export function toEnding(outcome: Outcome): Ending {
     case 'released':
       return { status: 'released', runAt: toTime(outcome.runAt), reason: toReason(outcome.reason) };
     case 'waiting':
-      return { status: 'waiting', interrupts: toInterrupts(outcome.interrupts) };
+      return {
+        status: 'waiting',
+        interrupts: toInterrupts(outcome.interrupts),
+        tasks: toTaskIds(outcome.tasks),
+      };
     case 'cancelled':
       return { status: 'cancelled', reason: toReason(outcome.reason) };
     default:
@@ -216,6 +221,15 @@ function toInterrupts(interrupts: readonly TaskInterrupt[]): TaskInterrupt[] {
     if (value !== undefined) requireJson(value, `interrupts[${i}].value`);
     return { id, value: value === undefined ? null : JSON.parse(JSON.stringify(value)) };
   });
+}
+
+function toTaskIds(ids: readonly string[] | undefined): string[] | undefined {
+  if (ids === undefined) return undefined;
+  checkNames(ids, 'outcome.tasks');
+  const each = [...new Set([ids].flat())];
+  if (each.length > DEPENDENCIES_MAX)
+    throw new TooLargeError('outcome.tasks', 'DEPENDENCIES_MAX', DEPENDENCIES_MAX, each.length, 'tasks');
+  return each;
 }
 
 function toReason(reason: string | undefined): string | undefined {

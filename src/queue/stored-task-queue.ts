@@ -9,6 +9,7 @@ import {
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import { CLAIM_TASKS_MAX } from './bounds.ts';
+import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
 import { type Explanation, explain } from './explanation.ts';
@@ -152,6 +153,21 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     const now = this.clock.now();
     const records = await validateBatch(tasks, now, this.#rules);
+    await this.#takeIn(records, now);
+    return idsOf(records);
+  }
+
+  async enqueueChildren(parent: Task, tasks: readonly NewTask[]): Promise<string[]> {
+    const fence = fenceOf(parent);
+    this.#use();
+    const now = this.clock.now();
+    const record = await this.#load(parent.id);
+    const submission = readSubmission(record);
+    // Checked before they inherit, so that an error names what was passed.
+    await validateBatch(tasks, now, this.#rules);
+    const children = tasks.map((task) => childOf(record, submission, task));
+    const records = await validateBatch(children, now, { ...this.#rules, areChildren: true });
+    await this.#act(parent.id, { type: 'adopt', fence, ids: idsOf(records) });
     await this.#takeIn(records, now);
     return idsOf(records);
   }
@@ -488,7 +504,7 @@ export class StoredTaskQueue implements TaskQueue {
       const submission = held?.submission ?? readSubmission(record);
       const change = this.#decide(record, wanted, submission, isFresh);
       if (change === 'refused' || (change === null && !isFresh)) continue;
-      if (change === null) return this.#view(record, submission);
+      if (change === null) return this.#cancelledWhole(this.#view(record, submission));
       const applied = (await this.#store.apply([change], this.clock.now()))[0];
       if (!applied) continue;
       const task = this.#take(applied.record, submission);
@@ -497,11 +513,25 @@ export class StoredTaskQueue implements TaskQueue {
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
-      return task;
+      return this.#cancelledWhole(task);
     }
     throw new StoreUnavailableError(
       `task ${id} was changed ${APPLY_ROUNDS_MAX} times while being written; try again`,
     );
+  }
+
+  /** The children of a cancelled task are cancelled with it; done again with each call, since the first may be cut off. */
+  async #cancelledWhole(task: Task): Promise<Task> {
+    if (task.status !== 'cancelled' || task.children === undefined) return task;
+    const cancel: TaskAction = { type: 'cancel', reason: `its parent ${task.id} was cancelled` };
+    await Promise.all(
+      task.children.map((id) =>
+        this.#act(id, cancel).catch((error: unknown) => {
+          if (!(error instanceof TaskNotFoundError)) throw error;
+        }),
+      ),
+    );
+    return task;
   }
 
   #decide(

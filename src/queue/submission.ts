@@ -31,6 +31,8 @@ export interface SubmissionRules {
   readonly hasCondition: (name: string) => boolean;
   /** Whether submissions are stored as objects: neither written as text nor hashed. */
   readonly isInProcess: boolean;
+  /** Whether the tasks are children of another. */
+  readonly areChildren?: boolean;
   /** The queue's own limits. */
   readonly limits: readonly Limit[];
 }
@@ -74,6 +76,8 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     retry: checkRetry,
     metadata: checkJsonObject,
     validate: checkValidate,
+    // Who may give it is checked with the rules.
+    parent: () => {},
     limits: checkLimits,
     fairKey: checkId,
     fairWeight: integerFrom(1, FAIR_WEIGHT_MAX),
@@ -87,6 +91,8 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
 export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): SubmittedRecord {
   checkFields(task, at);
   checkJsonObject(task.payload, at, 'payload');
+  if (task.parent !== undefined && !rules.areChildren)
+    throw new InvalidTaskError(at('parent'), 'expected none; enqueueChildren() sets it');
   checkSizes(task, at, rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(task, dependsOn, at, rules);

@@ -123,6 +123,12 @@ export interface TaskQueue {
 
   /** An id that exists is left as it is (same content), or refused with DuplicateTaskError (other content). */
   enqueue(task: NewTask): Promise<string>;
+  /**
+   * Enqueues tasks for a task in hand, all or none: its children. They take over priority, limits and fair key where
+   * they say nothing else, and are cancelled with it. At most CHILDREN_MAX of one task, and CHILD_DEPTH_MAX
+   * generations. With ids, a repeated call changes nothing. Throws LeaseLostError, and what `enqueueMany` does.
+   */
+  enqueueChildren(parent: Task, tasks: readonly NewTask[]): Promise<string[]>;
   /** All or none; the tasks may depend on one another. */
   enqueueMany(tasks: readonly NewTask[]): Promise<string[]>;
   /** Refuses what `enqueue` would refuse of a task for itself, with the same errors, and stores nothing. */

@@ -76,6 +76,7 @@ function addOptional(
   if (record.agent !== null) task.agent = record.agent;
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
   if (submission.join === 'any') task.join = 'any';
+  if (submission.parent !== undefined) task.parent = submission.parent;
   if (record.quota !== undefined) addQuota(task, record.quota);
   if (record.startedAt !== null) task.startedAt = record.startedAt;
   if (record.completedAt !== null) task.completedAt = record.completedAt;

@@ -128,6 +128,8 @@ export interface NewTask {
   readonly retry?: RetryOptions | undefined;
   /** A JSON object, like the payload. */
   readonly metadata?: object | undefined;
+  /** Set by `enqueueChildren` alone. */
+  readonly parent?: Parent | undefined;
   /** Bounds it shares with other tasks, in every process; at most LIMITS_MAX, with the queue's own. */
   readonly limits?: readonly Limit[] | undefined;
   /**
@@ -139,6 +141,13 @@ export interface NewTask {
   readonly fairWeight?: number | undefined;
   /** A result that does not fit is no success: the attempt has failed, with code RESULT_REJECTED, and is tried again. */
   readonly validate?: Validation | undefined;
+}
+
+/** Whose child a task is. */
+export interface Parent {
+  readonly id: string;
+  /** 1 for the child of a task that is nobody's. */
+  readonly depth: number;
 }
 
 export interface Lease {
@@ -204,6 +213,9 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly completedAt?: number;
   readonly timeoutMs?: number;
   readonly dependsOn: readonly Dependency[];
+  readonly parent?: Parent;
+  /** Ids of the tasks that it enqueued while it ran; some may be purged. */
+  readonly children?: readonly string[];
   /** Absent where all of them are needed. */
   readonly join?: 'any';
   /** Ids of the dependencies that are still undecided. */
@@ -228,7 +240,12 @@ export type Outcome = (
   | { readonly status: 'completed'; readonly result?: unknown }
   | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
   | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
-  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
+  | {
+      readonly status: 'waiting';
+      readonly interrupts: readonly TaskInterrupt[];
+      /** It goes on by itself when all of these tasks have ended, in whatever way: it is pending, behind them. */
+      readonly tasks?: readonly string[] | undefined;
+    }
   | { readonly status: 'cancelled'; readonly reason?: string | undefined }
 ) & {
   /** What the attempt weighed in truth under the rates of its limits, by key, where that is not what was reserved. */

@@ -7,7 +7,7 @@ import {
   UnknownInterruptError,
 } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
-import { METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
+import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
 import type { LimitUse } from './quota.ts';
 import type { Refusal } from './rate-limit.ts';
@@ -59,6 +59,7 @@ export type TaskAction =
       readonly spent?: readonly LimitUse[] | undefined;
     }
   | { readonly type: 'note' }
+  | { readonly type: 'adopt'; readonly fence: number; readonly ids: readonly string[] }
   | { readonly type: 'cancel'; readonly reason?: string | undefined }
   | { readonly type: 'expire' }
   | { readonly type: 'redrive' }
@@ -86,7 +87,11 @@ export type Ending =
       /** It was given back since there were too many calls. */
       readonly refusal?: Refusal | undefined;
     }
-  | { readonly status: 'waiting'; readonly interrupts: readonly TaskInterrupt[] }
+  | {
+      readonly status: 'waiting';
+      readonly interrupts: readonly TaskInterrupt[];
+      readonly tasks?: readonly string[] | undefined;
+    }
   | { readonly status: 'cancelled'; readonly reason?: string | undefined };
 
 /** The settings that hold for one task, and the injected time and randomness. */
@@ -136,6 +141,8 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
       return withSpent(settle(record, action, context), record, action.spent);
     case 'note':
       return isEnded(record.status) ? refuse(record, 'changed') : stay(record, {});
+    case 'adopt':
+      return adopt(record, action.fence, action.ids);
     case 'cancel':
       return isEnded(record.status) ? null : end(record, 'cancelled', context.now, action.reason);
     case 'expire':
@@ -223,7 +230,9 @@ function settle(
         ? park(settled, ending.refusal, ending.reason, context.now)
         : release(settled, ending.runAt, ending.reason ?? 'released', context.now);
     case 'waiting':
-      return wait(settled, ending.interrupts, context.now);
+      return ending.tasks === undefined
+        ? wait(settled, ending.interrupts, context.now)
+        : standBack(settled, ending.interrupts, ending.tasks, context.now);
     case 'cancelled':
       return end(settled, 'cancelled', context.now, ending.reason);
   }
@@ -313,6 +322,32 @@ function wait(record: TaskRecord, interrupts: readonly TaskInterrupt[], now: num
   return open.length < interrupts.length
     ? release({ ...record, details }, undefined, 'answered', now)
     : move(record, 'waiting', now, undefined, { ...NO_LEASE, details, startedAt: record.startedAt ?? now });
+}
+
+/** Behind other tasks, without lease or slot, until all of them have ended. */
+function standBack(
+  record: TaskRecord,
+  interrupts: readonly TaskInterrupt[],
+  tasks: readonly string[],
+  now: number,
+): Change {
+  const details = withDetails(record.details, { interrupts, error: undefined });
+  checkQuestions(record.id, interrupts, details);
+  const change = release({ ...record, details }, undefined, `waits for ${tasks.length} tasks`, now);
+  const dependsOn = tasks.map((id) => ({ dependencyId: id, on: 'completion', condition: null }) as const);
+  return { ...change, dependsOn };
+}
+
+/** Known before they are there: whoever cancels the task from now on cancels them too. */
+function adopt(record: TaskRecord, fence: number, ids: readonly string[]): Change | null {
+  requireLease(record, fence, 'given children');
+  const { children = [] } = readDetails(record.details);
+  const known = new Set(children);
+  const all = [...children, ...ids.filter((id) => !known.has(id))];
+  if (all.length === children.length) return null;
+  if (all.length > CHILDREN_MAX)
+    throw new TooLargeError(record.id, 'CHILDREN_MAX', CHILDREN_MAX, all.length, 'children');
+  return stay(record, { details: withDetails(record.details, { children: all }) });
 }
 
 function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: number): Change | null {

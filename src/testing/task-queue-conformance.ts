@@ -4,6 +4,7 @@ import { type ConformanceCase, registerCases, type TestRunner } from './conforma
 import { FakeClock } from './fake-clock.ts';
 import { seededRandom } from './seeded-random.ts';
 import { boundsCases } from './task-queue-cases/bounds.ts';
+import { childCases } from './task-queue-cases/children.ts';
 import { dependencyCases } from './task-queue-cases/dependencies.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
@@ -55,6 +56,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...operatorCases,
   ...listingCases,
   ...limitCases,
+  ...childCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */

@@ -235,7 +235,16 @@ test('nodes find attempt, fence, task id and signal in their config', async () =
   const id = await conductor.enqueueGoal('go');
   await conductor.processQueue({ untilEmpty: true });
   expect(seen).toEqual([
-    { taskId: id, threadId: id, agent: 'steps', attempt: 1, fence: 1, signal: expect.any(AbortSignal) },
+    {
+      taskId: id,
+      threadId: id,
+      agent: 'steps',
+      attempt: 1,
+      fence: 1,
+      spend: expect.any(Function),
+      children: expect.any(Function),
+      signal: expect.any(AbortSignal),
+    },
   ]);
 });
 

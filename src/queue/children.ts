@@ -1,0 +1,31 @@
+import { TooLargeError } from '../errors.ts';
+import { CHILD_DEPTH_MAX } from './bounds.ts';
+import type { NewTask, Parent } from './task.ts';
+import type { TaskRecord } from './task-store.ts';
+
+/**
+ * A child as it is submitted: what it does not say itself it takes over from its parent, and it stays under the
+ * parent's limits as well as its own. It must not outlive the parent's deadline.
+ *
+ * @throws TooLargeError where the parent is CHILD_DEPTH_MAX generations down already.
+ */
+export function childOf(parent: TaskRecord, submission: NewTask, child: NewTask): NewTask {
+  const { limits, fairKey, fairWeight } = submission;
+  const own = child.limits ?? [];
+  const inherited = (parent.quota?.limits ?? []).filter(({ key }) => !own.some((limit) => limit.key === key));
+  const all = limits === undefined && own.length === 0 ? undefined : [...own, ...inherited];
+  return {
+    ...child,
+    priority: child.priority ?? parent.priority,
+    ...(all !== undefined && all.length > 0 && { limits: all }),
+    ...(child.fairKey === undefined && fairKey !== undefined && { fairKey, fairWeight }),
+    parent: parentFor(parent.id, submission.parent),
+  };
+}
+
+function parentFor(id: string, above: Parent | undefined): Parent {
+  const depth = (above?.depth ?? 0) + 1;
+  if (depth > CHILD_DEPTH_MAX)
+    throw new TooLargeError(id, 'CHILD_DEPTH_MAX', CHILD_DEPTH_MAX, depth, 'generations');
+  return { id, depth };
+}
