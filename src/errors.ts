@@ -233,3 +233,41 @@ export class TaskFailedError extends JottyError {
     this.status = status;
   }
 }
+
+/** A command agent is not switched on for this program, directory, variable or URL. Nothing was started. */
+export class CommandRefusedError extends JottyError {
+  constructor(problem: string) {
+    super('COMMAND_REFUSED', problem);
+  }
+}
+
+/** A program ended other than well. The message ends with the end of its stderr; its arguments are not in it. */
+export class CommandFailedError extends JottyError {
+  /** null where a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+
+  constructor(
+    program: string,
+    how: string,
+    { exitCode, signal }: { readonly exitCode: number | null; readonly signal: string | null },
+    stderr: string,
+  ) {
+    const end = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
+    const tail =
+      stderr.trim() === '' ? 'it wrote nothing to stderr' : `its stderr ends with:\n${stderr.trim()}`;
+    super('COMMAND_FAILED', `${program} ${[end, how].filter(Boolean).join(' ')}; ${tail}`);
+    this.exitCode = exitCode;
+    this.signal = signal;
+  }
+}
+
+/** A URL did not answer 2xx in time; a program that was started for it has been ended. */
+export class HealthCheckError extends JottyError {
+  constructor(url: string, timeoutMs: number, checks: number, last: string) {
+    super(
+      'UNHEALTHY',
+      `${url} did not answer 2xx within ${timeoutMs} ms (${checks} checks); the last one: ${last}`,
+    );
+  }
+}
