@@ -267,7 +267,7 @@ export class HealthCheckError extends JottyError {
   constructor(url: string, timeoutMs: number, checks: number, last: string) {
     super(
       'UNHEALTHY',
-      `${url} did not answer 2xx within ${timeoutMs} ms (${checks} checks); the last one: ${last}`,
+      `${url} did not answer 2xx within ${timeoutMs} ms (${checks} checks); the last answer: ${last}`,
     );
   }
 }

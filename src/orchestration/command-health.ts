@@ -13,7 +13,7 @@ export interface HealthCheck {
    * running for good, and ends with nobody's help. Of a program that is left no output is kept.
    * @default 'stop'
    */
-  readonly then?: 'stop' | 'leave' | undefined;
+  readonly whenHealthy?: 'stop' | 'leave' | undefined;
 }
 
 /** A health check with nothing left to default. */
@@ -21,7 +21,7 @@ export interface CheckedHealth {
   readonly url: string;
   readonly timeoutMs: number;
   readonly everyMs: number;
-  readonly then: 'stop' | 'leave';
+  readonly whenHealthy: 'stop' | 'leave';
 }
 
 /** How a program turned out to be healthy. */
@@ -37,6 +37,9 @@ export const HEALTH_CHECK_MS_MAX = 3_600_000;
 export const HEALTH_CHECK_EVERY_MS_MIN = 20;
 /** One answer may take this long, ms. */
 const ANSWER_MS_MAX = 5_000;
+/** The last question gets this long, ms. */
+const LAST_ANSWER_MS = 50;
+const NO_ANSWER = 'no answer';
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** Asks a URL until it answers 2xx. */
@@ -51,26 +54,28 @@ export class HealthChecker {
   }
 
   /** @throws CommandRefusedError, InvalidTaskError */
-  check({ url, timeoutMs = 30_000, everyMs = 500, then = 'stop' }: HealthCheck): CheckedHealth {
+  check({ url, timeoutMs = 30_000, everyMs = 500, whenHealthy = 'stop' }: HealthCheck): CheckedHealth {
     between('timeoutMs', timeoutMs, 1, HEALTH_CHECK_MS_MAX);
     between('everyMs', everyMs, HEALTH_CHECK_EVERY_MS_MIN, HEALTH_CHECK_MS_MAX);
-    if (then !== 'stop' && then !== 'leave')
-      throw new InvalidTaskError('input.healthCheck.then', "expected 'stop' or 'leave'");
-    return { url: this.#allowed(url), timeoutMs, everyMs, then };
+    if (whenHealthy !== 'stop' && whenHealthy !== 'leave')
+      throw new InvalidTaskError('input.healthCheck.whenHealthy', "expected 'stop' or 'leave'");
+    return { url: this.#allowed(url), timeoutMs, everyMs, whenHealthy };
   }
 
   /** Rejects with HealthCheckError, or with the signal's reason. */
   async untilHealthy(check: CheckedHealth, signal: AbortSignal): Promise<HealthReport> {
     const endsAt = this.#clock.now() + check.timeoutMs;
+    let last = NO_ANSWER;
     for (let checks = 1; ; checks++) {
       signal.throwIfAborted();
-      const left = Math.max(1, endsAt - this.#clock.now());
-      const answer = await this.#ask(check.url, Math.min(left, ANSWER_MS_MAX), signal);
+      const answerMs = Math.min(ANSWER_MS_MAX, Math.max(1, endsAt - this.#clock.now()));
+      const answer = await this.#ask(check.url, answerMs, signal);
       signal.throwIfAborted();
       if (typeof answer === 'number' && answer >= 200 && answer < 300) return { status: answer, checks };
-      if (this.#clock.now() + check.everyMs >= endsAt)
-        throw new HealthCheckError(placeOf(check.url), check.timeoutMs, checks, String(answer));
-      await this.#pause(check.everyMs, signal);
+      if (answer !== NO_ANSWER) last = String(answer);
+      const pauseMs = Math.min(check.everyMs, endsAt - this.#clock.now() - LAST_ANSWER_MS);
+      if (pauseMs <= 0) throw new HealthCheckError(placeOf(check.url), check.timeoutMs, checks, last);
+      await this.#pause(pauseMs, signal);
     }
   }
 
@@ -144,5 +149,5 @@ function between(name: string, value: number, min: number, max: number): void {
 /** A code such as ECONNREFUSED; messages may quote the answer. */
 function reasonOf(error: unknown): string {
   const { code } = ((error as Error | undefined)?.cause ?? {}) as { code?: unknown };
-  return typeof code === 'string' ? code : 'no answer';
+  return typeof code === 'string' ? code : NO_ANSWER;
 }

@@ -23,7 +23,7 @@ export const COMMAND_BYTES_MAX = 128 * 1024;
 const KEYS: ReadonlySet<string> = new Set(['argv', 'cwd', 'env', 'stdin', 'parse', 'healthCheck']);
 /** What every agent without a graph is given besides. */
 const GIVEN: ReadonlySet<string> = new Set(['goal', 'results']);
-const HEALTH_KEYS: ReadonlySet<string> = new Set(['url', 'timeoutMs', 'everyMs', 'then']);
+const HEALTH_KEYS: ReadonlySet<string> = new Set(['url', 'timeoutMs', 'everyMs', 'whenHealthy']);
 
 /** A command in one form. */
 export interface Command extends Omit<CommandInput, 'healthCheck' | 'argv'> {

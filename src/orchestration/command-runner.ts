@@ -123,7 +123,7 @@ export class CommandRunner {
     let isLeft = false;
     try {
       health = await this.#untilDone(group, call);
-      isLeft = health !== undefined && check?.then === 'leave';
+      isLeft = health !== undefined && check?.whenHealthy === 'leave';
     } finally {
       if (isLeft) group.leave();
       else await group.end();
@@ -155,7 +155,7 @@ export class CommandRunner {
       cwd: this.#allowList.directoryOf(cwd),
       env: this.#environment.of(env, info),
       stdin,
-      keepsOutput: check?.then !== 'leave',
+      keepsOutput: check?.whenHealthy !== 'leave',
       graceMs: this.#graceMs,
       clock: this.#clock,
     });
