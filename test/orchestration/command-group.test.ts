@@ -27,13 +27,14 @@ test('SIGKILL comes graceMs after SIGTERM and not before', async () => {
   const shell = commandAgent({ allow, graceMs: 5_000, clock });
   const controller = new AbortController();
   const end = shell.invoke({ argv: stubborn(fifo) }, { signal: controller.signal });
+  const isRefused = expect(end).rejects.toMatchObject({ code: 'LEASE_LOST' });
   await fifo.line();
   controller.abort(new LeaseLostError('a', 1, 'it expired'));
   await fifo.line(2);
   await clock.advance(4_999);
   expect(fifo.isEnded).toBe(false);
   await clock.advance(1);
-  await expect(end).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  await isRefused;
   await fifo.ended;
   expect(clock.timers).toBe(0);
 });
