@@ -254,20 +254,24 @@ export class CommandFailedError extends JottyError {
     stderr: string,
   ) {
     const end = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
-    const tail =
-      stderr.trim() === '' ? 'it wrote nothing to stderr' : `its stderr ends with:\n${stderr.trim()}`;
-    super('COMMAND_FAILED', `${program} ${[end, how].filter(Boolean).join(' ')}; ${tail}`);
+    super('COMMAND_FAILED', `${program} ${[end, how].filter(Boolean).join(' ')}; ${endOf(stderr)}`);
     this.exitCode = exitCode;
     this.signal = signal;
   }
 }
 
-/** A URL did not answer 2xx in time; a program that was started for it has been ended. */
+/** A URL did not answer 2xx in time. A program that was started for it has been ended; the message ends with the end of its stderr. */
 export class HealthCheckError extends JottyError {
-  constructor(url: string, timeoutMs: number, checks: number, last: string) {
-    super(
-      'UNHEALTHY',
-      `${url} did not answer 2xx within ${timeoutMs} ms (${checks} checks); the last answer: ${last}`,
-    );
+  /** Without what the program has written. */
+  readonly problem: string;
+
+  constructor(problem: string, stderr?: string) {
+    super('UNHEALTHY', stderr === undefined ? problem : `${problem}; of the program, ${endOf(stderr)}`);
+    this.problem = problem;
   }
+}
+
+function endOf(stderr: string): string {
+  const text = stderr.trim();
+  return text === '' ? 'nothing was written to stderr' : `stderr ends with:\n${text}`;
 }

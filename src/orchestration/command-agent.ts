@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
-import type { AgentInput, AgentSettings } from './agent.ts';
+import type { AgentSettings } from './agent.ts';
 import type { CommandRule } from './command-allow-list.ts';
 import type { HealthReport } from './command-health.ts';
+import type { CommandInput } from './command-input.ts';
 import { CommandRunner } from './command-runner.ts';
 
 export interface CommandAgentOptions
@@ -74,7 +75,7 @@ export interface CommandAgent
   extends Pick<CommandAgentOptions, 'capabilities' | 'maxConcurrent' | 'description' | 'timeoutMs'> {
   readonly toResult: (result: CommandResult) => unknown;
   /** @throws CommandRefusedError, CommandFailedError, HealthCheckError, InvalidTaskError, or the signal's reason. */
-  invoke(input: AgentInput, options?: CommandCallOptions): Promise<CommandResult>;
+  invoke(input: CommandInput, options?: CommandCallOptions): Promise<CommandResult>;
 }
 
 /**
@@ -107,7 +108,8 @@ export interface CommandAgent
  *   begin elsewhere within `graceMs` of the old one's life. JOTTY_TASK_ID is an idempotency key, JOTTY_FENCE rises.
  * - A health check tells a submitter whether an allowed URL answers 2xx, and does not know who answers: with an old
  *   server on the port the new one may seem healthy. Names are resolved anew at each question.
- * - POSIX only; it needs /bin/sh.
+ * - POSIX only; it needs /bin/sh. Beside each program stands a small guard, a child of init: in a container let the
+ *   first process be one that reaps (`docker run --init`), not the worker itself.
  *
  * @throws InvalidOptionError
  */

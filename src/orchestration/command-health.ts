@@ -74,7 +74,7 @@ export class HealthChecker {
       if (typeof answer === 'number' && answer >= 200 && answer < 300) return { status: answer, checks };
       if (answer !== NO_ANSWER) last = String(answer);
       const pauseMs = Math.min(check.everyMs, endsAt - this.#clock.now() - LAST_ANSWER_MS);
-      if (pauseMs <= 0) throw new HealthCheckError(placeOf(check.url), check.timeoutMs, checks, last);
+      if (pauseMs <= 0) throw unhealthy(check, checks, last);
       await this.#pause(pauseMs, signal);
     }
   }
@@ -124,10 +124,11 @@ export class HealthChecker {
   }
 }
 
-/** A query may hold a token. */
-function placeOf(url: string): string {
+/** Without the query, which may hold a token. */
+function unhealthy({ url, timeoutMs }: CheckedHealth, checks: number, last: string): HealthCheckError {
   const { origin, pathname } = new URL(url);
-  return origin + pathname;
+  const problem = `${origin}${pathname} did not answer 2xx within ${timeoutMs} ms (${checks} checks)`;
+  return new HealthCheckError(`${problem}; the last answer: ${last}`);
 }
 
 function originOf(origin: string, i: number): string {

@@ -3,6 +3,8 @@ import type { HealthCheck } from './command-health.ts';
 
 /** What a task of a command agent gives as its `input`. */
 export interface CommandInput {
+  /** Of the task; it says nothing to the program. */
+  readonly goal?: string | undefined;
   /** The program and its arguments, as they are: no shell reads them. Without it there is only the health check. */
   readonly argv?: readonly string[] | undefined;
   /** Absolute, or relative to the first of the agent's `roots`, and within one of them. @default the first root */

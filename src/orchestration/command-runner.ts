@@ -1,5 +1,6 @@
+import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '../clock.ts';
-import { CommandFailedError, InvalidOptionError } from '../errors.ts';
+import { CommandFailedError, HealthCheckError, InvalidOptionError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import type { AttemptInfo } from './agent.ts';
 import { untilAborted } from './attempt.ts';
@@ -11,7 +12,7 @@ import type {
 } from './command-agent.ts';
 import { CommandAllowList } from './command-allow-list.ts';
 import { CommandEnvironment } from './command-environment.ts';
-import { CommandGroup } from './command-group.ts';
+import { CommandGroup, type ProgramExit } from './command-group.ts';
 import { type CheckedHealth, HealthChecker, type HealthReport } from './command-health.ts';
 import { type Command, commandOf } from './command-input.ts';
 import { CommandOutput } from './command-output.ts';
@@ -40,6 +41,13 @@ interface Running {
   readonly taskId: string | undefined;
   readonly fence: number;
   readonly end: Promise<unknown>;
+}
+
+interface Ended {
+  readonly exit: ProgramExit;
+  /** undefined where the program exited first, or nobody asked. */
+  readonly health: HealthReport | undefined;
+  readonly pid: number | undefined;
 }
 
 /** Runs commands within what the agent allows. */
@@ -113,26 +121,16 @@ export class CommandRunner {
   }
 
   async #runProgram(call: Call, argv: readonly string[]): Promise<Omit<CommandResult, 'durationMs'>> {
-    const { check, writer } = call;
     const group = this.#start(call, argv);
-    const stdout = this.#output('stdout', writer);
-    const stderr = this.#output('stderr', writer);
-    stdout.follow(group.stdout);
-    stderr.follow(group.stderr);
-    let health: HealthReport | undefined;
-    let isLeft = false;
-    try {
-      health = await this.#untilDone(group, call);
-      isLeft = health !== undefined && check?.whenHealthy === 'leave';
-    } finally {
-      if (isLeft) group.leave();
-      else await group.end();
-    }
-    const exit = isLeft ? LEFT : await group.exited;
-    const fail = (how: string) =>
-      new CommandFailedError(argv[0]!, how, exit, stderr.text().slice(-STDERR_TAIL_CHARS));
-    if (check === undefined && exit.exitCode !== 0) throw fail('');
-    if (check !== undefined && health === undefined) throw fail('before it was healthy');
+    const stdout = this.#follow(group.stdout, 'stdout', call);
+    const stderr = this.#follow(group.stderr, 'stderr', call);
+    const tail = () => stderr.text().slice(-STDERR_TAIL_CHARS);
+    const { exit, health, pid } = await this.#untilEnded(group, call).catch((error: unknown) => {
+      throw error instanceof HealthCheckError ? new HealthCheckError(error.problem, tail()) : error;
+    });
+    const fail = (how: string) => new CommandFailedError(argv[0]!, how, exit, tail());
+    if (call.check === undefined && exit.exitCode !== 0) throw fail('');
+    if (call.check !== undefined && health === undefined) throw fail('before it was healthy');
     const text = stdout.text();
     const json = call.command.parse === 'json' ? parsed(text) : undefined;
     if (json === NO_JSON) throw fail('and its stdout is not one JSON value');
@@ -143,8 +141,23 @@ export class CommandRunner {
       truncated: stdout.isTruncated || stderr.isTruncated,
       ...(json !== undefined && { json }),
       ...(health !== undefined && { health }),
-      ...(isLeft && { pid: group.pid! }),
+      ...(pid !== undefined && { pid }),
     };
+  }
+
+  /** The group is gone, or left: then it has a pid. */
+  async #untilEnded(group: CommandGroup, call: Call): Promise<Ended> {
+    let isLeft = false;
+    try {
+      const health = await this.#untilDone(group, call);
+      isLeft = health !== undefined && call.check?.whenHealthy === 'leave';
+      if (isLeft) return { exit: LEFT, health, pid: group.pid };
+      await group.end();
+      return { exit: await group.exited, health, pid: undefined };
+    } finally {
+      if (isLeft) group.leave();
+      else await group.end();
+    }
   }
 
   #start({ command, check, info }: Call, argv: readonly string[]): CommandGroup {
@@ -179,9 +192,22 @@ export class CommandRunner {
     }
   }
 
-  #output(stream: CommandProgress['stream'], writer: Call['writer']): CommandOutput {
-    const tell = (line: string) => writer?.({ type: 'output', stream, line } satisfies CommandProgress);
-    return new CommandOutput(this.#outputBytesMax, this.#secrets, tell);
+  #follow(
+    source: Readable | null,
+    stream: CommandProgress['stream'],
+    { writer, signal }: Call,
+  ): CommandOutput {
+    const tell = (line: string) => {
+      if (signal.aborted) return;
+      try {
+        writer?.({ type: 'output', stream, line } satisfies CommandProgress);
+      } catch {
+        // A reader that is gone is no reason to stop the program, and here an error would end the process.
+      }
+    };
+    const output = new CommandOutput(this.#outputBytesMax, this.#secrets, tell);
+    output.follow(source);
+    return output;
   }
 }
 

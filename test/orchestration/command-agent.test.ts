@@ -61,12 +61,8 @@ test('a program is run as it is named: its code, its output, its arguments unrea
 });
 
 test.each([
-  ['exit 3', { exitCode: 3, signal: null }, 'sh exited with code 3; its stderr ends with:\nwhy'],
-  [
-    'kill -9 $$',
-    { exitCode: null, signal: 'SIGKILL' },
-    'sh was ended by SIGKILL; its stderr ends with:\nwhy',
-  ],
+  ['exit 3', { exitCode: 3, signal: null }, 'sh exited with code 3; stderr ends with:\nwhy'],
+  ['kill -9 $$', { exitCode: null, signal: 'SIGKILL' }, 'sh was ended by SIGKILL; stderr ends with:\nwhy'],
 ])('%s is a failure', async (text, fields, message) => {
   const end = run(sh(`echo why >&2; ${text}`));
   await expect(end).rejects.toMatchObject({
@@ -186,7 +182,7 @@ test('secrets reach the program, and no output, no line of progress and no error
     '[TOKEN],1234',
   ]);
   await expect(shell.invoke({ argv: sh(`${text}; exit 1`, 'tok-aaaa-bbbb') })).rejects.toMatchObject({
-    message: 'sh exited with code 1; its stderr ends with:\n[KEY]',
+    message: 'sh exited with code 1; stderr ends with:\n[KEY]',
   });
 });
 
@@ -270,6 +266,14 @@ test('a node hands its config on, and its graph streams the lines', async () => 
   const chunks: unknown[] = [];
   for await (const chunk of await graph.stream({}, { streamMode: 'custom' })) chunks.push(chunk);
   expect(chunks).toEqual([{ type: 'output', stream: 'stdout', line: 'hi' }]);
+});
+
+test('a reader that throws harms nobody', async () => {
+  const writer = () => {
+    throw new Error('gone');
+  };
+  const end = commandAgent({ allow: ['sh'] }).invoke({ argv: sh('echo hi') }, { writer });
+  expect(await end).toMatchObject({ stdout: 'hi\n' });
 });
 
 test('stdout that is JSON is a result for conditions', async () => {

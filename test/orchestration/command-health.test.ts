@@ -70,20 +70,20 @@ test.each([0, 4])('a program that ends with %i before it is healthy has failed',
   const end = agent().invoke({ argv, healthCheck: quick(`http://127.0.0.1:${port}/`) });
   await expect(end).rejects.toMatchObject({
     code: 'COMMAND_FAILED',
-    message: `sh exited with code ${code} before it was healthy; its stderr ends with:\nno port`,
+    message: `sh exited with code ${code} before it was healthy; stderr ends with:\nno port`,
   });
 });
 
 test('a program that is never healthy is ended after timeoutMs', async () => {
   using fifo = new Fifo();
   const port = await freePort();
-  const argv = ['sh', '-c', 'exec 9>"$1"; sleep 1000', 'sh', fifo.path];
+  const argv = ['sh', '-c', 'exec 9>"$1"; echo stuck >&2; sleep 1000', 'sh', fifo.path];
   const healthCheck = quick(`http://127.0.0.1:${port}/?token=secret`, { timeoutMs: 200 });
   const end = agent().invoke({ argv, healthCheck });
   await expect(end).rejects.toMatchObject({
     code: 'UNHEALTHY',
     message: expect.stringMatching(
-      /127.0.0.1:\d+\/ did not answer 2xx within 200 ms \(\d+ checks\); .*ECONNREFUSED/,
+      /127.0.0.1:\d+\/ did not answer 2xx within 200 ms \(\d+ checks\); .*ECONNREFUSED; of the program, stderr ends with:\nstuck$/,
     ),
   });
   await fifo.ended;
