@@ -106,6 +106,8 @@ export interface CommandAgent
  * - A program that is killed with its worker, or whose worker loses its lease or is stopped, is run again from its
  *   start: it has no checkpoints. A standing worker cannot end it, and after a stop or a lost lease the next run may
  *   begin elsewhere within `graceMs` of the old one's life. JOTTY_TASK_ID is an idempotency key, JOTTY_FENCE rises.
+ * - A server is left running before its result can be recorded: after a crash or a lost lease in between, the next run
+ *   finds it there.
  * - A health check tells a submitter whether an allowed URL answers 2xx, and does not know who answers: with an old
  *   server on the port the new one may seem healthy. Names are resolved anew at each question.
  * - POSIX only; it needs /bin/sh. Beside each program stands a small guard, a child of init: in a container let the

@@ -150,6 +150,7 @@ export class CommandRunner {
     let isLeft = false;
     try {
       const health = await this.#untilDone(group, call);
+      call.signal.throwIfAborted();
       isLeft = health !== undefined && call.check?.whenHealthy === 'leave';
       if (isLeft) return { exit: LEFT, health, pid: group.pid };
       await group.end();

@@ -112,12 +112,17 @@ test.each<[string, CommandAgentOptions['allow'], string[]]>([
 
 test('names are looked up in a fixed path, whatever lies in the directory or is asked of the environment', async () => {
   script('planted', 'echo planted');
-  const options = { allow: ['planted'], path: `.::${'bin'}:/usr/bin`, roots: [folder] };
+  const options = { allow: ['planted'], path: '/usr/bin:/bin', roots: [folder] };
   await expect(run(['planted'], options)).rejects.toMatchObject({ code: 'COMMAND_REFUSED' });
   await expect(run(['planted'], { ...options, path: folder })).resolves.toMatchObject({
     stdout: 'planted\n',
   });
   expect(() => commandAgent({ envAllowed: ['PATH'] })).toThrow('envAllowed[0]');
+});
+
+test('relative directories are no part of the path', async () => {
+  const { stdout } = await run(sh('echo "$PATH"'), { path: '.::bin:/usr/bin:/bin' });
+  expect(stdout).toBe('/usr/bin:/bin\n');
 });
 
 test('a program works within the roots alone, whatever its directory is called', async () => {
@@ -195,6 +200,10 @@ test('a cut goes through no secret', async () => {
     expect({ truncated, after }).toEqual({ truncated: true, after });
     expect(stdout).not.toMatch(/tok|aaa|bbb|ok-/);
     expect(stdout.endsWith('end')).toBe(true);
+    // What is hidden behind the cut makes the text shorter, and must not pull in what is before it.
+    const again = `printf '%s' "$TOKEN"; printf '%*s' ${after - 12} end; printf '%s' "$TOKEN"`;
+    const twice = await run(sh(again), { secrets, outputBytesMax: 20 });
+    expect(twice.stdout.replaceAll('[TOKEN]', '')).not.toMatch(/to|aa|bb|ok|-/);
   }
   const lines: string[] = [];
   const shell = commandAgent({ allow: ['sh'], secrets });
