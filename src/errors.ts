@@ -253,3 +253,45 @@ export class TaskFailedError extends JottyError {
     this.status = status;
   }
 }
+
+/** A command agent is not switched on for this program, directory, variable or URL. Nothing was started. */
+export class CommandRefusedError extends JottyError {
+  constructor(problem: string) {
+    super('COMMAND_REFUSED', problem);
+  }
+}
+
+/** A program ended other than well. The message ends with the end of its stderr; its arguments are not in it. */
+export class CommandFailedError extends JottyError {
+  /** null where a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+
+  constructor(
+    program: string,
+    how: string,
+    { exitCode, signal }: { readonly exitCode: number | null; readonly signal: string | null },
+    stderr: string,
+  ) {
+    const end = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
+    super('COMMAND_FAILED', `${program} ${[end, how].filter(Boolean).join(' ')}; ${endOf(stderr)}`);
+    this.exitCode = exitCode;
+    this.signal = signal;
+  }
+}
+
+/** A URL did not answer 2xx in time. A program that was started for it has been ended; the message ends with the end of its stderr. */
+export class HealthCheckError extends JottyError {
+  /** Without what the program has written. */
+  readonly problem: string;
+
+  constructor(problem: string, stderr?: string) {
+    super('UNHEALTHY', stderr === undefined ? problem : `${problem}; of the program, ${endOf(stderr)}`);
+    this.problem = problem;
+  }
+}
+
+function endOf(stderr: string): string {
+  const text = stderr.trim();
+  return text === '' ? 'nothing was written to stderr' : `stderr ends with:\n${text}`;
+}

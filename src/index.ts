@@ -6,8 +6,11 @@ export { systemClock } from './clock.ts';
 export {
   AlreadyAnsweredError,
   ClosedError,
+  CommandFailedError,
+  CommandRefusedError,
   DependencyCycleError,
   DuplicateTaskError,
+  HealthCheckError,
   InvalidOptionError,
   InvalidTaskError,
   InvalidTransitionError,
@@ -54,6 +57,25 @@ export {
 } from './orchestration/agent-coordinator.ts';
 export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
 export { type ChildEnd, enqueueChildren, type RunConfig, waitForChildren } from './orchestration/children.ts';
+// Commands: an agent that runs programs, refused unless switched on.
+export {
+  type CommandAgent,
+  type CommandAgentOptions,
+  type CommandCallOptions,
+  type CommandProgress,
+  type CommandResult,
+  commandAgent,
+} from './orchestration/command-agent.ts';
+export type { CommandRule } from './orchestration/command-allow-list.ts';
+export {
+  HEALTH_CHECK_EVERY_MS_MIN,
+  HEALTH_CHECK_MS_MAX,
+  type HealthCheck,
+  type HealthReport,
+} from './orchestration/command-health.ts';
+export { COMMAND_BYTES_MAX, type CommandInput } from './orchestration/command-input.ts';
+export { COMMAND_LINE_CHARS_MAX, COMMAND_LINES_MAX } from './orchestration/command-output.ts';
+export { COMMAND_OUTPUT_BYTES_MAX } from './orchestration/command-runner.ts';
 export {
   Conductor,
   type ConductorOptions,

@@ -38,6 +38,8 @@ export interface AttemptInfo {
 
 export interface AgentCallOptions {
   readonly signal: AbortSignal;
+  /** Shows a chunk to those who read along, as an event `custom`. */
+  readonly writer: (chunk: unknown) => void;
   readonly configurable: Readonly<Record<string, unknown>> & {
     readonly thread_id: string;
     readonly jotty: AttemptInfo;

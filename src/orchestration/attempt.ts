@@ -29,10 +29,10 @@ export async function runAttempt(
   checkpointer: () => Promise<Checkpointer>,
   errors?: StoreErrors,
 ): Promise<AttemptEnd> {
-  const { agent, task, info } = attempt;
+  const { agent, task } = attempt;
   if (agent.graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
-    const state = await agent.invokable.invoke(input, callOptions(info));
+    const state = await agent.invokable.invoke(input, callOptions(attempt));
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();
@@ -49,11 +49,13 @@ export async function runAttempt(
 }
 
 /** The signal is made when it is asked for. */
-function callOptions(info: AttemptInfo): AgentCallOptions {
+function callOptions({ info, onChunk, onCustom }: Attempt): AgentCallOptions {
   return {
     get signal() {
       return info.signal;
     },
+    // Of a queued run `onCustom` also reaches those who begin to read later.
+    writer: onCustom ?? ((chunk) => onChunk?.([], 'custom', chunk)),
     configurable: { thread_id: info.threadId, jotty: info },
   };
 }

@@ -19,6 +19,7 @@ const PERMANENT_CODES: ReadonlySet<unknown> = new Set([
   'STATE_NOT_SERIALIZABLE',
   'GRAPH_CHANGED',
   'THREAD_TAKEN',
+  'COMMAND_REFUSED',
 ]);
 const PERMANENT_NAMES: ReadonlySet<unknown> = new Set(['GraphRecursionError', 'EmptyInputError']);
 

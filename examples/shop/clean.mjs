@@ -1,0 +1,3 @@
+import { rmSync } from 'node:fs';
+
+rmSync(process.env.OUT, { recursive: true });
