@@ -206,7 +206,7 @@ export const HISTORY_EVENTS_MAX = 500;
  *    is not paused, and no gate of its limits, its agent or its type keeps it back (`obstacleAt`). Claims go by
  *    ascending `rank`, then sequence; no task is claimed twice, and each claim raises the fence. In a claim without
  *    ids, the first of a lane that a gate keeps back keeps back its lane, and where tasks with a `fairKey` are
- *    ready, the backlogs take turns (turns.ts): the first of the one whose turn starts earliest goes, ties by order.
+ *    ready as it begins, the backlogs take turns (turns.ts): the first of the one whose turn starts earliest goes, ties by order.
  * 4. When a task ends, its dependents are released or skipped in the same step, and so on downwards.
  * 5. Each transition is appended to the history in the same step: the insert (at createdAt), claims, changes,
  *    skips.

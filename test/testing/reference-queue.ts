@@ -22,7 +22,15 @@ export interface NewReference {
   readonly dependsOn: readonly { readonly id: string; readonly on: Word }[];
   /** Whether a result below 1 is a failure. */
   readonly isStrict: boolean;
+  readonly join: 'all' | 'any';
+  /** Keys of LIMITS. */
+  readonly limits: readonly string[];
+  readonly fairKey?: string;
 }
+
+/** So many tasks of a key are leased at a time. */
+export const LIMITS: Readonly<Record<string, number>> = { k1: 1, k2: 2 };
+export const RETRY_AFTER_MS = 400;
 
 export interface ReferenceTask extends NewReference {
   status: string;
@@ -55,6 +63,10 @@ export class ReferenceQueue {
   now: number;
   paused = false;
   nextSweepAt: number;
+  readonly pausedKeys = new Set<string>();
+  readonly #closedUntil: Record<string, number> = {};
+  #turnAt = 0;
+  readonly #turnEnds: Record<string, number> = {};
 
   constructor(now: number) {
     this.now = now;
@@ -90,28 +102,66 @@ export class ReferenceQueue {
   }
 
   dequeue(limit: number, filter: { agentType?: string; priorityMin?: number }, start: boolean): Handle[] {
-    if (this.paused) return [];
-    const ready = this.tasks.filter(
-      (task) =>
-        (task.status === 'pending' || task.status === 'retrying') &&
-        task.blockedBy.length === 0 &&
-        task.runAt <= this.now &&
-        (filter.agentType === undefined || task.agentType === filter.agentType) &&
-        (filter.priorityMin === undefined || task.priority >= filter.priorityMin),
-    );
-    // Array.prototype.sort is stable and tasks stand in order of submission.
-    const taken = ready.sort((a, b) => a.rank - b.rank).slice(0, limit);
-    for (const task of taken) {
+    const taken: Handle[] = [];
+    const hasTurns = this.tasks.some((task) => this.#isReady(task) && task.fairKey !== undefined);
+    while (taken.length < limit) {
+      const task = this.#next(
+        (candidate) =>
+          (filter.agentType === undefined || candidate.agentType === filter.agentType) &&
+          (filter.priorityMin === undefined || candidate.priority >= filter.priorityMin),
+        hasTurns,
+      );
+      if (!task) break;
       task.fence++;
       if (start) task.startedAt = this.now;
       task.leaseEnd = start ? this.#leaseEnd(task) : this.now + SETTINGS.leaseMs;
       this.#move(task, start ? 'in_progress' : 'assigned');
+      taken.push({ id: task.id, fence: task.fence });
     }
-    return taken.map(({ id, fence }) => ({ id, fence }));
+    return taken;
+  }
+
+  isClaimable(task: ReferenceTask): boolean {
+    if (this.paused || !this.#isReady(task)) return false;
+    if (task.agentType !== undefined && this.pausedKeys.has(`type ${task.agentType}`)) return false;
+    return task.limits.every((key) => {
+      const used = this.tasks.filter(({ status, limits }) => LEASED.includes(status) && limits.includes(key));
+      const isOpen = (this.#closedUntil[key] ?? 0) <= this.now && !this.pausedKeys.has(key);
+      return isOpen && used.length < LIMITS[key]!;
+    });
+  }
+
+  /** What the next claim takes: the first of the backlog whose turn it is. */
+  #next(passes: (task: ReferenceTask) => boolean, hasTurns: boolean): ReferenceTask | undefined {
+    const turnOf = ({ fairKey = '' }: ReferenceTask) => Math.max(this.#turnAt, this.#turnEnds[fairKey] ?? 0);
+    const candidates = this.tasks.filter((task) => this.isClaimable(task) && passes(task));
+    // Within a backlog the order alone decides; Array.prototype.sort is stable, and tasks stand in order of submission.
+    const first = candidates.sort((a, b) => (hasTurns ? turnOf(a) - turnOf(b) : 0) || a.rank - b.rank)[0];
+    if (first && hasTurns) {
+      this.#turnAt = turnOf(first);
+      this.#turnEnds[first.fairKey ?? ''] = this.#turnAt + 1;
+    }
+    return first;
+  }
+
+  #isReady({ status, blockedBy, runAt }: ReferenceTask): boolean {
+    return (status === 'pending' || status === 'retrying') && blockedBy.length === 0 && runAt <= this.now;
+  }
+
+  /** Too many calls: the task goes back uncharged, and its keys close. */
+  refuse(handle: Handle): void {
+    const task = this.find(handle.id);
+    // A task that went back stands as this outcome would leave it.
+    if (task.fence === handle.fence && task.status === 'pending') return;
+    this.#held(handle);
+    const until = this.now + RETRY_AFTER_MS;
+    for (const key of task.limits) this.#closedUntil[key] = Math.max(this.#closedUntil[key] ?? 0, until);
+    this.#release(task);
+    if (task.limits.length === 0) task.runAt = until;
   }
 
   start(handle: Handle): void {
-    if (this.paused) throw new Refusal('QUEUE_PAUSED');
+    if (this.#mustNotStart(this.find(handle.id))) throw new Refusal('QUEUE_PAUSED');
     this.#begin(this.#held(handle));
   }
 
@@ -142,7 +192,7 @@ export class ReferenceQueue {
       cancelled: !ENDS.includes(task.status),
       pending: leased || task.status === 'waiting' || task.status === 'failed',
     };
-    if (status === 'in_progress' && this.paused) throw new Refusal('QUEUE_PAUSED');
+    if (status === 'in_progress' && this.#mustNotStart(task)) throw new Refusal('QUEUE_PAUSED');
     if (!allowed[status]) throw new Refusal('INVALID_TRANSITION');
     if (status === 'in_progress') this.#begin(task);
     else if (status === 'pending' && task.status === 'failed') this.retry(id);
@@ -185,6 +235,11 @@ export class ReferenceQueue {
   /** The process died and another one opened the queue: its sweeper begins anew. */
   reopen(): void {
     this.nextSweepAt = this.now + SETTINGS.sweepMs;
+  }
+
+  #mustNotStart({ agentType, limits }: ReferenceTask): boolean {
+    if (this.paused || limits.some((key) => this.pausedKeys.has(key))) return true;
+    return agentType !== undefined && this.pausedKeys.has(`type ${agentType}`);
   }
 
   #held({ id, fence }: Handle): ReferenceTask {
@@ -293,6 +348,8 @@ export class ReferenceQueue {
     task.blockedBy = task.blockedBy.filter((edge) => edge.id !== dependencyId);
     const fits = result !== null && result >= 1 ? ['completed'] : [];
     const wanted = { success: ['completed'], failure: ['failed'], completion: ENDS, fits };
-    if (edges.some((edge) => !wanted[edge.on].includes(status))) this.#move(task, 'skipped');
+    const fails = edges.some((edge) => !wanted[edge.on].includes(status));
+    if (task.join === 'any' && !fails) task.blockedBy = [];
+    else if (fails && (task.join === 'all' || task.blockedBy.length === 0)) this.#move(task, 'skipped');
   }
 }

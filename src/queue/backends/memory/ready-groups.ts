@@ -32,6 +32,9 @@ export class ReadyGroups {
     this.#own = new ReadyLanes(gates);
   }
 
+  /** Ready tasks with a fair key: without one there are no turns to take. */
+  #fair = 0;
+
   /** With those that count no more. */
   get size(): number {
     let size = this.#own.size;
@@ -40,12 +43,18 @@ export class ReadyGroups {
   }
 
   add(entry: MemoryEntry): void {
+    if (isFair(entry)) this.#fair += 1;
     this.#lanesOf(entry.record.quota?.fairKey ?? null).add(entry);
+  }
+
+  /** An entry counts no more; what is left of it is dropped when its turn comes. */
+  leave(entry: MemoryEntry): void {
+    if (isFair(entry)) this.#fair -= 1;
   }
 
   /** Removes and returns up to `limit` entries; each has entered its gates. */
   take(limit: number, filter: ClaimFilter | null, now: number): MemoryEntry[] {
-    if (this.#others.size === 0) return this.#own.take(limit, filter, now);
+    if (this.#fair === 0) return this.#own.take(limit, filter, now);
     const runners = this.#runners(filter, now);
     const taken: MemoryEntry[] = [];
     while (taken.length < limit && runners.length > 0) {
@@ -119,4 +128,8 @@ export class ReadyGroups {
     }
     return lanes;
   }
+}
+
+function isFair({ record }: MemoryEntry): boolean {
+  return record.quota !== undefined && record.quota.fairKey !== null;
 }

@@ -51,6 +51,7 @@ export class WaitingEntries {
     if (stage === 'none') return;
     const count = --this.#counts[stage];
     entry.stage = 'none';
+    if (stage === 'ready') this.#ready.leave(entry);
     if (stage === 'ready' && isMostlyStale(this.#ready.size, count)) this.#ready.forgetStale();
     if (stage === 'delayed' && isMostlyStale(this.#delayed.size, count)) this.#forgetStaleDelays();
   }
