@@ -44,6 +44,7 @@ export interface ReferenceTask extends NewReference {
   result: number | null;
   error: string | null;
   question: string | null;
+  readonly answered: Set<string>;
   blockedBy: { id: string; on: Word }[];
   readonly events: string[];
 }
@@ -94,6 +95,7 @@ export class ReferenceQueue {
       result: null,
       error: null,
       question: null,
+      answered: new Set(),
       blockedBy: given.dependsOn.map((edge) => ({ ...edge })),
       events: ['null>pending'],
     };
@@ -216,6 +218,7 @@ export class ReferenceQueue {
   /** Answers the open question, if there is one. */
   answer(id: string): void {
     const task = this.find(id);
+    task.answered.add(task.question!);
     task.question = null;
     this.#release(task);
   }
@@ -270,6 +273,8 @@ export class ReferenceQueue {
     if (outcome === 'failed') this.#fail(task, 'boom');
     else if (outcome === 'completed' && task.isStrict && value < 1) this.#fail(task, 'rejected');
     else if (outcome === 'released') this.#release(task);
+    // It was asked before and answered: the task goes on.
+    else if (outcome === 'waiting' && task.answered.has(`q${value}`)) this.#release(task);
     else {
       if (outcome === 'completed') task.result = value;
       if (outcome === 'waiting') task.question = `q${value}`;
