@@ -33,15 +33,17 @@ export class TooLargeError extends JottyError {
   }
 }
 
-/** A task with this id exists and was submitted with other content. Nothing was stored. */
+/** A task with this id exists and was submitted with other content. `path` names the one refused. Nothing was stored. */
 export class DuplicateTaskError extends JottyError {
+  readonly path: string;
   readonly taskId: string;
 
-  constructor(taskId: string) {
+  constructor(path: string, taskId: string) {
     super(
       'DUPLICATE_TASK',
-      `task ${taskId} exists with other content; use another id, or submit the same content`,
+      `${path}: task ${taskId} exists with other content; use another id, or submit the same content`,
     );
+    this.path = path;
     this.taskId = taskId;
   }
 }

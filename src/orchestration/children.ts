@@ -55,7 +55,7 @@ export async function enqueueChildren(
 ): Promise<string[]> {
   const { configurable = {} } = config;
   const { children, taskId } = infoOf(config);
-  if (!Array.isArray(goals)) throw new InvalidTaskError('goals', 'expected a list of goals');
+  if (!Array.isArray(goals)) throw new InvalidTaskError('tasks', 'expected a list of goals');
   const call = calls.get(configurable) ?? 0;
   calls.set(configurable, call + 1);
   const place = `${String(configurable.checkpoint_ns ?? '')} ${call}`;

@@ -12,7 +12,7 @@ import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
-import { type Goal, type GoalOptions, toTask } from './goal.ts';
+import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
@@ -154,9 +154,7 @@ export class Conductor {
 
   /** All or none; the goals may depend on one another by their ids. */
   async enqueueGoals(goals: readonly (string | Goal)[]): Promise<string[]> {
-    return this.queue.enqueueMany(
-      goals.map((goal) => toTask(this.host, typeof goal === 'string' ? { goal } : goal)),
-    );
+    return this.queue.enqueueMany(toTasks(this.host, goals));
   }
 
   /**

@@ -1,5 +1,6 @@
 import { InvalidTaskError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { describe } from '../queue/description.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { AgentHost } from './agent-host.ts';
 import { checkInput } from './graph-input.ts';
@@ -11,6 +12,28 @@ export interface GoalOptions extends Omit<NewTask, 'payload' | 'parent'> {
 }
 
 export type Goal = GoalOptions & { readonly goal: string };
+
+/** Each of them as a task; what is refused is named by its place, e.g. `tasks[3].payload.input.x`. */
+export function toTasks(host: Pick<AgentHost, 'matching'>, goals: readonly (string | Goal)[]): NewTask[] {
+  if (!Array.isArray(goals)) throw new InvalidTaskError('tasks', 'expected a list of goals');
+  return goals.map((goal: string | Goal, i) => placed(`tasks[${i}]`, () => toTask(host, goalOf(goal))));
+}
+
+function goalOf(goal: string | Goal): Goal {
+  if (typeof goal === 'string') return { goal };
+  if (typeof goal === 'object' && goal !== null) return goal;
+  throw new InvalidTaskError('goal', `expected a text, or { goal, … }, got ${describe(goal)}`);
+}
+
+/** Makes a task; where that is refused, the place is told from `at` on. */
+export function placed(at: string, make: () => NewTask): NewTask {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof InvalidTaskError)) throw error;
+    throw new InvalidTaskError(`${at}.${error.path}`, error.message.slice(error.path.length + 2));
+  }
+}
 
 /**
  * A goal as a task. Where one agent alone could run it, its input is checked; the queue refuses what is no JSON.

@@ -4,7 +4,7 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
-import { type Goal, toTask } from './goal.ts';
+import { type Goal, toTasks } from './goal.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
@@ -76,11 +76,7 @@ export class HeldRun {
   #start(held: HeldTask): Promise<AttemptEnd> {
     const { host, queue } = this.#options;
     const { task } = held;
-    const children = (goals: readonly Goal[]) =>
-      queue.enqueueChildren(
-        held.task,
-        goals.map((goal) => toTask(host, goal)),
-      );
+    const children = (goals: readonly Goal[]) => queue.enqueueChildren(held.task, toTasks(host, goals));
     const workflow = membershipOf(task);
     const isParent = task.interrupts?.some(isChildrenWait) ?? false;
     if (workflow === undefined && !isParent) return host.runHeld(held, { children });

@@ -3,6 +3,7 @@ import { v7 as newWorkflowId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError } from '../errors.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { placed } from './goal.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import type { PlannedTask, Workflow } from './workflow.ts';
 import { readDefinition, type WorkflowDefinition, writeDefinition } from './workflow-definition.ts';
@@ -85,16 +86,8 @@ export class Workflows {
       metadata: { ...shared, ...metadata, workflow },
       ...(edges.length > 0 && { dependsOn: edges }),
     };
-    try {
-      return this.#options.toTask(goal, options);
-    } catch (error) {
-      throw error instanceof InvalidTaskError ? atPlace(at, error) : error;
-    }
+    return placed(at, () => this.#options.toTask(goal, options));
   }
-}
-
-function atPlace(at: string, error: InvalidTaskError): InvalidTaskError {
-  return new InvalidTaskError(`${at}.${error.path}`, error.message.slice(error.path.length + 2));
 }
 
 /** The goal, the input and the metadata are told by the task itself. */

@@ -71,23 +71,28 @@ function textLength({ content, submission }: NewRecord): number {
   return content ? JSON.stringify(content).length : submission.length;
 }
 
-/** Stores a batch, all or none. What exists already with the same content is left as it is. */
+/** Stores a batch, all or none. What exists already with the same content is left as it is. `at` names a record's place. */
 export async function takeIn(
   store: TaskStore,
   records: readonly SubmittedRecord[],
   now: number,
+  at: (index: number) => string = inBatch,
 ): Promise<Intake> {
-  let batch = withoutRepeats(records);
+  const placeOf = (id: string) => at(records.findIndex((record) => record.id === id));
+  let batch = withoutRepeats(records, at);
   if (batch.some((record) => record.dependsOn.length > 0)) {
     const cycle = findCycle(batch);
-    if (cycle) throw new DependencyCycleError('tasks', cycle);
+    if (cycle) throw new DependencyCycleError(`${placeOf(cycle[0]!)}.dependsOn`, cycle);
   }
   for (let round = 0; round < INSERT_ROUNDS_MAX && batch.length > 0; round++) {
     const outcome = await store.insert(batch, now, rulesOf(batch));
     const unknown = outcome.unknown[0];
-    if (unknown) throw unknownDependency(records, batch[unknown.index]!, unknown.dependencyId);
+    if (unknown) {
+      const record = batch[unknown.index]!;
+      throw unknownDependency(placeOf(record.id), record, unknown.dependencyId);
+    }
     if (outcome.conflicts.length === 0) return { inserted: batch, effects: outcome.effects };
-    batch = withoutConflicts(batch, outcome.conflicts);
+    batch = withoutConflicts(batch, outcome.conflicts, placeOf);
   }
   if (batch.length > 0)
     throw new StoreUnavailableError('the ids of this batch keep coming and going; submit it again');
@@ -101,35 +106,39 @@ function rulesOf(batch: readonly SubmittedRecord[]): readonly GateChange[] | und
   return [...new Map(rules.map((rule) => [rule.key, rule])).values()];
 }
 
-function withoutRepeats(records: readonly SubmittedRecord[]): readonly SubmittedRecord[] {
+function inBatch(index: number): string {
+  return `tasks[${index}]`;
+}
+
+function withoutRepeats(
+  records: readonly SubmittedRecord[],
+  at: (index: number) => string,
+): readonly SubmittedRecord[] {
   if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
   const byId = new Map<string, SubmittedRecord>();
-  for (const record of records) {
+  records.forEach((record, i) => {
     const earlier = byId.get(record.id);
-    if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(record.id);
+    if (earlier && !isSameContent(earlier, record)) throw new DuplicateTaskError(at(i), record.id);
     if (!earlier) byId.set(record.id, record);
-  }
+  });
   return [...byId.values()];
 }
 
 function withoutConflicts(
   batch: readonly SubmittedRecord[],
   conflicts: InsertOutcome['conflicts'],
+  placeOf: (id: string) => string,
 ): SubmittedRecord[] {
   const existing = new Map(conflicts.map((record) => [record.id, record]));
   return batch.filter((record) => {
     const conflict = existing.get(record.id);
-    if (conflict && !isSameContent(conflict, record)) throw new DuplicateTaskError(record.id);
+    if (conflict && !isSameContent(conflict, record))
+      throw new DuplicateTaskError(placeOf(record.id), record.id);
     return !conflict;
   });
 }
 
-function unknownDependency(
-  records: readonly NewRecord[],
-  record: NewRecord,
-  id: string,
-): UnknownDependencyError {
-  const index = records.findIndex((candidate) => candidate.id === record.id);
-  const edge = record.dependsOn.findIndex((dependency) => dependency.dependencyId === id);
-  return new UnknownDependencyError(`tasks[${index}].dependsOn[${edge}]`, id);
+function unknownDependency(at: string, { dependsOn }: NewRecord, id: string): UnknownDependencyError {
+  const edge = dependsOn.findIndex((dependency) => dependency.dependencyId === id);
+  return new UnknownDependencyError(`${at}.dependsOn[${edge}]`, id);
 }

@@ -36,7 +36,13 @@ import {
   toStatusAction,
 } from './requests.ts';
 import { toStats } from './stats.ts';
-import { intactSubmission, placeIn, type SubmissionRules, toRecord } from './submission.ts';
+import {
+  intactSubmission,
+  placeIn,
+  type SubmissionRules,
+  type SubmittedRecord,
+  toRecord,
+} from './submission.ts';
 import { inSteps, STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
@@ -54,7 +60,7 @@ import type {
   TaskQueue,
   TaskQueueOptions,
 } from './task-queue.ts';
-import type { Change, Effects, NewRecord, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
+import type { Change, Effects, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
 import { readSubmission, timeoutOf, toTask } from './task-view.ts';
 import { boundedLease, decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
@@ -145,7 +151,7 @@ export class StoredTaskQueue implements TaskQueue {
     this.#use();
     const now = this.clock.now();
     const record = toRecord(task, TASK, now, this.#rules);
-    await this.#takeIn([record], now);
+    await this.#takeIn([record], now, () => 'task');
     return record.id;
   }
 
@@ -459,8 +465,12 @@ export class StoredTaskQueue implements TaskQueue {
    * Who waits for work is told before the insert is committed: a claim made in the same turn comes after it in
    * the same commit, and an idle worker starts one disk sync earlier.
    */
-  async #takeIn(records: readonly NewRecord[], now: number): Promise<void> {
-    const taken = takeIn(this.#store, records, now);
+  async #takeIn(
+    records: readonly SubmittedRecord[],
+    now: number,
+    at?: (index: number) => string,
+  ): Promise<void> {
+    const taken = takeIn(this.#store, records, now, at);
     this.#observers.foresee(records, now);
     const { inserted, effects } = await taken;
     this.#observers.welcome(inserted, now);

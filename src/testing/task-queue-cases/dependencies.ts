@@ -149,6 +149,11 @@ export const dependencyCases: readonly ConformanceCase<QueueHarness>[] = [
       const refusal = await refused(queue.enqueueMany(batch), 'UNKNOWN_DEPENDENCY');
       assert.deepEqual([refusal.path, refusal.dependencyId], ['tasks[1].dependsOn[1]', 'nobody']);
       assert.equal(await queue.getTask('a'), null);
+      const alone = await refused(
+        queue.enqueue({ payload: {}, dependsOn: ['nobody'] }),
+        'UNKNOWN_DEPENDENCY',
+      );
+      assert.equal(alone.path, 'task.dependsOn[0]');
     },
   },
   {
