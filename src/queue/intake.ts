@@ -101,9 +101,14 @@ export async function takeIn(
 
 /** The last word on each key. */
 function rulesOf(batch: readonly SubmittedRecord[]): readonly GateChange[] | undefined {
-  if (!batch.some(({ rules }) => rules !== undefined)) return undefined;
-  const rules = batch.flatMap((record) => record.rules ?? []);
-  return [...new Map(rules.map((rule) => [rule.key, rule])).values()];
+  let last: SubmittedRecord['rules'];
+  const byKey = new Map<string, GateChange>();
+  for (const { rules } of batch) {
+    if (rules === undefined || rules === last) continue;
+    last = rules;
+    for (const rule of rules) byKey.set(rule.key, rule);
+  }
+  return byKey.size === 0 ? undefined : [...byKey.values()];
 }
 
 function inBatch(index: number): string {

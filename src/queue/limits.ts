@@ -41,6 +41,7 @@ export interface Share {
   readonly rules: readonly GateChange[];
 }
 
+const NO_LIMITS: readonly Limit[] = [];
 const FIELDS = ['key', 'max', 'rate', 'weight'];
 const PLACE = /\{([^{}]*)\}/g;
 const PLACE_NAME = /^(agentType|agent|(metadata|payload)(\.[^.{}]+)+)$/;
@@ -88,27 +89,58 @@ export function requireKey(key: unknown): void {
  * @throws InvalidTaskError naming the place, e.g. `tasks[3].limits[0].key`.
  */
 export function shareOf(task: NewTask, templates: readonly Limit[], at: At): Share | null {
-  const { limits: own = [], fairKey = null, fairWeight = 1 } = task;
+  const { limits: own = NO_LIMITS, fairKey = null, fairWeight = 1 } = task;
   if (own.length === 0 && templates.length === 0 && fairKey === null) return null;
-  const uses = new Map<string, LimitUse>();
-  const rules: GateChange[] = [];
+  const limits: Limit[] = [];
+  let signature = `${fairKey ?? ''} ${fairWeight}`;
   const add = (limit: Limit, key: string): void => {
-    if (uses.has(key)) return;
-    uses.set(key, { key, weight: limit.weight ?? 1 });
-    if (limit.max !== undefined || limit.rate !== undefined) rules.push({ key, rule: ruleOf(limit) });
+    if (limits.some((other) => other.key === key)) return;
+    limits.push(key === limit.key ? limit : { ...limit, key });
+    signature += ` ${key} ${limit.weight} ${limit.max} ${limit.rate?.max} ${limit.rate?.perMs}`;
   };
   own.forEach((limit, i) => {
-    add(limit, filledIn(limit.key, task, at(`limits[${i}].key`)));
+    add(
+      limit,
+      filledIn(limit.key, task, () => at(`limits[${i}].key`)),
+    );
   });
   for (const limit of templates) {
     const key = filled(limit.key, task);
     if (key !== null && ID_PATTERN.test(key)) add(limit, key);
   }
-  if (uses.size > LIMITS_MAX)
-    throw new TooLargeError(at('limits'), 'LIMITS_MAX', LIMITS_MAX, uses.size, "limits with the queue's own");
-  if (uses.size === 0 && fairKey === null) return null;
-  const limits = [...uses.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-  return { quota: { limits, fairKey, fairWeight }, rules };
+  if (limits.length > LIMITS_MAX)
+    throw new TooLargeError(
+      at('limits'),
+      'LIMITS_MAX',
+      LIMITS_MAX,
+      limits.length,
+      "limits with the queue's own",
+    );
+  if (limits.length === 0 && fairKey === null) return null;
+  return (
+    shares.get(signature) ??
+    remembered(signature, { quota: toQuota(limits, fairKey, fairWeight), rules: rulesOf(limits) })
+  );
+}
+
+/** Tasks under the same limits share one object: most queues have few, and this is on the path of every submission. */
+const shares = new Map<string, Share>();
+const SHARES_MAX = 1_000;
+
+function remembered(signature: string, share: Share): Share {
+  if (shares.size >= SHARES_MAX) shares.clear();
+  shares.set(signature, share);
+  return share;
+}
+
+function toQuota(limits: readonly Limit[], fairKey: string | null, fairWeight: number): Quota {
+  const uses = limits.map(({ key, weight = 1 }): LimitUse => ({ key, weight }));
+  return { limits: uses.sort((a, b) => (a.key < b.key ? -1 : 1)), fairKey, fairWeight };
+}
+
+function rulesOf(limits: readonly Limit[]): GateChange[] {
+  const bounded = limits.filter(({ max, rate }) => max !== undefined || rate !== undefined);
+  return bounded.map((limit) => ({ key: limit.key, rule: ruleOf(limit) }));
 }
 
 export function toLimitState(gate: Gate, now: number): LimitState {
@@ -168,18 +200,20 @@ function isCount(value: unknown, min: number): boolean {
 }
 
 function isTemplate(key: string): boolean {
+  if (ID_PATTERN.test(key)) return true;
   if (key.length > 256) return false;
   const names = [...key.matchAll(PLACE)].map((match) => match[1]!);
   return names.every((name) => PLACE_NAME.test(name)) && ID_PATTERN.test(key.replaceAll(PLACE, 'x'));
 }
 
-function filledIn(template: string, task: NewTask, path: string): string {
+function filledIn(template: string, task: NewTask, path: () => string): string {
+  if (!template.includes('{')) return template;
   const key = filled(template, task);
   if (key === null)
-    throw new InvalidTaskError(path, `the task has no text or number at one of the places of ${template}`);
+    throw new InvalidTaskError(path(), `the task has no text or number at one of the places of ${template}`);
   if (!ID_PATTERN.test(key))
     throw new InvalidTaskError(
-      path,
+      path(),
       `expected 1–128 characters of A–Z a–z 0–9 _ . : -, got ${describe(key)}`,
     );
   return key;

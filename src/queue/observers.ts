@@ -102,11 +102,11 @@ export class Observers {
   }
 
   /** A task that stays under limits was settled: others of its keys may start, now or when a key opens. */
-  freed(record: TaskRecord): void {
+  freed(record: TaskRecord, { closes }: Change): void {
     if (isLeased(record.status)) return;
     this.#hasLimits = true;
-    this.#events.emit('available', undefined);
-    void this.#watch.refreshDue();
+    if (closes === undefined) this.#events.emit('available', undefined);
+    else for (const { until } of closes) this.#watch.armDue(until);
   }
 
   /** A claim found less than it asked for: a limit may keep some back until a time. */

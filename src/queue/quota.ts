@@ -16,10 +16,18 @@ export interface Quota {
 }
 
 /** The part of a quota by which lanes are told apart, as text: `keys|fairKey*weight`; no key has any of `,|*`. */
-export function quotaText({ limits, fairKey, fairWeight }: Quota): string {
+export function quotaText(quota: Quota): string {
+  const known = texts.get(quota);
+  if (known !== undefined) return known;
+  const { limits, fairKey, fairWeight } = quota;
   const keys = limits.map(({ key }) => key).join(',');
-  return fairKey === null ? `${keys}|` : `${keys}|${fairKey}*${fairWeight}`;
+  const text = fairKey === null ? `${keys}|` : `${keys}|${fairKey}*${fairWeight}`;
+  texts.set(quota, text);
+  return text;
 }
+
+/** Many tasks share a quota. */
+const texts = new WeakMap<Quota, string>();
 
 /** The weights beside it, as text; empty where each is 1. */
 export function weightsText({ limits }: Quota): string {

@@ -521,7 +521,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
       this.#observers.announce(change, applied.record, task);
-      if (applied.record.quota) this.#observers.freed(applied.record);
+      if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
       return this.#cancelledWhole(task);
     }

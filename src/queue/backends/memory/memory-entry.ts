@@ -75,11 +75,10 @@ function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
     events: 1,
     blockedBy: NO_IDS,
     content,
-    quota,
   };
   // Absent where there is none, as in what was inserted.
   if (content === undefined) delete record.content;
-  if (quota === undefined) delete record.quota;
+  if (quota !== undefined) record.quota = quota;
   return record;
 }
 

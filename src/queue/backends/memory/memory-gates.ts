@@ -75,15 +75,12 @@ export class MemoryGates {
     this.#change(key, (gate) => ({ ...gate, closedUntil: Math.max(gate.closedUntil, until) }));
   }
 
-  set({ key, rule, isPaused, closedUntil }: GateChange): void {
-    const wasPaused = this.#known.get(key)?.gate.isPaused ?? false;
-    this.#change(key, (gate) => ({
-      ...gate,
-      ...rule,
-      ...(isPaused !== undefined && { isPaused }),
-      ...(closedUntil !== undefined && { closedUntil }),
-    }));
-    if (key.startsWith('@')) this.#pausedKinds += Number(isPaused ?? wasPaused) - Number(wasPaused);
+  set(change: GateChange): void {
+    const { gate } = this.#knownAt(change.key);
+    if (saysNothingNew(gate, change)) return;
+    const { key, rule, isPaused = gate.isPaused, closedUntil = gate.closedUntil } = change;
+    this.#change(key, () => ({ ...gate, ...rule, isPaused, closedUntil }));
+    if (key.startsWith('@')) this.#pausedKinds += Number(isPaused) - Number(gate.isPaused);
   }
 
   /** In the order asked. */
@@ -122,4 +119,14 @@ export class MemoryGates {
     const known = this.#knownAt(key);
     known.gate = change(known.gate);
   }
+}
+
+/** Most submissions repeat the rule that is there. */
+function saysNothingNew(gate: Gate, { rule, isPaused, closedUntil }: GateChange): boolean {
+  return (
+    isPaused === undefined &&
+    closedUntil === undefined &&
+    (rule === undefined ||
+      (rule.max === gate.max && rule.rate?.max === gate.rate?.max && rule.rate?.perMs === gate.rate?.perMs))
+  );
 }
