@@ -90,7 +90,10 @@ export async function takeIn(store: TaskStore, records: readonly NewRecord[], no
 }
 
 function withoutRepeats(records: readonly NewRecord[]): readonly NewRecord[] {
-  if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
+  if (records.length === 1) return records;
+  const ids = new Set<string>();
+  for (const { id } of records) ids.add(id);
+  if (ids.size === records.length) return records;
   const byId = new Map<string, NewRecord>();
   for (const record of records) {
     const earlier = byId.get(record.id);

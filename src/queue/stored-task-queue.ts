@@ -198,10 +198,15 @@ export class StoredTaskQueue implements TaskQueue {
     );
   }
 
-  async settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
-    const fence = fenceOf(task);
-    const ending = toEnding(outcome);
-    return await this.#act(task.id, { type: 'settle', fence, ending, assignment });
+  /** Not `async`, which would be a second promise for each task. */
+  settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
+    try {
+      const fence = fenceOf(task);
+      const ending = toEnding(outcome);
+      return this.#act(task.id, { type: 'settle', fence, ending, assignment });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async assign(task: Task, assignment: Assignment): Promise<Task> {

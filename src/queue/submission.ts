@@ -62,10 +62,12 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     maxRetries: integerFrom(0, RETRIES_MAX),
     maxCrashes: integerFrom(1, CRASHES_MAX),
     retry: checkRetry,
-    metadata: checkJsonObject,
+    metadata: (value, at, field) => checkJson(value, at, field, 'METADATA_BYTES_MAX', METADATA_BYTES_MAX),
     validate: checkValidate,
   } satisfies Record<keyof NewTask, Check>),
 );
+
+const FIELD_NAMES = [...FIELDS.keys()];
 
 /**
  * Checks a submission and turns it into the record to store. Throws InvalidTaskError, TooLargeError or
@@ -73,8 +75,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
  */
 export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): NewRecord {
   checkFields(task, at);
-  checkJsonObject(task.payload, at, 'payload');
-  checkSizes(task, at, rules.payloadBytesMax);
+  checkJson(task.payload, at, 'payload', 'payloadBytesMax', rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(task, dependsOn, at, rules);
   const { isInProcess } = rules;
@@ -149,7 +150,7 @@ function checkFields(task: unknown, at: Place): void {
   if (typeof task !== 'object' || task === null || Array.isArray(task)) {
     throw new InvalidTaskError(at(), `expected a task with a payload, got ${describe(task)}`);
   }
-  checkOwn(task, FIELDS.keys(), at);
+  checkOwn(task, FIELD_NAMES, at);
   for (const field in task) {
     const check = FIELDS.get(field);
     if (!check)
@@ -160,20 +161,20 @@ function checkFields(task: unknown, at: Place): void {
 }
 
 /** What an object only inherits, e.g. from a getter of its class, can be read but is not in its JSON. */
-function checkOwn(value: object, fields: Iterable<string>, at: Place): void {
+function checkOwn(value: object, fields: readonly string[], at: Place): void {
   if (Object.getPrototypeOf(value) === Object.prototype) return;
   const lost = [...fields, 'toJSON'].find((field) => field in value && !Object.hasOwn(value, field));
   if (lost !== undefined)
     throw new InvalidTaskError(at(lost), 'expected a property of the object itself, got an inherited one');
 }
 
-function checkSizes({ payload, metadata }: NewTask, at: Place, payloadBytesMax: number): void {
-  checkBytes(payload, at, 'payload', 'payloadBytesMax', payloadBytesMax);
-  if (metadata) checkBytes(metadata, at, 'metadata', 'METADATA_BYTES_MAX', METADATA_BYTES_MAX);
-}
-
-function checkBytes(value: unknown, at: Place, field: string, bound: string, limit: number): void {
-  if (boundJsonBytes(value) <= limit) return;
+/** A JSON object of at most `limit` bytes. Nearly all of them are found to be one in a single walk. */
+function checkJson(value: unknown, at: Place, field: string, bound: string, limit: number): void {
+  checkObject(value, at, field);
+  const bytesMax = boundJsonBytes(value);
+  if (bytesMax <= limit) return;
+  const found = bytesMax === Number.POSITIVE_INFINITY ? findJsonProblem(value) : null;
+  if (found) throw new InvalidTaskError(at(field) + found.path, found.problem);
   const bytes = Buffer.byteLength(JSON.stringify(value));
   if (bytes > limit) throw new TooLargeError(at(field), bound, limit, bytes, 'bytes of JSON');
 }
@@ -304,12 +305,10 @@ export function checkRetryPolicy(policy: RetryOptions, path: string): void {
   checkRetry(policy, (field = '') => field, path);
 }
 
-function checkJsonObject(value: unknown, at: Place, field: string): void {
+function checkObject(value: unknown, at: Place, field: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidTaskError(at(field), `expected a JSON object, got ${describe(value)}`);
   }
-  const found = boundJsonBytes(value) === Number.POSITIVE_INFINITY ? findJsonProblem(value) : null;
-  if (found) throw new InvalidTaskError(at(field) + found.path, found.problem);
 }
 
 function numberFrom(min: number, max: number, what: string): Check {

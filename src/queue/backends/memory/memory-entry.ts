@@ -25,8 +25,6 @@ export interface MemoryEntry {
   stage: Stage;
   /** An entry stays in its lane until it is popped; meanwhile its stage tells whether it counts. */
   isInLane: boolean;
-  /** Its place among the leased entries, -1 while it holds no lease. */
-  leasedAs: number;
 }
 
 const NO_EDGES: readonly MemoryEdge[] = [];
@@ -40,7 +38,6 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
     dependents: null,
     stage: 'none',
     isInLane: false,
-    leasedAs: -1,
   };
 }
 

@@ -236,7 +236,7 @@ export class MemoryTaskStore implements TaskStore {
   }
 
   #apply({ id, version, next, event }: Change, now: number): Applied | null {
-    const entry = this.#tasks.get(id);
+    const entry = this.#leased.get(id) ?? this.#tasks.get(id);
     if (!entry || entry.record.version !== version) return null;
     const decided = entry.dependents ? new Decided() : null;
     this.#write(entry, next, event, now, decided);
@@ -262,8 +262,10 @@ export class MemoryTaskStore implements TaskStore {
     assignState(record, next);
     record.version++;
     this.#count(before, next.status);
-    if (isLeased(next.status)) this.#leased.add(entry);
-    else this.#leased.delete(entry);
+    if (isLeased(next.status) !== isLeased(before)) {
+      if (isLeased(next.status)) this.#leased.add(entry);
+      else this.#leased.delete(entry);
+    }
     if (isEnded(next.status)) record.blockedBy = NO_IDS;
     this.#waiting.place(entry, now);
     if (isEnded(next.status) && !isEnded(before)) this.#end(entry, next.status, now, decided);
