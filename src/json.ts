@@ -76,9 +76,10 @@ export function copyJson(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value === 0 ? 0 : value;
   if (Array.isArray(value)) return value.map((item: unknown) => copyJson(item));
   const copy: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
+  // A list of the keys would be the larger part of what a copy leaves to the garbage collector.
+  for (const key in value) {
     const item = (value as Record<string, unknown>)[key];
-    if (item === undefined) continue;
+    if (item === undefined || !Object.hasOwn(value, key)) continue;
     if (key === '__proto__') defineProto(copy, copyJson(item));
     else copy[key] = copyJson(item);
   }

@@ -1,3 +1,4 @@
+import { PassingMap } from './passing-map.ts';
 import { isLeased, type NewTask } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
 
@@ -7,19 +8,11 @@ export interface HeldTask {
 }
 
 /**
- * What the map holds in place of the task itself. A map leaves its old tables behind as it grows and shrinks,
- * linked one to the next, until the next full collection; a slot that was emptied keeps nothing alive there.
- */
-interface Slot {
-  held: HeldTask | undefined;
-}
-
-/**
  * The tasks this queue object holds leases on, as it last wrote or read them. A settlement starts from here
  * and saves a read; the store's compare-and-set tells when somebody else wrote in between.
  */
 export class HeldTasks {
-  readonly #byId = new Map<string, Slot>();
+  readonly #byId = new PassingMap<string, HeldTask>();
 
   get size(): number {
     return this.#byId.size;
@@ -30,38 +23,29 @@ export class HeldTasks {
   }
 
   get(id: string): HeldTask | undefined {
-    return this.#byId.get(id)?.held;
+    return this.#byId.get(id);
   }
 
   /** Keeps what is leased, forgets what is not. */
   update(record: TaskRecord, submission: NewTask, owner: string): void {
-    const isHeld = isLeased(record.status) && record.owner === owner;
-    const slot = this.#byId.get(record.id);
-    if (!isHeld) this.#empty(record.id, slot);
-    else if (slot) slot.held = { record, submission };
-    else this.#byId.set(record.id, { held: { record, submission } });
+    if (isLeased(record.status) && record.owner === owner) this.#byId.set(record.id, { record, submission });
+    else this.#byId.delete(record.id);
   }
 
   /** Takes in a newer state of a task that is still held. */
   refresh(record: TaskRecord): void {
-    const slot = this.#byId.get(record.id);
-    if (slot?.held) slot.held = { ...slot.held, record };
+    const held = this.#byId.get(record.id);
+    if (held) this.#byId.set(record.id, { ...held, record });
   }
 
   forget(id: string): void {
-    this.#empty(id, this.#byId.get(id));
+    this.#byId.delete(id);
   }
 
   /** Forgets leases that ran out before `time`: their holder neither settled nor heartbeat, and the sweeper has them. */
   forgetExpired(time: number): void {
-    for (const [id, slot] of this.#byId) {
-      if ((slot.held?.record.leaseExpiresAt ?? 0) < time) this.#empty(id, slot);
+    for (const { record } of this.#byId.values()) {
+      if ((record.leaseExpiresAt ?? 0) < time) this.#byId.delete(record.id);
     }
-  }
-
-  #empty(id: string, slot: Slot | undefined): void {
-    if (!slot) return;
-    slot.held = undefined;
-    this.#byId.delete(id);
   }
 }

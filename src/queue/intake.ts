@@ -119,7 +119,10 @@ function withoutRepeats(
   records: readonly SubmittedRecord[],
   at: (index: number) => string,
 ): readonly SubmittedRecord[] {
-  if (records.length === 1 || new Set(records.map(({ id }) => id)).size === records.length) return records;
+  if (records.length === 1) return records;
+  const ids = new Set<string>();
+  for (const { id } of records) ids.add(id);
+  if (ids.size === records.length) return records;
   const byId = new Map<string, SubmittedRecord>();
   records.forEach((record, i) => {
     const earlier = byId.get(record.id);

@@ -236,11 +236,16 @@ export class StoredTaskQueue implements TaskQueue {
     );
   }
 
-  async settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
-    const fence = fenceOf(task);
-    const ending = toEnding(outcome);
-    const spent = toSpent(outcome);
-    return await this.#act(task.id, { type: 'settle', fence, ending, assignment, spent });
+  /** Not `async`, which would be a second promise for each task. */
+  settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
+    try {
+      const fence = fenceOf(task);
+      const ending = toEnding(outcome);
+      const spent = toSpent(outcome);
+      return this.#act(task.id, { type: 'settle', fence, ending, assignment, spent });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async assign(task: Task, assignment: Assignment): Promise<Task> {

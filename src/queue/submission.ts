@@ -74,7 +74,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     maxRetries: integerFrom(0, RETRIES_MAX),
     maxCrashes: integerFrom(1, CRASHES_MAX),
     retry: checkRetry,
-    metadata: checkJsonObject,
+    metadata: (value, at, field) => checkJson(value, at, field, 'METADATA_BYTES_MAX', METADATA_BYTES_MAX),
     validate: checkValidate,
     // Who may give it is checked with the rules.
     parent: () => {},
@@ -84,16 +84,17 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
   } satisfies Record<keyof NewTask, Check>),
 );
 
+const FIELD_NAMES = [...FIELDS.keys()];
+
 /**
  * Checks a submission and turns it into the record to store. Throws InvalidTaskError, TooLargeError or
  * UnknownConditionError, each naming the place.
  */
 export function toRecord(task: NewTask, at: Place, now: number, rules: SubmissionRules): SubmittedRecord {
   checkFields(task, at);
-  checkJsonObject(task.payload, at, 'payload');
+  checkJson(task.payload, at, 'payload', 'payloadBytesMax', rules.payloadBytesMax);
   if (task.parent !== undefined && !rules.areChildren)
     throw new InvalidTaskError(at('parent'), 'expected none; enqueueChildren() sets it');
-  checkSizes(task, at, rules.payloadBytesMax);
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(task, dependsOn, at, rules);
   if (task.fairWeight !== undefined && task.fairKey === undefined)
@@ -104,7 +105,7 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
   const priority = priorityOf(task);
   const runAt = Math.max(task.runAt ?? now, now + (task.delayMs ?? 0));
   const id = task.id ?? rules.newId();
-  const record = {
+  return {
     id,
     submission,
     content: isInProcess ? copyJson(task) : undefined,
@@ -118,8 +119,9 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     alarmAt: null,
     dependsOn,
     join: task.join ?? 'all',
-  } as const;
-  return share === null ? record : { ...record, ...share };
+    quota: share?.quota,
+    rules: share?.rules,
+  };
 }
 
 /** Whether two submissions say the same: as JSON, whatever the order of keys. */
@@ -174,7 +176,7 @@ function checkFields(task: unknown, at: Place): void {
   if (typeof task !== 'object' || task === null || Array.isArray(task)) {
     throw new InvalidTaskError(at(), `expected a task with a payload, got ${describe(task)}`);
   }
-  checkOwn(task, FIELDS.keys(), at);
+  checkOwn(task, FIELD_NAMES, at);
   for (const field in task) {
     const check = FIELDS.get(field);
     if (!check)
@@ -185,20 +187,20 @@ function checkFields(task: unknown, at: Place): void {
 }
 
 /** What an object only inherits, e.g. from a getter of its class, can be read but is not in its JSON. */
-function checkOwn(value: object, fields: Iterable<string>, at: Place): void {
+function checkOwn(value: object, fields: readonly string[], at: Place): void {
   if (Object.getPrototypeOf(value) === Object.prototype) return;
   const lost = [...fields, 'toJSON'].find((field) => field in value && !Object.hasOwn(value, field));
   if (lost !== undefined)
     throw new InvalidTaskError(at(lost), 'expected a property of the object itself, got an inherited one');
 }
 
-function checkSizes({ payload, metadata }: NewTask, at: Place, payloadBytesMax: number): void {
-  checkBytes(payload, at, 'payload', 'payloadBytesMax', payloadBytesMax);
-  if (metadata) checkBytes(metadata, at, 'metadata', 'METADATA_BYTES_MAX', METADATA_BYTES_MAX);
-}
-
-function checkBytes(value: unknown, at: Place, field: string, bound: string, limit: number): void {
-  if (boundJsonBytes(value) <= limit) return;
+/** A JSON object of at most `limit` bytes. Nearly all of them are found to be one in a single walk. */
+function checkJson(value: unknown, at: Place, field: string, bound: string, limit: number): void {
+  checkObject(value, at, field);
+  const bytesMax = boundJsonBytes(value);
+  if (bytesMax <= limit) return;
+  const found = bytesMax === Number.POSITIVE_INFINITY ? findJsonProblem(value) : null;
+  if (found) throw new InvalidTaskError(at(field) + found.path, found.problem);
   const bytes = Buffer.byteLength(JSON.stringify(value));
   if (bytes > limit) throw new TooLargeError(at(field), bound, limit, bytes, 'bytes of JSON');
 }
@@ -334,12 +336,10 @@ export function checkRetryPolicy(policy: RetryOptions, path: string): void {
   checkRetry(policy, (field = '') => field, path);
 }
 
-function checkJsonObject(value: unknown, at: Place, field: string): void {
+function checkObject(value: unknown, at: Place, field: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidTaskError(at(field), `expected a JSON object, got ${describe(value)}`);
   }
-  const found = boundJsonBytes(value) === Number.POSITIVE_INFINITY ? findJsonProblem(value) : null;
-  if (found) throw new InvalidTaskError(at(field) + found.path, found.problem);
 }
 
 function numberFrom(min: number, max: number, what: string): Check {

@@ -33,7 +33,8 @@ export const insertCases: readonly ConformanceCase<StoreHarness>[] = [
       });
       await insert(store, [given]);
       const { dependsOn: _, join: __, ...identity } = given;
-      const { seq, version, ...stored } = await read(store, 'a');
+      const { seq, version, content, quota, ...stored } = await read(store, 'a');
+      assert.deepEqual([content, quota], [undefined, undefined]);
       assert.ok(Number.isSafeInteger(seq) && Number.isSafeInteger(version));
       assert.deepEqual(stored, {
         ...identity,

@@ -1,27 +1,28 @@
+import { PassingMap } from '../../passing-map.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 
-/** The tasks under a lease. Each knows its place, so that it comes and goes without a search. */
+/**
+ * The tasks under a lease, by id. Nearly every change is to one of these few, which the processor's cache holds:
+ * among all tasks the same look-up goes to main memory.
+ */
 export class LeasedEntries {
-  readonly #entries: MemoryEntry[] = [];
+  readonly #byId = new PassingMap<string, MemoryEntry>();
 
-  add(entry: MemoryEntry): void {
-    if (entry.leasedAs === -1) entry.leasedAs = this.#entries.push(entry) - 1;
+  get(id: string): MemoryEntry | undefined {
+    return this.#byId.get(id);
   }
 
-  /** The last one moves to the place that falls free. */
+  add(entry: MemoryEntry): void {
+    this.#byId.set(entry.record.id, entry);
+  }
+
   delete(entry: MemoryEntry): void {
-    if (entry.leasedAs === -1) return;
-    const last = this.#entries.pop()!;
-    if (last !== entry) {
-      this.#entries[entry.leasedAs] = last;
-      last.leasedAs = entry.leasedAs;
-    }
-    entry.leasedAs = -1;
+    this.#byId.delete(entry.record.id);
   }
 
   /** Those whose lease ended at or before `now`, oldest lease first. */
   overdue(now: number, limit: number): MemoryEntry[] {
-    return this.#entries
+    return [...this.#byId.values()]
       .filter((entry) => leaseEnd(entry) <= now)
       .sort((a, b) => leaseEnd(a) - leaseEnd(b) || a.record.seq - b.record.seq)
       .slice(0, limit);

@@ -26,8 +26,6 @@ export interface MemoryEntry {
   stage: Stage;
   /** An entry stays in its lane until it is popped; meanwhile its stage tells whether it counts. */
   isInLane: boolean;
-  /** Its place among the leased entries, -1 while it holds no lease. */
-  leasedAs: number;
 }
 
 const NO_EDGES: readonly MemoryEdge[] = [];
@@ -42,14 +40,13 @@ export function newEntry(record: NewRecord, seq: number): MemoryEntry {
     dependents: null,
     stage: 'none',
     isInLane: false,
-    leasedAs: -1,
   };
 }
 
 function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
   const { id, submission, content, hash, priority, agentType, agent, rank, createdAt, runAt } = inserted;
   const { alarmAt, quota } = inserted;
-  const record: Writable<TaskRecord> = {
+  return {
     seq,
     id,
     submission,
@@ -75,11 +72,8 @@ function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
     events: 1,
     blockedBy: NO_IDS,
     content,
+    quota,
   };
-  // Absent where there is none, as in what was inserted.
-  if (content === undefined) delete record.content;
-  if (quota !== undefined) record.quota = quota;
-  return record;
 }
 
 export function newEdges(taskId: string, dependsOn: readonly Edge[]): readonly MemoryEdge[] {

@@ -274,7 +274,7 @@ export class MemoryTaskStore implements TaskStore {
   }
 
   #apply(change: Change, now: number): Applied | null {
-    const entry = this.#tasks.get(change.id);
+    const entry = this.#leased.get(change.id) ?? this.#tasks.get(change.id);
     if (!entry || entry.record.version !== change.version) return null;
     const decided = entry.dependents || change.dependsOn ? new Decided() : null;
     if (entry.record.quota && change.spent)
@@ -310,8 +310,10 @@ export class MemoryTaskStore implements TaskStore {
     if (record.quota) this.#moveThroughGates(record.quota, before, next.status);
     record.version++;
     this.#count(before, next.status);
-    if (isLeased(next.status)) this.#leased.add(entry);
-    else this.#leased.delete(entry);
+    if (isLeased(next.status) !== isLeased(before)) {
+      if (isLeased(next.status)) this.#leased.add(entry);
+      else this.#leased.delete(entry);
+    }
     if (isEnded(next.status)) record.blockedBy = NO_IDS;
     if (dependsOn && decided) {
       entry.edges = newEdges(record.id, dependsOn);
