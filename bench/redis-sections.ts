@@ -13,7 +13,7 @@ const queues: Section = {
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'queue')),
     entrant('manager', 'manager', 'redis'),
-    { ...entrant('bee-queue', 'queue'), roundsMax: 2, isSlow: true },
+    { ...entrant('bee-queue', 'queue'), roundsMax: 2 },
   ],
   rows: [
     ...againstBullMQ('redis', { enqueueInFlight: 2, bulk: 3, process1: 1.2, process10: 2, process100: 3 }),
@@ -85,8 +85,8 @@ const start: Section = {
   quickRounds: 1,
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'latency')),
-    { ...entrant('manager', 'latency', 'redis-manager'), isSlow: true },
-    { ...entrant('bee-queue', 'latency'), roundsMax: 1, isSlow: true },
+    entrant('manager', 'latency', 'redis-manager'),
+    { ...entrant('bee-queue', 'latency'), roundsMax: 1 },
   ],
   rows: [
     startRow('redis', 'bullmq', SOONER),
@@ -128,7 +128,7 @@ const fleet: Section = {
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'fleet')),
     { ...entrant('idle-redis', 'idle', 'redis-manager'), roundsMax: 1 },
     { ...entrant('idle-hybrid', 'idle', 'hybrid-manager'), roundsMax: 1 },
-    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1, isSlow: true },
+    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1 },
   ],
   rows: [
     fleetRow('redis', { times: 1.5 }),
@@ -186,7 +186,7 @@ const graphs: Section = {
   quickRounds: 1,
   entrants: [
     ...['redis-saver', 'plain-redis-saver', 'memory-saver'].map((side) => entrant(side, 'graphs')),
-    { ...entrant('redis-queue', 'graphs'), isSlow: true },
+    entrant('redis-queue', 'graphs'),
   ],
   rows: [
     graphRow('RedisSaver', 'redis-saver', 'plain-redis-saver', { times: 1.3 }),
