@@ -87,14 +87,17 @@ export class RedisSaver extends IncrementalSaver {
     return this.#reader.look(new LoadedRows(), look, ONE);
   }
 
-  protected override async write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
+  /** Throws at once what is wrong with the change; its callers are async. */
+  protected override write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
     this.#mustBeOpen();
     const rows = new NotedWrites();
     const result = change(rows);
-    const { calls } = rows;
-    if (calls.length === 1) await this.#exchange.write(calls[0]!);
-    else await Promise.all(calls.map((call) => this.#exchange.write(call)));
-    return result;
+    const [first, ...others] = rows.calls;
+    if (first === undefined) return Promise.resolve(result);
+    const written = this.#exchange.write(first, result);
+    if (others.length === 0) return written;
+    const all = others.map((call) => this.#exchange.write(call, result));
+    return Promise.all([written, ...all]).then(() => result);
   }
 
   protected override prunable(threadId: string): Prunable {
