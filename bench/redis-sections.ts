@@ -128,7 +128,7 @@ const fleet: Section = {
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'fleet')),
     { ...entrant('idle-redis', 'idle', 'redis-manager'), roundsMax: 1 },
     { ...entrant('idle-hybrid', 'idle', 'hybrid-manager'), roundsMax: 1 },
-    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1 },
+    { ...entrant('idle-bullmq', 'idle', 'bullmq'), roundsMax: 1, isSlow: true },
   ],
   rows: [
     fleetRow('redis', { times: 1.5 }),

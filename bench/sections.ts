@@ -140,7 +140,7 @@ const memory: Section = {
   name: 'memory',
   title: 'In memory: 20,000 tasks from enqueue to settled',
   rounds: 7,
-  quickRounds: 3,
+  quickRounds: 2,
   entrants: [
     { key: 'jotty', measure: 'queue', side: 'jotty-memory' },
     { key: 'p-queue', measure: 'queue', side: 'p-queue' },
@@ -214,7 +214,7 @@ const graphs: Section = {
   name: 'graphs',
   title: 'A graph of three trivial nodes, ten at a time, synchronous durability',
   rounds: 5,
-  quickRounds: 2,
+  quickRounds: 1,
   entrants: ['jotty-queue', 'official-saver', 'jotty-saver', 'memory-saver', 'no-saver'].map((side) => ({
     key: side,
     measure: 'graphs',
