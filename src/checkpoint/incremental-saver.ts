@@ -71,6 +71,15 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
     await this.write((rows) => passFence(rows, threadId, fence));
   }
 
+  async raiseFence(threadId: string, seen: number): Promise<number> {
+    checkedFence(seen);
+    return this.write((rows) => {
+      const stored = rows.fence(threadId) ?? 0;
+      if (stored === seen) rows.setFence(threadId, seen + 1);
+      return stored;
+    });
+  }
+
   async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
     const threadId = threadIdOf(config);
     if (threadId === undefined) return undefined;

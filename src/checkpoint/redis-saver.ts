@@ -3,10 +3,12 @@ import type { CheckpointTuple, DeltaChannelHistory } from '@langchain/langgraph-
 import { ClosedError, InvalidOptionError } from '../errors.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../redis/redis-connection.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
+import { checkedFence } from './fence.ts';
 import { IncrementalSaver } from './incremental-saver.ts';
 import { JsonTextSerializer } from './json-serializer.ts';
 import type { Prunable } from './prune.ts';
 import { RedisExchange } from './redis-exchange.ts';
+import { SCRIPTS, threadKeys } from './redis-keys.ts';
 import { RedisThread } from './redis-prune.ts';
 import { type ReadDepth, RedisReader } from './redis-reader.ts';
 import { LoadedRows, NotedWrites } from './redis-rows.ts';
@@ -38,6 +40,7 @@ export class RedisSaver extends IncrementalSaver {
   readonly #connection: RedisConnection;
   readonly #isOwner: boolean;
   readonly #prefix: string;
+  readonly #expiryMs: number;
   readonly #reader: RedisReader;
   readonly #exchange: RedisExchange;
   #isClosed = false;
@@ -53,8 +56,8 @@ export class RedisSaver extends IncrementalSaver {
     this.#isOwner = !('connection' in place);
     this.#connection = 'connection' in place ? place.connection : new RedisConnection(place);
     this.#prefix = prefix;
-    const expiry = ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs;
-    this.#exchange = new RedisExchange(this.#connection, prefix, expiry);
+    this.#expiryMs = ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs;
+    this.#exchange = new RedisExchange(this.#connection, prefix, this.#expiryMs);
     this.#reader = new RedisReader(this.#connection, this.#exchange, prefix);
   }
 
@@ -67,6 +70,13 @@ export class RedisSaver extends IncrementalSaver {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  override async raiseFence(threadId: string, seen: number): Promise<number> {
+    this.#mustBeOpen();
+    const { state } = threadKeys(this.#prefix, threadId);
+    const values = [checkedFence(seen), this.#expiryMs];
+    return Number(await this.#connection.run(SCRIPTS.raise, [state], values));
   }
 
   /** One round trip, where the general way reads the checkpoint and then what it names. */

@@ -14,6 +14,7 @@ import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
+import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
@@ -144,14 +145,14 @@ export class AgentHost {
   }
 
   /** Runs a held task, with what its workflow gives it. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask, given?: GivenByWorkflow): Promise<AttemptEnd> {
+  runHeld(held: HeldTask, given?: GivenByWorkflow, shared?: SharedThread): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
       events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
     const info = {
       taskId: task.id,
-      threadId: task.id,
+      threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,
       attempt: task.attempt,
       fence,
@@ -170,6 +171,7 @@ export class AgentHost {
         // A finished thread would hand in the rejected result again.
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
+        shared,
         onChunk: events.hasReaders(task.id) ? publish : undefined,
         onCustom: (chunk) => {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);

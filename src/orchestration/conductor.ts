@@ -16,6 +16,7 @@ import { checkInput } from './graph-input.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
+import { onThread } from './shared-thread.ts';
 import { taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import type { Workflow } from './workflow.ts';
@@ -42,6 +43,11 @@ export interface ConductorOptions {
 export interface GoalOptions extends Omit<NewTask, 'payload'> {
   /** Goes to the graph's channels of the same names. Plain JSON; anything else is refused. */
   readonly input?: object | undefined;
+  /**
+   * A thread that several goals share, e.g. a conversation: each goes on from the state the one before has left.
+   * They run one after the other. @default a thread of its own
+   */
+  readonly threadId?: string | undefined;
 }
 
 export type Goal = GoalOptions & { readonly goal: string };
@@ -276,13 +282,14 @@ export class Conductor {
     return this.close();
   }
 
-  #toTask(goal: string, { input, ...options }: GoalOptions): NewTask {
+  #toTask(goal: string, { input, threadId, ...options }: GoalOptions): NewTask {
     if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
     // The queue refuses what is no JSON.
     const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
     const matching = this.host.matching(options);
     if (matching.length === 1) checkInput(matching[0]!, payload);
-    return { ...options, payload };
+    const task: NewTask = { ...options, payload };
+    return threadId === undefined ? task : onThread(task, threadId);
   }
 
   #runDirectly(goal: string, options: RunOptions, onEvent: ((event: RunEvent) => void) | undefined) {

@@ -1,11 +1,12 @@
 import { LeaseLostError, TimeoutError } from '../errors.ts';
-import type { Outcome, Task } from '../queue/task.ts';
+import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
+import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
 export interface HeldRunOptions {
@@ -51,6 +52,7 @@ export class HeldRun {
     } catch (error) {
       // The saver may learn it before the heartbeat does: what else the run has begun is told too.
       if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
+      if (held.abortReason === undefined && isOtherHolder(error, task)) return this.#nextTurn(error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
       return outcomeOf(error, held.abortReason, task.id);
     } finally {
@@ -65,6 +67,12 @@ export class HeldRun {
     return { status: 'released', reason: error instanceof Error ? error.message : String(error), runAt };
   }
 
+  /** Another task is on the thread. That costs nothing: this one comes back. */
+  #nextTurn(error: Error): Outcome {
+    const runAt = this.#options.queue.clock.now() + OPEN_THREAD_MS;
+    return { status: 'released', reason: error.message, runAt };
+  }
+
   #runAgent(held: HeldTask): Promise<AttemptEnd> {
     if (!this.#isRecordedFirst(held) || held.task.assignedAgent === held.agent.name) return this.#start(held);
     return this.#record(held).then(() => this.#start(held));
@@ -72,13 +80,30 @@ export class HeldRun {
 
   #start(held: HeldTask): Promise<AttemptEnd> {
     const workflow = membershipOf(held.task);
-    return workflow === undefined ? this.#options.host.runHeld(held) : this.#runMember(held, workflow);
+    return workflow === undefined
+      ? this.#options.host.runHeld(held, undefined, this.#sharedThread(held))
+      : this.#runMember(held, workflow);
+  }
+
+  #sharedThread(held: HeldTask): SharedThread | undefined {
+    if (namedThreadOf(held.task) === undefined) return undefined;
+    const { host, queue } = this.#options;
+    return {
+      taskId: held.task.id,
+      isOpen: async (id) => {
+        const task = await host.storeErrors.from(queue.getTask(id));
+        return task !== null && !isEnded(task.status);
+      },
+      confirmLease: async () => {
+        held.task = await host.storeErrors.from(queue.heartbeat(held.task));
+      },
+    };
   }
 
   async #runMember(held: HeldTask, workflow: WorkflowMembership): Promise<AttemptEnd> {
     const { host, queue } = this.#options;
     const given = await host.storeErrors.from(givenByWorkflow(queue, held.task, workflow));
-    return host.runHeld(held, given);
+    return host.runHeld(held, given, this.#sharedThread(held));
   }
 
   async #record(held: HeldTask): Promise<void> {
@@ -97,4 +122,10 @@ export class HeldRun {
     const hasQueueBound = this.#options.queue.timeoutMs !== undefined && task.timeoutMs === undefined;
     return hasQueueBound && agent.timeoutMs !== undefined;
   }
+}
+
+/** The run of another task stands on the shared thread, or has taken it over. */
+function isOtherHolder(error: unknown, task: Task): error is Error {
+  if (error instanceof OpenThreadError) return true;
+  return error instanceof LeaseLostError && error.taskId === namedThreadOf(task);
 }
