@@ -13,7 +13,7 @@ const queues: Section = {
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'queue')),
     entrant('manager', 'manager', 'redis'),
-    { ...entrant('bee-queue', 'queue'), roundsMax: 2, isSlow: true },
+    { ...entrant('bee-queue', 'queue'), roundsMax: 2 },
   ],
   rows: [
     ...againstBullMQ('redis', { enqueueInFlight: 2, bulk: 3, process1: 1.2, process10: 2, process100: 3 }),
@@ -81,12 +81,12 @@ const SOONER: Goal = { times: 1 / 0.7 };
 const start: Section = {
   name: 'redis-start',
   title: 'From enqueue to the start of an idle consumer (Redis)',
-  rounds: 3,
+  rounds: 2,
   quickRounds: 1,
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'latency')),
-    { ...entrant('manager', 'latency', 'redis-manager'), isSlow: true },
-    { ...entrant('bee-queue', 'latency'), roundsMax: 1, isSlow: true },
+    entrant('manager', 'latency', 'redis-manager'),
+    { ...entrant('bee-queue', 'latency'), roundsMax: 1 },
   ],
   rows: [
     startRow('redis', 'bullmq', SOONER),
@@ -122,7 +122,7 @@ function otherStartRow(subject: string, goal?: Goal): Row {
 const fleet: Section = {
   name: 'redis-fleet',
   title: 'Four worker processes, c=10 each, and ten idle workers (Redis)',
-  rounds: 3,
+  rounds: 2,
   quickRounds: 1,
   entrants: [
     ...['redis', 'bullmq', 'hybrid'].map((side) => entrant(side, 'fleet')),
@@ -163,7 +163,7 @@ const depth: Section = {
   title: 'Depth on Redis: 1,000 and 1,000,000 waiting (--quick: 100,000)',
   rounds: 2,
   quickRounds: 1,
-  entrants: ['redis', 'hybrid'].map((side) => entrant(side, 'depth')),
+  entrants: [entrant('redis', 'depth'), { ...entrant('hybrid', 'depth'), roundsMax: 1 }],
   rows: [
     {
       label: 'claim p50, deep against shallow',
@@ -182,11 +182,11 @@ const depth: Section = {
 const graphs: Section = {
   name: 'redis-graphs',
   title: 'A graph of three trivial nodes, ten at a time, checkpoints on Redis',
-  rounds: 4,
+  rounds: 3,
   quickRounds: 1,
   entrants: [
     ...['redis-saver', 'plain-redis-saver', 'memory-saver'].map((side) => entrant(side, 'graphs')),
-    { ...entrant('redis-queue', 'graphs'), isSlow: true },
+    entrant('redis-queue', 'graphs'),
   ],
   rows: [
     graphRow('RedisSaver', 'redis-saver', 'plain-redis-saver', { times: 1.3 }),

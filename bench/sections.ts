@@ -47,7 +47,7 @@ const SLOW_ROUNDS_MAX = 2;
 const sqlite: Section = {
   name: 'sqlite',
   title: 'SQLite queues: 20,000 tasks (liteque 2,000, sidequest 20 to 400)',
-  rounds: 5,
+  rounds: 3,
   quickRounds: 1,
   entrants: [
     { key: 'jotty', measure: 'queue', side: 'jotty' },
@@ -104,7 +104,7 @@ function versus(peer: string, goals: Readonly<Record<string, number>>): Row[] {
 const start: Section = {
   name: 'start',
   title: 'From enqueue to the start of an idle consumer (SQLite)',
-  rounds: 3,
+  rounds: 2,
   quickRounds: 1,
   entrants: [
     { key: 'jotty', measure: 'latency', side: 'jotty' },
@@ -139,8 +139,8 @@ const start: Section = {
 const memory: Section = {
   name: 'memory',
   title: 'In memory: 20,000 tasks from enqueue to settled',
-  rounds: 7,
-  quickRounds: 3,
+  rounds: 5,
+  quickRounds: 2,
   entrants: [
     { key: 'jotty', measure: 'queue', side: 'jotty-memory' },
     { key: 'p-queue', measure: 'queue', side: 'p-queue' },
@@ -168,7 +168,7 @@ const memory: Section = {
 const depth: Section = {
   name: 'depth',
   title: 'Depth: 1,000 and 1,000,000 waiting (--quick: 100,000)',
-  rounds: 3,
+  rounds: 2,
   quickRounds: 1,
   entrants: [
     { key: 'sqlite', measure: 'depth', side: 'jotty' },
@@ -213,8 +213,8 @@ const depth: Section = {
 const graphs: Section = {
   name: 'graphs',
   title: 'A graph of three trivial nodes, ten at a time, synchronous durability',
-  rounds: 5,
-  quickRounds: 2,
+  rounds: 3,
+  quickRounds: 1,
   entrants: ['jotty-queue', 'official-saver', 'jotty-saver', 'memory-saver', 'no-saver'].map((side) => ({
     key: side,
     measure: 'graphs',
@@ -236,7 +236,7 @@ function graphRow(label: string, subject: string, against: string, goal?: Goal):
 const assignment: Section = {
   name: 'assignment',
   title: 'From the claim to the start of the agent, 1,000 tasks/s offered (SQLite, whole ms)',
-  rounds: 3,
+  rounds: 2,
   quickRounds: 1,
   entrants: [{ key: 'jotty', measure: 'assignment', side: 'jotty' }],
   rows: [

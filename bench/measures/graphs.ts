@@ -15,7 +15,8 @@ import type { Measure } from '../round.ts';
 const CONCURRENCY = 10;
 const RUNS = 1_000;
 const QUICK_RUNS = 300;
-const WARM_UP_RUNS = 100;
+/** The code of LangGraph, the saver and the client is warm by then; before, one measures the compiler. */
+const WARM_UP_RUNS = 200;
 
 /** Runs per second of a graph with three trivial nodes, bare with each saver and through the queue. */
 export const graphs: Measure = async ({ side, folder, quick }) => {

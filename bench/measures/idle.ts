@@ -7,10 +7,11 @@ import { workItem } from '../work.ts';
 
 const WORKERS = 10;
 /** What happens once after a start is over by then. */
-const SETTLE_MS = 1_000;
-/** Longer than the period of anything that happens again and again. */
-const IDLE_MS = 12_000;
-const QUICK_IDLE_MS = 6_000;
+const SETTLE_MS = 2_500;
+/** The period of what happens most rarely (the beats of a worker), so that a round has its share of everything. */
+const IDLE_MS = 30_000;
+/** A quick run sees a poll and two sweeps, and no beat. */
+const QUICK_IDLE_MS = 10_000;
 const STARTED_WITHIN_MS = 5_000;
 
 /** Commands/s that Redis runs for ten workers that have nothing to do, all together. */

@@ -21,6 +21,11 @@ export const FENCE_KEY = 'jotty_fence';
 export interface FencedSaver {
   /** @throws LeaseLostError when a higher fence is stored: somebody else took over. */
   advanceFence(threadId: string, fence: number): Promise<void>;
+  /**
+   * For a thread that several tasks share, whose own fences cannot be compared: raises the thread's to `seen` + 1
+   * if `seen` (0: none) is what is stored, and tells what was stored. So of two who saw the same, one wins.
+   */
+  raiseFence(threadId: string, seen: number): Promise<number>;
 }
 
 export function isFenced(saver: unknown): saver is FencedSaver {

@@ -57,10 +57,11 @@ export class RedisExchange {
     this.#ttlMs = ttlMs;
   }
 
-  /** All of it or nothing. @throws LeaseLostError, StoreUnavailableError, StoreCorruptError */
-  write(call: ThreadCall): Promise<void> {
+  /** All of it or nothing; resolves with `result`. @throws LeaseLostError, StoreUnavailableError, StoreCorruptError */
+  write<T>(call: ThreadCall, result: T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#laneOf(call.threadId).writes.push({ call, resolve, reject });
+      const done = () => resolve(result);
+      this.#laneOf(call.threadId).writes.push({ call, resolve: done, reject });
     });
   }
 

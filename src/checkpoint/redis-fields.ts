@@ -29,12 +29,15 @@ export function textOf(field: string): string {
   return JSON.parse(field) as string;
 }
 
-/** Versions are mostly numbers, which stay as they are. */
+/** Versions are mostly numbers, which stay as they are, up to where JavaScript writes a sign into them. */
 const PLAIN = /^[\w.]*$/;
+const SIGNED_FROM = 1e21;
 
 /** The name of a value: the names of all values of a channel begin with its field. */
-export function blobName(channel: string, version: string): string {
-  return fieldOf(channel) + (PLAIN.test(version) ? version : fieldOf(version));
+export function blobName(channel: string, version: string | number): string {
+  if (typeof version === 'number' && version >= 1 && version < SIGNED_FROM) return fieldOf(channel) + version;
+  const text = String(version);
+  return fieldOf(channel) + (PLAIN.test(text) ? text : fieldOf(text));
 }
 
 /** Names of values, as a record has them. */
@@ -44,7 +47,7 @@ export function namesOf(names: string): string[] {
 
 export function recordOf({ parentId, versions = {}, checkpoint, metadata }: CheckpointRow): string {
   const parent = parentId === null ? '' : fieldOf(parentId);
-  const names = Object.entries(versions).map(([channel, version]) => blobName(channel, String(version)));
+  const names = Object.entries(versions).map(([channel, version]) => blobName(channel, version));
   const values = [checkpoint.type, dataOf(checkpoint), metadata.type, dataOf(metadata)];
   return [parent, names.join(TAB), ...values].join(LINE);
 }

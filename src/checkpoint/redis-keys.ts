@@ -48,5 +48,6 @@ export const SCRIPTS = {
   write: new RedisScript(new URL('./lua/write.lua', import.meta.url)),
   read: new RedisScript(new URL('./lua/read.lua', import.meta.url)),
   rows: new RedisScript(new URL('./lua/rows.lua', import.meta.url)),
+  raise: new RedisScript(new URL('./lua/raise.lua', import.meta.url)),
   prune: new RedisScript(new URL('./lua/prune.lua', import.meta.url)),
 } as const;

@@ -3,6 +3,7 @@ import type {
   CheckpointKey,
   CheckpointQuery,
   CheckpointRow,
+  CheckpointRows,
   Serialized,
   WriteRow,
 } from './checkpoint-rows.ts';
@@ -15,26 +16,47 @@ interface WriteCall extends ThreadCall {
   readonly parts: (string | number)[];
 }
 
-/** Rows that note what is written, to be sent. The stored fence is compared by the script, in the atomic step of the writes. */
-export class NotedWrites extends MemoryRows {
-  readonly #calls = new Map<string, WriteCall>();
-
+/**
+ * Rows that note what is written, to be sent; there is nothing to read in them. The stored fence is compared by the
+ * script, in the atomic step of the writes.
+ */
+export class NotedWrites implements CheckpointRows {
   /** One for each thread, see lua/write.lua. */
-  get calls(): ThreadCall[] {
-    return [...this.#calls.values()];
+  readonly calls: WriteCall[] = [];
+
+  find(): undefined {}
+
+  list(): [] {
+    return [];
   }
 
-  override setFence(threadId: string, fence: number): void {
+  blob(): undefined {}
+
+  writes(): [] {
+    return [];
+  }
+
+  fence(): undefined {}
+
+  deleteCheckpoint(): never {
+    throw new TypeError('pruning goes another way');
+  }
+
+  deleteBlob(): never {
+    throw new TypeError('pruning goes another way');
+  }
+
+  setFence(threadId: string, fence: number): void {
     this.#callOf(threadId).fence = fence;
   }
 
-  override insert(row: CheckpointRow, blobs: readonly BlobRow[]): void {
+  insert(row: CheckpointRow, blobs: readonly BlobRow[]): void {
     const { parts } = this.#callOf(row.threadId);
     parts.push('put', fieldOf(row.namespace), fieldOf(row.checkpointId), recordOf(row), blobs.length);
     for (const blob of blobs) parts.push(blobName(blob.channel, blob.version), blobValueOf(blob));
   }
 
-  override insertWrites(key: CheckpointKey, rows: readonly WriteRow[]): void {
+  insertWrites(key: CheckpointKey, rows: readonly WriteRow[]): void {
     const { parts } = this.#callOf(key.threadId);
     for (const [taskId, ofTask] of byTask(rows)) {
       parts.push(
@@ -47,15 +69,17 @@ export class NotedWrites extends MemoryRows {
     }
   }
 
-  override deleteThread(threadId: string): void {
+  deleteThread(threadId: string): void {
     this.#callOf(threadId).parts.push('delete');
   }
 
   #callOf(threadId: string): WriteCall {
-    const present = this.#calls.get(threadId);
+    const last = this.calls.at(-1);
+    const present =
+      last?.threadId === threadId ? last : this.calls.find((call) => call.threadId === threadId);
     if (present !== undefined) return present;
     const call = { threadId, fence: undefined, parts: [] };
-    this.#calls.set(threadId, call);
+    this.calls.push(call);
     return call;
   }
 }

@@ -3,10 +3,12 @@ import type { CheckpointTuple, DeltaChannelHistory } from '@langchain/langgraph-
 import { ClosedError, InvalidOptionError } from '../errors.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../redis/redis-connection.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
+import { checkedFence } from './fence.ts';
 import { IncrementalSaver } from './incremental-saver.ts';
 import { JsonTextSerializer } from './json-serializer.ts';
 import type { Prunable } from './prune.ts';
 import { RedisExchange } from './redis-exchange.ts';
+import { SCRIPTS, threadKeys } from './redis-keys.ts';
 import { RedisThread } from './redis-prune.ts';
 import { type ReadDepth, RedisReader } from './redis-reader.ts';
 import { LoadedRows, NotedWrites } from './redis-rows.ts';
@@ -38,6 +40,7 @@ export class RedisSaver extends IncrementalSaver {
   readonly #connection: RedisConnection;
   readonly #isOwner: boolean;
   readonly #prefix: string;
+  readonly #expiryMs: number;
   readonly #reader: RedisReader;
   readonly #exchange: RedisExchange;
   #isClosed = false;
@@ -53,8 +56,8 @@ export class RedisSaver extends IncrementalSaver {
     this.#isOwner = !('connection' in place);
     this.#connection = 'connection' in place ? place.connection : new RedisConnection(place);
     this.#prefix = prefix;
-    const expiry = ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs;
-    this.#exchange = new RedisExchange(this.#connection, prefix, expiry);
+    this.#expiryMs = ttlMs === Number.POSITIVE_INFINITY ? 0 : ttlMs;
+    this.#exchange = new RedisExchange(this.#connection, prefix, this.#expiryMs);
     this.#reader = new RedisReader(this.#connection, this.#exchange, prefix);
   }
 
@@ -67,6 +70,13 @@ export class RedisSaver extends IncrementalSaver {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  override async raiseFence(threadId: string, seen: number): Promise<number> {
+    this.#mustBeOpen();
+    const { state } = threadKeys(this.#prefix, threadId);
+    const values = [checkedFence(seen), this.#expiryMs];
+    return Number(await this.#connection.run(SCRIPTS.raise, [state], values));
   }
 
   /** One round trip, where the general way reads the checkpoint and then what it names. */
@@ -87,14 +97,17 @@ export class RedisSaver extends IncrementalSaver {
     return this.#reader.look(new LoadedRows(), look, ONE);
   }
 
-  protected override async write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
+  /** Throws at once what is wrong with the change; its callers are async. */
+  protected override write<T>(change: (rows: CheckpointRows) => T): Promise<T> {
     this.#mustBeOpen();
     const rows = new NotedWrites();
     const result = change(rows);
-    const { calls } = rows;
-    if (calls.length === 1) await this.#exchange.write(calls[0]!);
-    else await Promise.all(calls.map((call) => this.#exchange.write(call)));
-    return result;
+    const [first, ...others] = rows.calls;
+    if (first === undefined) return Promise.resolve(result);
+    const written = this.#exchange.write(first, result);
+    if (others.length === 0) return written;
+    const all = others.map((call) => this.#exchange.write(call, result));
+    return Promise.all([written, ...all]).then(() => result);
   }
 
   protected override prunable(threadId: string): Prunable {

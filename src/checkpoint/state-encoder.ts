@@ -13,6 +13,7 @@ type PlainObject = Record<string, unknown>;
 
 /** The text of `value`, to be read by `decodeState`. @throws StateNotSerializableError naming the path */
 export function encodeState(value: unknown): string {
+  if (isPlainLeaf(value)) return JSON.stringify(value);
   try {
     return JSON.stringify(new StateEncoder(false).encodeRoot(value));
   } catch (error) {

@@ -14,6 +14,7 @@ import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
+import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
@@ -40,6 +41,7 @@ const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 export interface HeldContext {
   readonly children: NonNullable<AttemptInfo['children']>;
   readonly given?: GivenByWorkflow | undefined;
+  readonly shared?: SharedThread | undefined;
   /** Of waits for children that are over. */
   readonly answers?: readonly TaskAnswer[] | undefined;
 }
@@ -152,14 +154,14 @@ export class AgentHost {
   }
 
   /** Runs a held task in its context. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask, { given, children, answers = [] }: HeldContext): Promise<AttemptEnd> {
+  runHeld(held: HeldTask, { given, children, shared, answers = [] }: HeldContext): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
       events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
     const info = {
       taskId: task.id,
-      threadId: task.id,
+      threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,
       attempt: task.attempt,
       fence,
@@ -180,6 +182,7 @@ export class AgentHost {
         // A finished thread would hand in the rejected result again.
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
+        shared,
         onChunk: events.hasReaders(task.id) ? publish : undefined,
         onCustom: (chunk) => {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);

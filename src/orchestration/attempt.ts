@@ -11,7 +11,10 @@ import type { StoreErrors } from './store-errors.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
-  extends Pick<GraphRun, 'info' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'> {
+  extends Pick<
+    GraphRun,
+    'info' | 'shared' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'
+  > {
   readonly agent: Agent;
   readonly task: AgentTask;
   readonly answers: readonly TaskAnswer[];
@@ -36,7 +39,7 @@ export async function runAttempt(
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();
-  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors);
+  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, attempt.shared?.taskId);
   const end = await runGraph({
     ...attempt,
     graph: withCheckpointer(agent.graph, saver.checkpointer),

@@ -4,11 +4,17 @@ import { describe } from '../queue/description.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { AgentHost } from './agent-host.ts';
 import { checkInput } from './graph-input.ts';
+import { onThread } from './shared-thread.ts';
 
 /** Everything a task may say, with the goal's input in place of a payload. */
 export interface GoalOptions extends Omit<NewTask, 'payload' | 'parent'> {
   /** Goes to the graph's channels of the same names. Plain JSON; anything else is refused. */
   readonly input?: object | undefined;
+  /**
+   * A thread that several goals share, e.g. a conversation: each goes on from the state the one before has left.
+   * They run one after the other, in every process. 1–100 characters. @default a thread of its own
+   */
+  readonly threadId?: string | undefined;
 }
 
 export type Goal = GoalOptions & { readonly goal: string };
@@ -40,10 +46,14 @@ export function placed(at: string, make: () => NewTask): NewTask {
  *
  * @throws InvalidTaskError
  */
-export function toTask(host: Pick<AgentHost, 'matching'>, { goal, input, ...options }: Goal): NewTask {
+export function toTask(
+  host: Pick<AgentHost, 'matching'>,
+  { goal, input, threadId, ...options }: Goal,
+): NewTask {
   if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
   const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
   const matching = host.matching(options);
   if (matching.length === 1) checkInput(matching[0]!, payload);
-  return { ...options, payload };
+  const task: NewTask = { ...options, payload };
+  return threadId === undefined ? task : onThread(task, threadId);
 }

@@ -16,6 +16,7 @@ import {
   resumeCommand,
 } from './graph.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
+import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
 
 /** One run of a graph on one thread. */
 export interface GraphRun {
@@ -23,6 +24,8 @@ export interface GraphRun {
   readonly graph: RunnableGraph;
   readonly checkpointer: Checkpointer;
   readonly info: AttemptInfo;
+  /** The thread is one that the task has named: others may have run on it before, and may again. */
+  readonly shared?: SharedThread | undefined;
   readonly control: RunControl;
   readonly answers: readonly TaskAnswer[];
   readonly recursionLimit: number | undefined;
@@ -38,6 +41,9 @@ export interface GraphRun {
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
+
+/** Its writes carry this fence. */
+type FencedRun = GraphRun & { readonly fence?: number };
 
 export type GraphEnd =
   | { readonly status: 'completed'; readonly values: unknown }
@@ -57,14 +63,19 @@ const FIRST_FENCE = 1;
  *
  * Rejects with whatever the graph throws; see `outcomeOf`.
  */
-export async function runGraph(run: GraphRun): Promise<GraphEnd> {
-  const { checkpointer, info } = run;
-  if (run.fenced && info.fence > FIRST_FENCE && isFenced(checkpointer)) {
-    await checkpointer.advanceFence(info.threadId, info.fence);
-  }
+export async function runGraph(task: GraphRun): Promise<GraphEnd> {
+  const { checkpointer, info, shared } = task;
+  // Before the thread is taken: who stands at a question there is not to be disturbed.
+  if (shared !== undefined) await refuseOpenThread(task, shared, await checkpointer.getTuple(threadOf(task)));
+  const fence = await heldFence(task);
+  const run: FencedRun = fence === undefined ? task : { ...task, fence };
   const saved = await checkpointer.getTuple(threadOf(run));
   if (saved === undefined) return converse(run, await run.input());
-  if (run.fenced && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
+  if (shared !== undefined && writerOf(saved) !== shared.taskId) {
+    await refuseOpenThread(run, shared, saved);
+    return converse(run, await run.input());
+  }
+  if (run.fenced && shared === undefined && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
   const state = await run.graph.getState(threadOf(run));
   if (state.tasks.length > 0) return resume(run, state);
   refuseLostWork(run, saved);
@@ -72,7 +83,29 @@ export async function runGraph(run: GraphRun): Promise<GraphEnd> {
   return { status: 'completed', values: outputOf(run.graph, state.values) };
 }
 
-async function resume(run: GraphRun, state: GraphState): Promise<GraphEnd> {
+/** The fence under which the run writes, told to the saver before the state is read. */
+async function heldFence({ fenced, checkpointer, info, shared }: GraphRun): Promise<number | undefined> {
+  if (!fenced) return undefined;
+  if (!isFenced(checkpointer)) return info.fence;
+  if (shared !== undefined) return takeThread(checkpointer, info.threadId, shared);
+  if (info.fence > FIRST_FENCE) await checkpointer.advanceFence(info.threadId, info.fence);
+  return info.fence;
+}
+
+/** What another task has left unfinished is not built upon while that one may still go on with it. */
+async function refuseOpenThread(
+  run: GraphRun,
+  shared: SharedThread,
+  saved: CheckpointRecord | undefined,
+): Promise<void> {
+  const writer = saved && writerOf(saved);
+  if (writer === undefined || writer === shared.taskId) return;
+  const state = await run.graph.getState(threadOf(run));
+  if (state.tasks.length > 0 && (await shared.isOpen(writer)))
+    throw new OpenThreadError(run.info.threadId, writer);
+}
+
+async function resume(run: FencedRun, state: GraphState): Promise<GraphEnd> {
   refuseOtherGoal(run, state.values);
   if (await standsAtBreakpoint(run.graph, state)) {
     const question = breakpointQuestion(state);
@@ -90,7 +123,7 @@ interface Conversation {
 }
 
 /** Runs until the graph ends or asks something that has no answer yet. */
-async function converse(run: GraphRun, first: unknown): Promise<GraphEnd> {
+async function converse(run: FencedRun, first: unknown): Promise<GraphEnd> {
   let input = first;
   const said: Conversation = { sent: new Set(), passed: new Map(), refusal: undefined };
   for (;;) {
@@ -115,7 +148,7 @@ const REFUSED = Symbol('refused');
 type NextInput = { readonly input: unknown };
 
 /** After a stop without a question: on, where somebody said so. */
-async function passBreakpoint(run: GraphRun, said: Conversation): Promise<GraphEnd | NextInput> {
+async function passBreakpoint(run: FencedRun, said: Conversation): Promise<GraphEnd | NextInput> {
   const state = await run.graph.getState(threadOf(run), { subgraphs: true });
   if (state.tasks.length === 0) return { status: 'completed', values: outputOf(run.graph, state.values) };
   const stop = breakpointQuestion(state);
@@ -129,7 +162,7 @@ async function passBreakpoint(run: GraphRun, said: Conversation): Promise<GraphE
 
 /** Sends the answers known for the questions just reported; without any, the task waits. */
 async function answerOpen(
-  run: GraphRun,
+  run: FencedRun,
   reported: readonly GraphInterruption[],
   said: Conversation,
 ): Promise<GraphEnd | NextInput> {
@@ -157,7 +190,7 @@ function interruptsOf(result: unknown): readonly GraphInterruption[] | undefined
   return Array.isArray(interrupts) ? (interrupts as GraphInterruption[]) : undefined;
 }
 
-async function invokeOnce(run: GraphRun, input: unknown): Promise<unknown> {
+async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
   if (run.onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
   const options = {
     ...optionsOf(run),
@@ -179,13 +212,13 @@ async function invokeOnce(run: GraphRun, input: unknown): Promise<unknown> {
   return interrupts === undefined ? output : { ...(output as object | undefined), __interrupt__: interrupts };
 }
 
-function optionsOf(run: GraphRun): GraphOptions {
+function optionsOf(run: FencedRun): GraphOptions {
   const { info } = run;
   return {
     configurable: {
       thread_id: info.threadId,
       __pregel_strict_resume: true,
-      ...(run.fenced ? { [FENCE_KEY]: info.fence } : {}),
+      ...(run.fence === undefined ? {} : { [FENCE_KEY]: run.fence }),
       jotty: info,
     },
     durability: 'sync',

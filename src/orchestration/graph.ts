@@ -68,6 +68,7 @@ export interface Checkpointer {
 }
 
 export interface CheckpointRecord {
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
   readonly checkpoint: {
     readonly channel_values?: Readonly<Record<string, unknown>>;
     readonly channel_versions: Readonly<Record<string, number | string>>;

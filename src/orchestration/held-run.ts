@@ -1,5 +1,5 @@
 import { LeaseLostError, TimeoutError } from '../errors.ts';
-import type { Outcome, Task } from '../queue/task.ts';
+import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
@@ -8,6 +8,7 @@ import { type Goal, toTasks } from './goal.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
+import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
 export interface HeldRunOptions {
@@ -54,6 +55,7 @@ export class HeldRun {
     } catch (error) {
       // The saver may learn it before the heartbeat does: what else the run has begun is told too.
       if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
+      if (held.abortReason === undefined && isOtherHolder(error, task)) return this.#nextTurn(error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
       return outcomeOf(error, held.abortReason, task.id);
     } finally {
@@ -68,6 +70,12 @@ export class HeldRun {
     return { status: 'released', reason: error instanceof Error ? error.message : String(error), runAt };
   }
 
+  /** Another task is on the thread. That costs nothing: this one comes back. */
+  #nextTurn(error: Error): Outcome {
+    const runAt = this.#options.queue.clock.now() + OPEN_THREAD_MS;
+    return { status: 'released', reason: error.message, runAt };
+  }
+
   #runAgent(held: HeldTask): Promise<AttemptEnd> {
     if (!this.#isRecordedFirst(held) || held.task.assignedAgent === held.agent.name) return this.#start(held);
     return this.#record(held).then(() => this.#start(held));
@@ -76,16 +84,32 @@ export class HeldRun {
   #start(held: HeldTask): Promise<AttemptEnd> {
     const { host, queue } = this.#options;
     const { task } = held;
+    const shared = this.#sharedThread(held);
     const children = (goals: readonly Goal[]) => queue.enqueueChildren(held.task, toTasks(host, goals));
     const workflow = membershipOf(task);
     const isParent = task.interrupts?.some(isChildrenWait) ?? false;
-    if (workflow === undefined && !isParent) return host.runHeld(held, { children });
-    return this.#startWith(held, children, workflow);
+    if (workflow === undefined && !isParent) return host.runHeld(held, { children, shared });
+    return this.#startWith(held, { children, shared }, workflow);
+  }
+
+  #sharedThread(held: HeldTask): SharedThread | undefined {
+    if (namedThreadOf(held.task) === undefined) return undefined;
+    const { host, queue } = this.#options;
+    return {
+      taskId: held.task.id,
+      isOpen: async (id) => {
+        const task = await host.storeErrors.from(queue.getTask(id));
+        return task !== null && !isEnded(task.status);
+      },
+      confirmLease: async () => {
+        held.task = await host.storeErrors.from(queue.heartbeat(held.task));
+      },
+    };
   }
 
   async #startWith(
     held: HeldTask,
-    children: HeldContext['children'],
+    context: HeldContext,
     workflow: WorkflowMembership | undefined,
   ): Promise<AttemptEnd> {
     const { host, queue } = this.#options;
@@ -95,7 +119,7 @@ export class HeldRun {
         childrenAnswers(queue, held.task),
       ]),
     );
-    return host.runHeld(held, { children, given, answers });
+    return host.runHeld(held, { ...context, given, answers });
   }
 
   async #record(held: HeldTask): Promise<void> {
@@ -114,4 +138,10 @@ export class HeldRun {
     const hasQueueBound = this.#options.queue.timeoutMs !== undefined && task.timeoutMs === undefined;
     return hasQueueBound && agent.timeoutMs !== undefined;
   }
+}
+
+/** The run of another task stands on the shared thread, or has taken it over. */
+function isOtherHolder(error: unknown, task: Task): error is Error {
+  if (error instanceof OpenThreadError) return true;
+  return error instanceof LeaseLostError && error.taskId === namedThreadOf(task);
 }

@@ -1,5 +1,6 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import type { Checkpointer, CheckpointRecord, GraphConfig } from './graph.ts';
+import { WRITER_KEY } from './shared-thread.ts';
 import type { StoreErrors } from './store-errors.ts';
 
 /** The part of a saver that writes. */
@@ -32,8 +33,11 @@ export class RunSaver {
   #input: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  /** Its errors are remembered by `errors`. */
-  constructor(saver: Checkpointer, errors?: StoreErrors) {
+  readonly #writer: string | undefined;
+
+  /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, if there is one. */
+  constructor(saver: Checkpointer, errors?: StoreErrors, writer?: string) {
+    this.#writer = writer;
     this.#saver = saver as Writer;
     this.#errors = errors;
     this.#isOrdered = isFenced(saver);
@@ -69,14 +73,16 @@ export class RunSaver {
     const isLatest = !namespace && !id;
     if (isLatest && this.#isKnownEmpty) return undefined;
     const found = await this.#watched(this.#saver.getTuple(config));
-    if (isLatest) this.#isKnownEmpty = found === undefined;
+    // On a shared thread somebody else may have been faster.
+    if (isLatest) this.#isKnownEmpty = found === undefined && this.#writer === undefined;
     return found;
   };
 
   readonly #put: Writer['put'] = (config, checkpoint, metadata, versions) => {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     this.#isKnownEmpty = false;
-    const stored = this.#watched(this.#saver.put(config, checkpoint, metadata, versions));
+    const marked = this.#writer === undefined ? metadata : { ...metadata, [WRITER_KEY]: this.#writer };
+    const stored = this.#watched(this.#saver.put(config, checkpoint, marked, versions));
     if (!this.#isOrdered || !isInputOnly(metadata)) return this.#withInput(stored);
     this.#keep(stored);
     const { thread_id, checkpoint_ns = '' } = config.configurable;

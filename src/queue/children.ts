@@ -1,5 +1,6 @@
 import { TooLargeError } from '../errors.ts';
 import { CHILD_DEPTH_MAX } from './bounds.ts';
+import { THREAD_LIMIT } from './limits.ts';
 import type { NewTask, Parent } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
 
@@ -12,7 +13,9 @@ import type { TaskRecord } from './task-store.ts';
 export function childOf(parent: TaskRecord, submission: NewTask, child: NewTask): NewTask {
   const { limits, fairKey, fairWeight } = submission;
   const own = child.limits ?? [];
-  const inherited = (parent.quota?.limits ?? []).filter(({ key }) => !own.some((limit) => limit.key === key));
+  const inherited = (parent.quota?.limits ?? []).filter(
+    ({ key }) => !key.startsWith(THREAD_LIMIT) && !own.some((limit) => limit.key === key),
+  );
   const all = limits === undefined && own.length === 0 ? undefined : [...own, ...inherited];
   return {
     ...child,

@@ -41,6 +41,9 @@ export interface Share {
   readonly rules: readonly GateChange[];
 }
 
+/** Keys of the threads that tasks share: one task at a time. Children run on threads of their own. */
+export const THREAD_LIMIT = 'thread:';
+
 const NO_LIMITS: readonly Limit[] = [];
 const FIELDS = ['key', 'max', 'rate', 'weight'];
 const PLACE = /\{([^{}]*)\}/g;

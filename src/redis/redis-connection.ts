@@ -30,6 +30,7 @@ export class RedisConnection {
   readonly #timeoutMs: number;
   readonly #client: RedisClient;
   #losses = 0;
+  #resent = 0;
   #subscriber: Subscriber | null = null;
   #isClosed = false;
   #ready: Promise<void> | null = null;
@@ -50,9 +51,14 @@ export class RedisConnection {
     return this.#losses;
   }
 
+  /** How many commands were sent again: what was sent after them may have been served before them. */
+  get resent(): number {
+    return this.#resent;
+  }
+
   /** Runs a script that is idempotent under resending. All keys lie in one slot. Replies are text. */
   run(script: RedisScript, keys: readonly string[], values: readonly RedisArgument[]): Promise<unknown> {
-    return this.#repeat(() => evaluate(this.#client, 'call', script, keys, values));
+    return this.#repeat(() => this.#evaluate('call', script, keys, values));
   }
 
   /** As `run`, with bulk replies as Buffers. */
@@ -61,7 +67,7 @@ export class RedisConnection {
     keys: readonly string[],
     values: readonly RedisArgument[],
   ): Promise<unknown> {
-    return this.#repeat(() => evaluate(this.#client, 'callBuffer', script, keys, values));
+    return this.#repeat(() => this.#evaluate('callBuffer', script, keys, values));
   }
 
   /** Sends one command that may be sent twice. */
@@ -133,8 +139,24 @@ export class RedisConnection {
         return await before(deadline, send());
       } catch (error) {
         this.#judge(error, performance.now() + pause < deadline);
+        this.#resent++;
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
+    }
+  }
+
+  async #evaluate(
+    call: 'call' | 'callBuffer',
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly RedisArgument[],
+  ): Promise<unknown> {
+    try {
+      return await this.#client[call]('EVALSHA', script.sha, keys.length, ...keys, ...values);
+    } catch (error) {
+      if (!isNoScript(error)) throw error;
+      this.#resent++;
+      return await this.#client[call]('EVAL', script.source, keys.length, ...keys, ...values);
     }
   }
 
@@ -157,21 +179,6 @@ export class RedisConnection {
       this.#ready = null;
     });
     return this.#ready;
-  }
-}
-
-async function evaluate(
-  client: RedisClient,
-  call: 'call' | 'callBuffer',
-  script: RedisScript,
-  keys: readonly string[],
-  values: readonly RedisArgument[],
-): Promise<unknown> {
-  try {
-    return await client[call]('EVALSHA', script.sha, keys.length, ...keys, ...values);
-  } catch (error) {
-    if (!isNoScript(error)) throw error;
-    return await client[call]('EVAL', script.source, keys.length, ...keys, ...values);
   }
 }
 

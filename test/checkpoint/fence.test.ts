@@ -70,6 +70,19 @@ describe.each(KINDS)('with the %s saver', (kind) => {
     await expect(saver.put(config(4), newCheckpoint(), METADATA, {})).rejects.toMatchObject(LEASE_LOST);
   });
 
+  test('of holders who saw the same fence one raises it, and what the others write is refused', async () => {
+    await using bench = new SaverBench();
+    const saver = bench.of(kind);
+    expect((await Promise.all([0, 0, 0].map((seen) => saver.raiseFence('t', seen)))).sort()).toEqual([
+      0, 1, 1,
+    ]);
+    expect(await saver.raiseFence('t', 1)).toBe(1);
+    await expect(saver.put(config(1), newCheckpoint(), METADATA, { a: 1 })).rejects.toMatchObject(LEASE_LOST);
+    await saver.put(config(2), newCheckpoint(), METADATA, { a: 1 });
+    await saver.deleteThread('t');
+    expect(await saver.raiseFence('t', 0)).toBe(0);
+  });
+
   test('plain use without a fence goes on, and a fence that is no count is refused', async () => {
     await using bench = new SaverBench();
     const saver = bench.of(kind);

@@ -103,6 +103,25 @@ describe('a queue in Redis', () => {
     expect(performance.now() - startedAt).toBeLessThan(1_000);
   });
 
+  test('an idle worker hears of a submission that had to be sent again, with the claim overtaking it', async () => {
+    const prefix = redis.prefix();
+    const worker = open({ prefix });
+    const taken = new Promise<string>((resolve) => {
+      worker.on('available', async () => {
+        const task = await worker.dequeue();
+        if (task) resolve(task.id);
+      });
+    });
+    await until(async () => (await watchers(prefix)).length > 0);
+    await redis.server.ask('SCRIPT', 'FLUSH');
+    // Redis knows the claim again, and not yet the insertion.
+    await worker.dequeue();
+    const startedAt = performance.now();
+    const id = await worker.enqueue({ payload: {} });
+    expect(await taken).toBe(id);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+
   test('who waits for a task hears of its end in another process', async () => {
     const prefix = redis.prefix();
     const one = open({ prefix });

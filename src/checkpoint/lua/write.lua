@@ -67,7 +67,12 @@ function operations.put(state, index)
   end
   call('ZADD', index, 0, namespace .. id)
   for first = 1, #fields, FIELDS_PER_CALL do
-    call('HSET', state, unpack(fields, first, math.min(first + FIELDS_PER_CALL - 1, #fields)))
+    local last = math.min(first + FIELDS_PER_CALL - 1, #fields)
+    local reply = redis.pcall('HSET', state, unpack(fields, first, last))
+    if type(reply) == 'table' then
+      call('ZREM', index, namespace .. id)
+      error(reply)
+    end
   end
 end
 
@@ -97,8 +102,8 @@ end
 local function apply()
   local thread, fence = tonumber(take()), take()
   local state, index = KEYS[2 * thread - 1], KEYS[2 * thread]
-  local stored = fence_of(state)
-  if stored and fence ~= '' and tonumber(fence) < tonumber(stored) then return 'fence:' .. stored end
+  local stored = fence ~= '' and fence_of(state)
+  if stored and tonumber(fence) < tonumber(stored) then return 'fence:' .. stored end
   while at <= #text do operations[take()](state, index) end
   if fence ~= '' and fence ~= stored then
     call('HSET', state, 'f', fence)

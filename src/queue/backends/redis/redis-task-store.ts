@@ -100,11 +100,16 @@ export class RedisTaskStore implements TaskStore {
   async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
     this.#use();
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
-    const skew = this.#scripts.isOpen ? 0 : await this.#scripts.skewAtOpening();
+    const { isOpen } = this.#scripts;
+    const { resent } = this.#connection;
+    const skew = isOpen ? 0 : await this.#scripts.skewAtOpening();
     const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
     let bytes = 0;
     for (const { submission } of records) bytes += submission.length;
-    return this.#inserts.ask({ records: timely, now: now + skew, bytes });
+    const outcome = await this.#inserts.ask({ records: timely, now: now + skew, bytes });
+    // A claim that was to come after it may have come before it.
+    if (!isOpen || resent !== this.#connection.resent) this.#signal.hint();
+    return outcome;
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {

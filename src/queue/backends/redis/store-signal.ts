@@ -44,7 +44,7 @@ export class StoreSignal {
     this.#unsubscribe = this.#connection.subscribe(
       this.#scripts.key('task_notifications'),
       (message) => {
-        if (!message.endsWith(instance)) this.#hint();
+        if (!message.endsWith(instance)) this.hint();
       },
       () => void this.#listen(),
     );
@@ -66,7 +66,7 @@ export class StoreSignal {
     await this.#tell(LISTENING_MS).catch(() => {});
     if (!this.#unsubscribe || this.#isClosed) return;
     this.#renew();
-    this.#hint();
+    this.hint();
   }
 
   /** One at a time: two gaps in a row both come here. */
@@ -82,7 +82,8 @@ export class StoreSignal {
     await this.#scripts.run('watch', { now: '', values: [ms] });
   }
 
-  #hint(): void {
+  /** Tells the listeners here, whoever wrote. */
+  hint(): void {
     for (const listener of this.#listeners) listener();
   }
 }
