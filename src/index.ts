@@ -5,6 +5,7 @@ export { systemClock } from './clock.ts';
 // Errors: every refusal has a stable `code`.
 export {
   AlreadyAnsweredError,
+  AlreadyDecidedError,
   ClosedError,
   DependencyCycleError,
   DuplicateTaskError,
@@ -17,6 +18,7 @@ export {
   NotDurableError,
   QueuePausedError,
   SchemaTooNewError,
+  StaleApprovalError,
   StateNotSerializableError,
   StoreCorruptError,
   StoreUnavailableError,
@@ -92,6 +94,10 @@ export type { SubmitOptions } from './orchestration/workflows.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,
+  Approval,
+  ApprovalQuestion,
+  ApprovalResult,
+  Shown,
   Task,
   TaskAnswer,
   TaskError,

@@ -3,6 +3,7 @@
 // Errors: every refusal has a stable `code`.
 export {
   AlreadyAnsweredError,
+  AlreadyDecidedError,
   ClosedError,
   DependencyCycleError,
   DuplicateTaskError,
@@ -15,6 +16,7 @@ export {
   NotDurableError,
   QueuePausedError,
   SchemaTooNewError,
+  StaleApprovalError,
   StoreCorruptError,
   StoreUnavailableError,
   TaskNotFoundError,
@@ -37,6 +39,8 @@ export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/red
 export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
 // Bounds.
 export {
+  APPROVAL_QUESTION_MAX,
+  APPROVER_NAME_MAX,
   BATCH_BYTES_MAX,
   BATCH_TASKS_MAX,
   DEPENDENCIES_MAX,
@@ -44,18 +48,23 @@ export {
   METADATA_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
   RESULT_BYTES_MAX,
+  SHOWN_BYTES_MAX,
   WHERE_BYTES_MAX,
   WHERE_PLACES_MAX,
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
 export type { MoveReport } from './move.ts';
+export { TRANSITIONS } from './moves.ts';
 export type { MoveOptions } from './queue-move.ts';
 export type { Registry, RegistryEntry } from './registry.ts';
 export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
 export type {
   AgentScore,
+  Approval,
+  ApprovalQuestion,
+  ApprovalResult,
   Dependency,
   DependencyCondition,
   EndStatus,
@@ -65,6 +74,7 @@ export type {
   Priority,
   RetryOptions,
   RetryPolicy,
+  Shown,
   Task,
   TaskAnswer,
   TaskError,
@@ -77,6 +87,7 @@ export type {
 } from './task.ts';
 export { isEnded, TASK_STATUSES } from './task.ts';
 export type {
+  ApprovalDecision,
   Assignment,
   ConditionFunction,
   DequeueOptions,
@@ -108,4 +119,3 @@ export type {
   Verdict,
 } from './task-store.ts';
 export { HISTORY_EVENTS_MAX } from './task-store.ts';
-export { TRANSITIONS } from './transitions.ts';

@@ -1,5 +1,7 @@
 import { copyJson, type JsonObject } from '../json.ts';
+import { APPROVAL_TYPE } from './approval.ts';
 import { toDependency } from './dependencies.ts';
+import type { Details } from './details.ts';
 import { DEFAULT_RETRY } from './retry.ts';
 import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
@@ -59,6 +61,7 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     version: record.version,
   };
   addOptional(task as Writable<Task>, record, timeoutOf(submission, defaults));
+  addClocks(task as Writable<Task>, submission);
   return task;
 }
 
@@ -66,7 +69,7 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Absent rather than undefined, field by field: this is on the path of every claim and settlement. */
 function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number | undefined): void {
-  if (record.agentType !== null) task.agentType = record.agentType;
+  if (record.agentType !== null && record.agentType !== APPROVAL_TYPE) task.agentType = record.agentType;
   if (record.agent !== null) task.agent = record.agent;
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
   if (record.startedAt !== null) task.startedAt = record.startedAt;
@@ -75,7 +78,23 @@ function addOptional(task: Writable<Task>, record: TaskRecord, timeoutMs: number
   if (record.owner !== null) {
     task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
   }
-  if (record.details !== null) Object.assign(task, parseOr(record.details, {}));
+  if (record.details !== null) Object.assign(task, shownDetails(record.details));
+}
+
+function addClocks(
+  task: Writable<Task>,
+  { idleTimeoutMs, deadline, approval }: Pick<NewTask, 'idleTimeoutMs' | 'deadline' | 'approval'>,
+): void {
+  if (idleTimeoutMs !== undefined) task.idleTimeoutMs = idleTimeoutMs;
+  if (deadline !== undefined) task.deadline = deadline;
+  if (approval !== undefined) task.approval = approval;
+}
+
+function shownDetails(text: string): Details {
+  const details = parseOr<Details>(text, {});
+  if (details.clock === undefined) return details;
+  const { clock: _, ...shown } = details;
+  return shown;
 }
 
 function parseOr<T>(text: string, fallback: T): T {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { TRANSITIONS } from '../../src/queue/moves.ts';
 import { DEFAULT_RETRY } from '../../src/queue/retry.ts';
 import { toRecord } from '../../src/queue/submission.ts';
 import { isLeased, TASK_STATUSES, type TaskStatus } from '../../src/queue/task.ts';
 import type { TaskRecord } from '../../src/queue/task-store.ts';
-import { type DecisionContext, decide, type TaskAction, TRANSITIONS } from '../../src/queue/transitions.ts';
+import { type DecisionContext, decide, type TaskAction } from '../../src/queue/transitions.ts';
 
 const NOW = 1_790_000_000_000;
 const context: DecisionContext = {
@@ -16,6 +17,7 @@ const context: DecisionContext = {
   retry: { ...DEFAULT_RETRY, jitter: false },
   random: () => 0.5,
   metadata: { kept: true },
+  submission: { payload: {} },
 };
 
 function aRecord(status: TaskStatus, changes: Partial<TaskRecord> = {}): TaskRecord {
