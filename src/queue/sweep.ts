@@ -32,10 +32,8 @@ export class Sweep {
   async run(): Promise<void> {
     const { clock, approvals, retentionMs, lookAround, purge } = this.#options;
     const now = clock.now();
-    await inSteps(() => this.#endLeases(now));
-    await this.ring();
-    await lookAround(now);
-    await approvals.open();
+    await Promise.all([inSteps(() => this.#endLeases(now)), this.ring()]);
+    await Promise.all([lookAround(now), approvals.open()]);
     if (Number.isFinite(retentionMs)) await inSteps(() => purge(now - retentionMs));
   }
 

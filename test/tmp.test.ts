@@ -1,0 +1,21 @@
+import { test } from 'vitest';
+import { StoredTaskQueue } from '../src/queue/stored-task-queue.ts';
+import { FakeClock } from '../src/testing/fake-clock.ts';
+import { waysOverMemory } from './queue/backends/hybrid-storage.ts';
+test('x', async () => {
+  const way = waysOverMemory()[1];
+  const storage = way!.open();
+  const clock = new FakeClock();
+  const store = storage.store(30000);
+  const orig = store.claim.bind(store);
+  (store as any).alarmed = async () => [];
+  (store as any).nextDueAt = async () => null;
+  (store as any).claim = async (c: any) => { const r = await orig(c); console.log(c.limit, c.filter, r.map((x) => [x.id, x.status, x.version])); return r; };
+  const queue = new StoredTaskQueue(store, { clock, sweepMs: 5000000 });
+  queue.on('error', (e) => console.log('ERR', e));
+  await queue.enqueueMany([{ payload: {}, id: 'a', expiresInMs: 100, onExpiry: 'skip' }, { payload: {}, id: 'b', deadline: clock.now()+100}, { payload: {}, id: 'fine', priority: 1 }]);
+  await clock.advance(1000);
+  console.log((await queue.dequeueMany(9, {}, {start: true})).map((t) => t.id));
+  await queue.close();
+  await storage.dispose();
+});
