@@ -7,8 +7,10 @@ export {
   AlreadyAnsweredError,
   AlreadyDecidedError,
   ClosedError,
+  DeadlineExceededError,
   DependencyCycleError,
   DuplicateTaskError,
+  IdleTimeoutError,
   InvalidOptionError,
   InvalidTaskError,
   InvalidTransitionError,
@@ -61,9 +63,17 @@ export {
   type GoalOptions,
   type ProcessQueueOptions,
   type ResultOptions,
+  type Verdict,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
+// The inbox: all that waits for people.
+export {
+  INBOX_ENTRIES_MAX,
+  type InboxEntry,
+  type InboxOptions,
+  type InboxPage,
+} from './orchestration/inbox.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
   ManagerEvents,
@@ -82,6 +92,7 @@ export {
   type PlannedTask,
   Workflow,
   type WorkflowDependency,
+  type WorkflowStep,
   type WorkflowTask,
 } from './orchestration/workflow.ts';
 export type { WorkflowGraph, WorkflowState } from './orchestration/workflow-graph.ts';
@@ -108,5 +119,5 @@ export type {
   Where,
   WhereTest,
 } from './queue/task.ts';
-export type { TaskQueue } from './queue/task-queue.ts';
+export type { ApprovalDecision, TaskQueue } from './queue/task-queue.ts';
 export type { Worker, WorkerAgent } from './queue/workers.ts';

@@ -11,7 +11,10 @@ import type { StoreErrors } from './store-errors.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
-  extends Pick<GraphRun, 'info' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'> {
+  extends Pick<
+    GraphRun,
+    'info' | 'control' | 'onChunk' | 'streamsTokens' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'
+  > {
   readonly agent: Agent;
   readonly task: AgentTask;
   readonly answers: readonly TaskAnswer[];

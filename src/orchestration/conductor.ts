@@ -4,7 +4,7 @@ import { ClosedError, InvalidTaskError, TaskFailedError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import { isLeased, type NewTask, type Task } from '../queue/task.ts';
-import type { TaskQueue } from '../queue/task-queue.ts';
+import type { ApprovalDecision, TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
@@ -13,6 +13,7 @@ import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import type { Checkpointer } from './graph.ts';
 import { checkInput } from './graph-input.ts';
+import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
@@ -55,6 +56,9 @@ export interface ProcessQueueOptions
   /** Hears what goes wrong on the way: a store that is away, a strategy that throws. The loop goes on. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
+
+/** Who decides, and why. */
+export type Verdict = Omit<ApprovalDecision, 'approved'>;
 
 export interface ResultOptions {
   readonly signal?: AbortSignal | undefined;
@@ -240,6 +244,30 @@ export class Conductor {
     return this.queue.answer(id, interruptId, value);
   }
 
+  /**
+   * All that waits for people, oldest first: approvals, and the open questions of graphs.
+   *
+   * @throws InvalidOptionError
+   */
+  async inbox(options: InboxOptions = {}): Promise<InboxPage> {
+    return inbox(this.queue, options);
+  }
+
+  /**
+   * Approves a task that asks for it: it has completed, with who and why as its result. With `hash`, that of the
+   * question that was read, nothing else is approved.
+   *
+   * @throws StaleApprovalError where the task or its input has changed: it is asked again. AlreadyDecidedError.
+   */
+  async approve(id: string, verdict: Verdict): Promise<Task> {
+    return this.queue.decide(id, { ...verdict, approved: true });
+  }
+
+  /** Rejects a task that asks for approval: it has failed, with code REJECTED. Throws as `approve`. */
+  async reject(id: string, verdict: Verdict): Promise<Task> {
+    return this.queue.decide(id, { ...verdict, approved: false });
+  }
+
   /** Ends a task as cancelled, and aborts its run in whichever process it is. */
   async cancel(id: string, reason?: string): Promise<Task> {
     return this.queue.cancel(id, reason);
@@ -276,7 +304,8 @@ export class Conductor {
     return this.close();
   }
 
-  #toTask(goal: string, { input, ...options }: GoalOptions): NewTask {
+  #toTask(goal: string | undefined, { input, ...options }: GoalOptions): NewTask {
+    if (options.approval !== undefined) return { ...options, payload: approvalPayload(goal, input) };
     if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
     // The queue refuses what is no JSON.
     const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
@@ -303,6 +332,13 @@ export class Conductor {
   #refuseClosed(): void {
     if (this.#closing.signal.aborted) throw new ClosedError('the conductor');
   }
+}
+
+/** What a person is shown as the input: no graph reads it. */
+function approvalPayload(goal: string | undefined, input: object | undefined): JsonObject {
+  if (input !== undefined && (typeof input !== 'object' || input === null || Array.isArray(input)))
+    throw new InvalidTaskError('input', 'expected an object');
+  return { ...(goal !== undefined && { goal }), ...(input as JsonObject | undefined) };
 }
 
 async function saverFor(

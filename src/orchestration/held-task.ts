@@ -18,6 +18,8 @@ export class HeldTask {
   /** ms since the epoch */
   readonly claimedAt: number;
   startedAt = 0;
+  /** Called with each sign of life of the run, where somebody watches for them. */
+  onAlive: (() => void) | undefined;
   #abortReason: Error | undefined;
   #controller: AbortController | undefined;
   #onAbort: ((reason: Error) => void) | undefined;

@@ -18,6 +18,7 @@ const PERMANENT_CODES: ReadonlySet<unknown> = new Set([
   'STATE_NOT_SERIALIZABLE',
   'GRAPH_CHANGED',
   'THREAD_TAKEN',
+  'DEADLINE_EXCEEDED',
 ]);
 const PERMANENT_NAMES: ReadonlySet<unknown> = new Set(['GraphRecursionError', 'EmptyInputError']);
 
