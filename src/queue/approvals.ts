@@ -49,6 +49,12 @@ export class Approvals {
     this.#hasAny = true;
   }
 
+  /** An approval that is to be asked, maybe again. */
+  async moved({ status }: Pick<TaskRecord, 'status'>): Promise<void> {
+    this.#hasAny = true;
+    if (status === 'pending') await this.open();
+  }
+
   /** Opens what is claimable, where this process has heard of approvals; others have their sweeps. */
   async openExpected(): Promise<void> {
     if (this.#hasAny) await this.open();
@@ -76,7 +82,6 @@ export class Approvals {
     const { clock, act, onError } = this.#options;
     const { approval } = submission;
     if (approval === undefined) return;
-    this.#hasAny = true;
     try {
       const results = await this.#results(submission);
       const question = asked(questionNow(record, submission, results(undefined)), approval, clock.now());
@@ -99,21 +104,17 @@ export class Approvals {
       note: undefined,
     }));
     if (isEnded(task.status)) return task;
-    this.#hasAny = true;
-    await this.open();
     throw new StaleApprovalError(id);
   }
 
   /** The alarm of a task that asks for approval rings. */
   async ring(known: TaskRecord): Promise<Task> {
     const hashOf = await this.#hashes(known);
-    const task = await this.#options.act(
+    return this.#options.act(
       known.id,
       (record) => ({ action: { type: 'alarm', fence: null, hashNow: hashOf(record) }, note: undefined }),
       known,
     );
-    if (task.status === 'pending') await this.open();
-    return task;
   }
 
   /** The hash of what a record of this task would show now. */

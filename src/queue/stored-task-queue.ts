@@ -486,6 +486,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
       this.#observers.announce(change, applied.record, task);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
+      if (applied.record.agentType === APPROVAL_TYPE) await this.#approvals.moved(applied.record);
       return task;
     }
     throw new StoreUnavailableError(

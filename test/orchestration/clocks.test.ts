@@ -1,6 +1,6 @@
 import { FakeListChatModel } from '@langchain/core/utils/testing';
 import { END, type LangGraphRunnableConfig, START, StateGraph } from '@langchain/langgraph';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AgentDefinition, Conductor, TaskQueueManager, Workflow } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
@@ -39,6 +39,12 @@ function oneStep(step: Step) {
     .addEdge('step', END)
     .compile();
 }
+
+// What a first run loads takes longer than a test waits on a busy machine.
+beforeAll(async () => {
+  await using conductor = new Conductor({ agents: { steps: { graph: oneStep(async () => {}) } } });
+  await conductor.run('load');
+});
 
 const never = () => new Promise<void>(() => {});
 
@@ -100,6 +106,11 @@ describe('idleTimeoutMs', () => {
         await clocks[0]?.advance(600);
         yield chunk;
       }
+    };
+    const generate = model._generate.bind(model);
+    model._generate = async (...args) => {
+      await clocks[0]?.advance(5_000);
+      return generate(...args);
     };
     const graph = oneStep(async (config) => {
       await model.invoke('hi', config);

@@ -76,7 +76,6 @@ export const approvalCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.deepEqual(await takenIds(queue), ['else']);
       assert.equal(await statusOf(queue, 'next'), 'skipped');
       await queue.retry('a');
-      if ((await statusOf(queue, 'a')) === 'pending') await takenIds(queue);
       assert.equal((await asks(queue, 'a')).question, 'Deploy?');
       assert.equal((await queue.decide('a', { approved: true, by: 'bob' })).status, 'completed');
     },

@@ -130,6 +130,12 @@ export const clockCases: readonly ConformanceCase<QueueHarness>[] = [
       await clock.advance(900);
       await complete(queue, 'first');
       assert.equal((await take(queue)).id, 'a');
+      await queue.enqueue({ payload: {}, id: 'b', expiresInMs: 500 });
+      for (let life = 0; life < 3; life++) {
+        await clock.advance(600);
+        assert.equal((await read(queue, 'b')).error?.code, 'EXPIRED');
+        await queue.retry('b');
+      }
     },
   },
   {
