@@ -30,9 +30,9 @@ export function nextClock(task: Standing, clocks: Clocks): TaskClock | null {
   if (isEnded(task.status)) return null;
   const details = readDetails(task.details);
   const all: TaskClock[] = [];
-  if (deadline !== undefined) all.push({ kind: 'deadline', at: deadline });
+  if (deadline !== undefined) all.push({ kind: 'deadline', at: Math.ceil(deadline) });
   if (expiresInMs !== undefined && !hasBegun(task, details))
-    all.push({ kind: 'expiry', at: waitsSince(task, clocks, details) + Math.ceil(expiresInMs) });
+    all.push({ kind: 'expiry', at: Math.ceil(waitsSince(task, clocks, details) + expiresInMs) });
   if (approval?.timeoutMs !== undefined && task.status === 'waiting' && details.askedAt !== undefined)
     all.push({ kind: 'timeout', at: timeoutAt(details.askedAt, approval.timeoutMs) });
   return all.length === 0 ? null : all.reduce((first, clock) => (clock.at < first.at ? clock : first));

@@ -164,7 +164,7 @@ function leaseEnd(
   timeoutMs: number | undefined,
   { now, leaseMs, submission }: DecisionContext,
 ): number {
-  const full = Math.min(now + leaseMs, submission.deadline ?? Number.POSITIVE_INFINITY);
+  const full = Math.min(now + leaseMs, Math.ceil(submission.deadline ?? Number.POSITIVE_INFINITY));
   if (timeoutMs === undefined || startedAt === null) return full;
   return Math.min(full, startedAt + Math.ceil(timeoutMs));
 }
@@ -175,7 +175,7 @@ export function boundedLease(record: TaskRecord, context: DecisionContext): Chan
   if (record.startedAt === null) return null;
   const leaseExpiresAt = Math.min(
     record.startedAt + Math.ceil(timeoutMs),
-    submission.deadline ?? Number.POSITIVE_INFINITY,
+    Math.ceil(submission.deadline ?? Number.POSITIVE_INFINITY),
   );
   return leaseExpiresAt < (record.leaseExpiresAt ?? 0) ? stay(record, { leaseExpiresAt }) : null;
 }
