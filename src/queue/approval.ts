@@ -20,7 +20,7 @@ import type { Change, TaskRecord } from './task-store.ts';
 /** The agentType under which approvals are claimed. No submitter can give it: `@` is in no name. */
 export const APPROVAL_TYPE = '@approval';
 
-export const REJECTED = 'REJECTED';
+const REJECTED = 'REJECTED';
 
 /** Who decides where nobody does in time. */
 const NOBODY = 'timeout';

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '../json.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
 
 /** What the clocks of a task remember of its life; not shown. */
-export interface ClockDetails {
+interface ClockDetails {
   /** It has started once, so that it cannot expire any more. */
   readonly hasBegun?: true;
   /** A new life began then: its time to expire counts from there. */
