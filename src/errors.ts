@@ -161,6 +161,41 @@ export class AlreadyAnsweredError extends JottyError {
   }
 }
 
+/** The approval was decided before, the other way; the first decision stands. */
+export class AlreadyDecidedError extends JottyError {
+  constructor(taskId: string, approved: boolean) {
+    const decision = approved ? 'approved' : 'rejected';
+    super('ALREADY_DECIDED', `task ${taskId} was ${decision} already; the first decision stands`);
+  }
+}
+
+/** What was decided on is not what is there now: the task or its input has changed, and it is asked again. */
+export class StaleApprovalError extends JottyError {
+  readonly taskId: string;
+
+  constructor(taskId: string) {
+    super(
+      'STALE_APPROVAL',
+      `what task ${taskId} asks approval for has changed; read its question again and decide on that`,
+    );
+    this.taskId = taskId;
+  }
+}
+
+/** The attempt showed no sign of life for its task's idleTimeoutMs. */
+export class IdleTimeoutError extends JottyError {
+  constructor(idleTimeoutMs: number) {
+    super('IDLE_TIMEOUT', `the attempt showed no sign of life for ${idleTimeoutMs} ms`);
+  }
+}
+
+/** The task's deadline came before its end. */
+export class DeadlineExceededError extends JottyError {
+  constructor(deadline: number) {
+    super('DEADLINE_EXCEEDED', `the task had to end before ${new Date(deadline).toISOString()}`);
+  }
+}
+
 /** The task has not asked this question. */
 export class UnknownInterruptError extends JottyError {
   constructor(taskId: string, interruptId: string) {

@@ -5,12 +5,15 @@ export { systemClock } from './clock.ts';
 // Errors: every refusal has a stable `code`.
 export {
   AlreadyAnsweredError,
+  AlreadyDecidedError,
   ClosedError,
   CommandFailedError,
   CommandRefusedError,
+  DeadlineExceededError,
   DependencyCycleError,
   DuplicateTaskError,
   HealthCheckError,
+  IdleTimeoutError,
   InvalidOptionError,
   InvalidTaskError,
   InvalidTransitionError,
@@ -21,6 +24,7 @@ export {
   QueuePausedError,
   RateLimitError,
   SchemaTooNewError,
+  StaleApprovalError,
   StateNotSerializableError,
   StoreCorruptError,
   StoreUnavailableError,
@@ -81,10 +85,18 @@ export {
   type ConductorOptions,
   type ProcessQueueOptions,
   type ResultOptions,
+  type Verdict,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
+// The inbox: all that waits for people.
+export {
+  INBOX_ENTRIES_MAX,
+  type InboxEntry,
+  type InboxOptions,
+  type InboxPage,
+} from './orchestration/inbox.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
   ManagerEvents,
@@ -103,6 +115,7 @@ export {
   type PlannedTask,
   Workflow,
   type WorkflowDependency,
+  type WorkflowStep,
   type WorkflowTask,
 } from './orchestration/workflow.ts';
 export type { WorkflowGraph, WorkflowState } from './orchestration/workflow-graph.ts';
@@ -115,6 +128,10 @@ export type { SubmitOptions } from './orchestration/workflows.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,
+  Approval,
+  ApprovalQuestion,
+  ApprovalResult,
+  Shown,
   Task,
   TaskAnswer,
   TaskError,
@@ -125,5 +142,5 @@ export type {
   Where,
   WhereTest,
 } from './queue/task.ts';
-export type { TaskQueue } from './queue/task-queue.ts';
+export type { ApprovalDecision, TaskQueue } from './queue/task-queue.ts';
 export type { Worker, WorkerAgent } from './queue/workers.ts';

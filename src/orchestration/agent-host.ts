@@ -159,6 +159,10 @@ export class AgentHost {
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
       events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
+    const alive = (namespace: readonly string[], mode: string, chunk: unknown) => {
+      held.onAlive?.();
+      if (mode !== 'messages' && events.hasReaders(task.id)) publish(namespace, mode, chunk);
+    };
     const info = {
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
@@ -183,7 +187,9 @@ export class AgentHost {
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
         shared,
-        onChunk: events.hasReaders(task.id) ? publish : undefined,
+        // Where signs of life are watched for, each chunk is one, and so is each token of a model.
+        onChunk: held.onAlive ? alive : events.hasReaders(task.id) ? publish : undefined,
+        streamsTokens: held.onAlive !== undefined,
         onCustom: (chunk) => {
           if (events.hasReaders(task.id)) publish([], 'custom', chunk);
         },

@@ -30,7 +30,7 @@ export class Assigner {
   /** The reason stands in the task's history. */
   handBack(task: Task, reason: string, runAt?: number): void {
     const at = runAt === undefined ? {} : { runAt };
-    this.#queue.settle(task, { status: 'released', reason, ...at }).catch(this.#onError);
+    this.#queue.settle(task, { status: 'released', reason, hasBegun: false, ...at }).catch(this.#onError);
   }
 
   /** Who takes it, or why nobody does. A thread belongs to the agent that began it, where that agent is here. */

@@ -13,7 +13,15 @@ import type { StoreErrors } from './store-errors.ts';
 export interface Attempt
   extends Pick<
     GraphRun,
-    'info' | 'shared' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'
+    | 'info'
+    | 'shared'
+    | 'control'
+    | 'onChunk'
+    | 'streamsTokens'
+    | 'onCustom'
+    | 'fenced'
+    | 'startsAgain'
+    | 'goal'
   > {
   readonly agent: Agent;
   readonly task: AgentTask;

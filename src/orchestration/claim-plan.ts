@@ -1,3 +1,4 @@
+import { APPROVAL_TYPE } from '../queue/approval.ts';
 import type { RunnableBy } from '../queue/claim-filter.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import type { Agent } from './agent.ts';
@@ -32,6 +33,7 @@ export function runnableBy(agents: readonly Agent[]): RunnableBy {
   const types = new Set(agents.flatMap((agent) => agent.capabilities));
   return {
     agents: agents.map((agent) => agent.name),
-    agentTypes: types.has(GENERAL_CAPABILITY) ? 'all' : [...types],
+    // An approval that a claim meets is asked then and there, and costs no slot.
+    agentTypes: types.has(GENERAL_CAPABILITY) ? 'all' : [...types, APPROVAL_TYPE],
   };
 }

@@ -5,7 +5,7 @@ import type { JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type Task } from '../queue/task.ts';
-import type { TaskQueue } from '../queue/task-queue.ts';
+import type { ApprovalDecision, TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
@@ -14,6 +14,7 @@ import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
+import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
@@ -48,6 +49,9 @@ export interface ProcessQueueOptions
   /** Hears what goes wrong on the way: a store that is away, a strategy that throws. The loop goes on. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
+
+/** Who decides, and why. */
+export type Verdict = Omit<ApprovalDecision, 'approved'>;
 
 export interface ResultOptions {
   readonly signal?: AbortSignal | undefined;
@@ -225,6 +229,30 @@ export class Conductor {
   /** Answers one of `task.interrupts` and lets the task go on. A second, different answer is refused. */
   async answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
     return this.queue.answer(id, interruptId, value);
+  }
+
+  /**
+   * All that waits for people, oldest first: approvals, and the open questions of graphs.
+   *
+   * @throws InvalidOptionError
+   */
+  async inbox(options: InboxOptions = {}): Promise<InboxPage> {
+    return inbox(this.queue, options);
+  }
+
+  /**
+   * Approves a task that asks for it: it has completed, with who and why as its result. With `hash`, that of the
+   * question that was read, nothing else is approved.
+   *
+   * @throws StaleApprovalError where the task or its input has changed: it is asked again. AlreadyDecidedError.
+   */
+  async approve(id: string, verdict: Verdict): Promise<Task> {
+    return this.queue.decide(id, { ...verdict, approved: true });
+  }
+
+  /** Rejects a task that asks for approval: it has failed, with code REJECTED. Throws as `approve`. */
+  async reject(id: string, verdict: Verdict): Promise<Task> {
+    return this.queue.decide(id, { ...verdict, approved: false });
   }
 
   /** Ends a task as cancelled, and aborts its run in whichever process it is. */

@@ -48,12 +48,20 @@ export function placed(at: string, make: () => NewTask): NewTask {
  */
 export function toTask(
   host: Pick<AgentHost, 'matching'>,
-  { goal, input, threadId, ...options }: Goal,
+  { goal, input, threadId, ...options }: GoalOptions & { readonly goal?: string | undefined },
 ): NewTask {
+  if (options.approval !== undefined) return { ...options, payload: approvalPayload(goal, input) };
   if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
   const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
   const matching = host.matching(options);
   if (matching.length === 1) checkInput(matching[0]!, payload);
   const task: NewTask = { ...options, payload };
   return threadId === undefined ? task : onThread(task, threadId);
+}
+
+/** What a person is shown as the input: no graph reads it. */
+function approvalPayload(goal: string | undefined, input: object | undefined): JsonObject {
+  if (input !== undefined && (typeof input !== 'object' || input === null || Array.isArray(input)))
+    throw new InvalidTaskError('input', 'expected an object');
+  return { ...(goal !== undefined && { goal }), ...(input as JsonObject | undefined) };
 }

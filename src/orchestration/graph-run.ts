@@ -38,6 +38,8 @@ export interface GraphRun {
   input(): Promise<unknown>;
   /** undefined where nobody listens: then the graph does not stream. */
   readonly onChunk: ((namespace: readonly string[], mode: string, chunk: unknown) => void) | undefined;
+  /** Whether the tokens of models are chunks too, in mode `messages`; then models stream where they can. */
+  readonly streamsTokens?: boolean | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
@@ -194,7 +196,7 @@ async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
   if (run.onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
   const options = {
     ...optionsOf(run),
-    streamMode: ['values', 'updates', 'custom', 'tasks'],
+    streamMode: ['values', 'updates', 'custom', 'tasks', ...(run.streamsTokens ? ['messages'] : [])],
     subgraphs: true,
   };
   let values: unknown;

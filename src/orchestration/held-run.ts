@@ -1,4 +1,4 @@
-import { LeaseLostError, TimeoutError } from '../errors.ts';
+import { LeaseLostError } from '../errors.ts';
 import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
@@ -8,6 +8,7 @@ import { type Goal, toTasks } from './goal.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
+import { RunLimits } from './run-limits.ts';
 import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
@@ -32,7 +33,7 @@ export class HeldRun {
     const { host, queue, health, onStarted } = this.#options;
     const { task } = held;
     const { clock } = queue;
-    let timer: unknown;
+    const limits = new RunLimits(held, queue);
     held.phase = 'running';
     held.startedAt = clock.now();
     try {
@@ -42,11 +43,7 @@ export class HeldRun {
         held.task = await host.storeErrors.from(queue.heartbeat(task));
         held.startedAt = clock.now();
       }
-      const timeoutMs = task.timeoutMs ?? held.agent.timeoutMs ?? queue.timeoutMs ?? Infinity;
-      if (timeoutMs !== Infinity) {
-        const expire = () => held.abort(new TimeoutError(`the attempt took longer than ${timeoutMs} ms`));
-        timer = clock.setTimeout(expire, timeoutMs);
-      }
+      limits.start();
       onStarted({ task, agent: held.agent.name });
       const end = await held.untilAborted(this.#runAgent(held));
       health.succeeded();
@@ -59,7 +56,7 @@ export class HeldRun {
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
       return outcomeOf(error, held.abortReason, task.id);
     } finally {
-      if (timer !== undefined) clock.clearTimeout(timer);
+      limits.stop();
     }
   }
 

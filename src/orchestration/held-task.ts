@@ -20,6 +20,8 @@ export class HeldTask {
   readonly claimedAt: number;
   startedAt = 0;
   #spent: Record<string, number> | undefined;
+  /** Called with each sign of life of the run, where somebody watches for them. */
+  onAlive: (() => void) | undefined;
   #abortReason: Error | undefined;
   #controller: AbortController | undefined;
   #onAbort: ((reason: Error) => void) | undefined;

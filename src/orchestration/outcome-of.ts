@@ -20,6 +20,7 @@ const PERMANENT_CODES: ReadonlySet<unknown> = new Set([
   'GRAPH_CHANGED',
   'THREAD_TAKEN',
   'COMMAND_REFUSED',
+  'DEADLINE_EXCEEDED',
 ]);
 const PERMANENT_NAMES: ReadonlySet<unknown> = new Set(['GraphRecursionError', 'EmptyInputError']);
 

@@ -277,7 +277,7 @@ export class TaskQueueManager {
       this.#taken -= 1;
       this.#host.coordinator.release(held.agent.name);
       this.#settling += 1;
-      void this.#settle(held, { status: 'released', reason });
+      void this.#settle(held, { status: 'released', reason, hasBegun: false });
     }
     this.#tellIfQuiet();
   }

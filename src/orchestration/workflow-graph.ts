@@ -10,6 +10,8 @@ export interface WorkflowGraph {
     readonly ref: string;
     readonly agent?: string;
     readonly agentType?: string;
+    /** A person decides it. */
+    readonly approval?: true;
     readonly dependsOn: readonly WorkflowDependency[];
     readonly join?: 'any';
     readonly id?: string;
@@ -40,10 +42,13 @@ const COLOURS: Readonly<Record<TaskStatus | 'purged', string>> = {
 export function mermaidOf({ tasks }: WorkflowGraph): string {
   const nodes = new Map(tasks.map(({ ref }, i) => [ref, `t${i}`]));
   const lines = ['flowchart TD'];
-  for (const { ref, status } of tasks) {
+  for (const { ref, status, approval } of tasks) {
     const node = nodes.get(ref);
+    const shape = (text: string) => (approval ? `{{"${text}"}}` : `["${text}"]`);
     lines.push(
-      status === undefined ? `  ${node}["${ref}"]` : `  ${node}["${ref}<br/>${status}"]:::${status}`,
+      status === undefined
+        ? `  ${node}${shape(ref)}`
+        : `  ${node}${shape(`${ref}<br/>${status}`)}:::${status}`,
     );
   }
   for (const { ref, dependsOn, join } of tasks) {

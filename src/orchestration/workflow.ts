@@ -7,7 +7,7 @@ import {
 } from '../errors.ts';
 import { BATCH_TASKS_MAX } from '../queue/bounds.ts';
 import { findCycle } from '../queue/dependencies.ts';
-import type { DependencyCondition, NewTask, Where } from '../queue/task.ts';
+import type { Approval, DependencyCondition, NewTask, Where } from '../queue/task.ts';
 import { mermaidOf, type WorkflowGraph } from './workflow-graph.ts';
 
 /** A task of the same workflow that must end first. With `where`: completed, and its result fits. */
@@ -22,18 +22,26 @@ export type WorkflowDependency<Ref extends string = string> =
 
 type Dependencies<Ref extends string> = readonly (Ref | WorkflowDependency<Ref>)[];
 
-/** A goal and everything a task may say, with refs in place of ids. */
-export interface WorkflowTask<Ref extends string = string>
-  extends Omit<NewTask, 'id' | 'payload' | 'dependsOn'> {
-  readonly goal: string;
+/** Everything a task may say, with refs in place of ids. */
+export interface WorkflowStep<Ref extends string = string>
+  extends Omit<NewTask, 'id' | 'payload' | 'dependsOn' | 'approval'> {
   /** Goes to the graph's channels of the same names, above the workflow's own input. */
   readonly input?: object | undefined;
   readonly dependsOn?: Dependencies<Ref> | undefined;
 }
 
+/** A goal that an agent reaches, or an approval that a person gives. */
+export type WorkflowTask<Ref extends string = string> = WorkflowStep<Ref> &
+  (
+    | { readonly goal: string; readonly approval?: undefined }
+    | { readonly goal?: string | undefined; readonly approval: Approval }
+  );
+
 /** A task with its dependencies in one form. */
-export interface PlannedTask extends Omit<WorkflowTask, 'dependsOn'> {
+export interface PlannedTask extends Omit<WorkflowStep, 'dependsOn'> {
   readonly ref: string;
+  readonly goal?: string | undefined;
+  readonly approval?: Approval | undefined;
   readonly dependsOn: readonly WorkflowDependency[];
 }
 
@@ -150,9 +158,10 @@ export class Workflow<Ref extends string = never> {
 }
 
 /** What a drawing shows of a task before it runs. */
-export function graphTask({ ref, agent, agentType, dependsOn, join }: Omit<PlannedTask, 'goal'>) {
+export function graphTask({ ref, agent, agentType, approval, dependsOn, join }: Omit<PlannedTask, 'goal'>) {
   return {
     ref,
+    ...(approval !== undefined && { approval: true as const }),
     ...(agent !== undefined && { agent }),
     ...(agentType !== undefined && { agentType }),
     dependsOn,

@@ -18,13 +18,18 @@ export interface SubmitOptions {
   readonly input?: object | undefined;
   /** For every task, below its own. */
   readonly metadata?: object | undefined;
+  /**
+   * For every task: what has not ended then, ms since the epoch, ends as failed with code DEADLINE_EXCEEDED. A
+   * task's own deadline counts where it is earlier.
+   */
+  readonly deadline?: number | undefined;
 }
 
 const WORKFLOW_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 
 export interface WorkflowsOptions {
   readonly queue: () => TaskQueue;
-  readonly toTask: (goal: string, options: object) => NewTask;
+  readonly toTask: (goal: string | undefined, options: object) => NewTask;
   readonly keepAlive: KeepAlive;
 }
 
@@ -38,7 +43,7 @@ export class Workflows {
 
   async submit<Ref extends string>(
     workflow: Workflow<Ref>,
-    { id = newWorkflowId(), input, metadata }: SubmitOptions,
+    { id = newWorkflowId(), input, metadata, deadline }: SubmitOptions,
   ): Promise<WorkflowRun<Ref>> {
     const { queue, keepAlive } = this.#options;
     if (typeof id !== 'string' || !WORKFLOW_ID.test(id))
@@ -48,7 +53,9 @@ export class Workflows {
         throw new InvalidTaskError(path, 'expected an object');
     }
     workflow.check();
-    const planned = workflow.tasks();
+    if (deadline !== undefined && !Number.isFinite(deadline))
+      throw new InvalidTaskError('deadline', `expected a time in ms since the epoch, got ${deadline}`);
+    const planned = workflow.tasks().map((task) => within(task, deadline));
     const refs = hashOfRefs(planned);
     const membership = { id, name: workflow.name, refs, ...(input !== undefined && { input }) };
     const tasks = planned.map((task, i) =>
@@ -88,6 +95,11 @@ export class Workflows {
     };
     return placed(at, () => this.#options.toTask(goal, options));
   }
+}
+
+function within(task: PlannedTask, deadline: number | undefined): PlannedTask {
+  if (deadline === undefined) return task;
+  return { ...task, deadline: Math.min(deadline, task.deadline ?? deadline) };
 }
 
 /** The goal, the input and the metadata are told by the task itself. */

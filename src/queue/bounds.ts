@@ -9,6 +9,11 @@ export const REASON_BYTES_MAX = 1024;
 /** All open questions of a task, and all its answers. */
 export const QUESTIONS_BYTES_MAX = 1024 * 1024;
 export const QUESTIONS_MAX = 1_000;
+/** What an approval shows; what is left out for it counts by its hash. */
+export const SHOWN_BYTES_MAX = 256 * 1024;
+/** In characters. */
+export const APPROVAL_QUESTION_MAX = 4_000;
+export const APPROVER_NAME_MAX = 200;
 export const DEPENDENCIES_MAX = 1_000;
 /** Of one `where`, as it is stored with its edge: ASCII alone. */
 export const WHERE_BYTES_MAX = 2 * 1024;

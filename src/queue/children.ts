@@ -11,7 +11,7 @@ import type { TaskRecord } from './task-store.ts';
  * @throws TooLargeError where the parent is CHILD_DEPTH_MAX generations down already.
  */
 export function childOf(parent: TaskRecord, submission: NewTask, child: NewTask): NewTask {
-  const { limits, fairKey, fairWeight } = submission;
+  const { limits, fairKey, fairWeight, deadline } = submission;
   const own = child.limits ?? [];
   const inherited = (parent.quota?.limits ?? []).filter(
     ({ key }) => !key.startsWith(THREAD_LIMIT) && !own.some((limit) => limit.key === key),
@@ -22,6 +22,7 @@ export function childOf(parent: TaskRecord, submission: NewTask, child: NewTask)
     priority: child.priority ?? parent.priority,
     ...(all !== undefined && all.length > 0 && { limits: all }),
     ...(child.fairKey === undefined && fairKey !== undefined && { fairKey, fairWeight }),
+    ...(deadline !== undefined && { deadline: Math.min(deadline, child.deadline ?? deadline) }),
     parent: parentFor(parent.id, submission.parent),
   };
 }

@@ -1,10 +1,23 @@
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
 
+/** What the clocks of a task remember of its life; not shown. */
+interface ClockDetails {
+  /** It has started once, so that it cannot expire any more. */
+  readonly hasBegun?: true;
+  /** A new life began then: its time to expire counts from there. */
+  readonly from?: number;
+  /** It ended while dependencies were undecided, for which a new life waits again. */
+  readonly wasBlocked?: true;
+}
+
 /** What only some tasks have; stored as one opaque JSON text, absent while empty. */
 export interface Details {
   readonly error?: TaskError;
   readonly progress?: JsonValue;
+  readonly progressAt?: number;
+  readonly askedAt?: number;
+  readonly clock?: ClockDetails;
   readonly interrupts?: readonly TaskInterrupt[];
   readonly answers?: readonly TaskAnswer[];
   /** Replaces the submission's metadata once it was changed. */

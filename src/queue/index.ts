@@ -3,6 +3,7 @@
 // Errors: every refusal has a stable `code`.
 export {
   AlreadyAnsweredError,
+  AlreadyDecidedError,
   ClosedError,
   DependencyCycleError,
   DuplicateTaskError,
@@ -16,6 +17,7 @@ export {
   QueuePausedError,
   RateLimitError,
   SchemaTooNewError,
+  StaleApprovalError,
   StoreCorruptError,
   StoreUnavailableError,
   TaskNotFoundError,
@@ -38,6 +40,8 @@ export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/red
 export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
 // Bounds.
 export {
+  APPROVAL_QUESTION_MAX,
+  APPROVER_NAME_MAX,
   BATCH_BYTES_MAX,
   BATCH_TASKS_MAX,
   DEPENDENCIES_MAX,
@@ -45,6 +49,7 @@ export {
   METADATA_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
   RESULT_BYTES_MAX,
+  SHOWN_BYTES_MAX,
   WHERE_BYTES_MAX,
   WHERE_PLACES_MAX,
 } from './bounds.ts';
@@ -54,6 +59,7 @@ export type { Blocker, Explanation } from './explanation.ts';
 export type { Gate, GateRule, Rate } from './gate.ts';
 export type { Limit, LimitState } from './limits.ts';
 export type { MoveReport } from './move.ts';
+export { TRANSITIONS } from './moves.ts';
 export type { MoveOptions } from './queue-move.ts';
 export type { LimitUse, Quota } from './quota.ts';
 export type { Registry, RegistryEntry } from './registry.ts';
@@ -61,6 +67,9 @@ export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
 export type {
   AgentScore,
+  Approval,
+  ApprovalQuestion,
+  ApprovalResult,
   Dependency,
   DependencyCondition,
   EndStatus,
@@ -70,6 +79,7 @@ export type {
   Priority,
   RetryOptions,
   RetryPolicy,
+  Shown,
   Task,
   TaskAnswer,
   TaskError,
@@ -82,6 +92,7 @@ export type {
 } from './task.ts';
 export { isEnded, TASK_STATUSES } from './task.ts';
 export type {
+  ApprovalDecision,
   Assignment,
   ConditionFunction,
   DequeueOptions,
@@ -115,4 +126,3 @@ export type {
   Verdict,
 } from './task-store.ts';
 export { HISTORY_EVENTS_MAX } from './task-store.ts';
-export { TRANSITIONS } from './transitions.ts';

@@ -97,7 +97,7 @@ function nextStep(from: TaskRecord, to: TaskRecord, history: readonly TaskEvent[
   const change = {
     id: from.id,
     version: to.version,
-    next: isLast ? next : { ...next, status: 'waiting' as const, runAt: ON_ITS_WAY },
+    next: isLast ? next : { ...next, status: 'waiting' as const, runAt: ON_ITS_WAY, alarmAt: null },
   };
   if (event === undefined) return change;
   const { taskId: _, seq: __, ...rest } = event;

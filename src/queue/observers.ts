@@ -13,6 +13,8 @@ export interface Observed {
   readonly clock: Clock;
   readonly held: HeldTasks;
   readonly view: (record: TaskRecord) => Task;
+  /** Something has fallen due, or may have: a delayed task, an alarm, a gate. */
+  readonly onDue: () => void;
 }
 
 /**
@@ -33,7 +35,10 @@ export class Observers {
     this.#waiters = new Waiters(clock);
     this.#watch = new StoreWatch(store, clock, {
       onHint: () => this.#lookAround(),
-      onDue: () => this.#events.emit('available', undefined),
+      onDue: () => {
+        observed.onDue();
+        this.#events.emit('available', undefined);
+      },
       onError: (error) => this.report(error),
     });
   }

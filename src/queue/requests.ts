@@ -6,7 +6,9 @@ import {
   TooLargeError,
 } from '../errors.ts';
 import { boundJsonBytes, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
+import type { Decision } from './approval.ts';
 import {
+  APPROVER_NAME_MAX,
   CLAIM_TASKS_MAX,
   DEPENDENCIES_MAX,
   PLACES_MAX,
@@ -30,7 +32,7 @@ import {
   type TaskStatus,
 } from './task.ts';
 import { cutBytes, toTaskError } from './task-error.ts';
-import type { PauseTarget, StatusChange, TaskFilter } from './task-queue.ts';
+import type { ApprovalDecision, PauseTarget, StatusChange, TaskFilter } from './task-queue.ts';
 import type { TaskRecord } from './task-store.ts';
 import type { Ending, Note, TaskAction } from './transitions.ts';
 
@@ -96,7 +98,12 @@ export function toEnding(outcome: Outcome): Ending {
         }
       );
     case 'released':
-      return { status: 'released', runAt: toTime(outcome.runAt), reason: toReason(outcome.reason) };
+      return {
+        status: 'released',
+        runAt: toTime(outcome.runAt),
+        reason: toReason(outcome.reason),
+        hasBegun: outcome.hasBegun,
+      };
     case 'waiting':
       return {
         status: 'waiting',
@@ -183,6 +190,25 @@ export function toStatusAction(record: TaskRecord, status: TaskStatus, change: S
 export function toAnswer(interruptId: string, value: JsonValue): TaskAction {
   requireJson(value, 'answer');
   return { type: 'answer', interruptId, value: JSON.parse(JSON.stringify(value)) };
+}
+
+/** Somebody's word on an approval. */
+export function toDecision(decision: ApprovalDecision): Decision {
+  requireObject(decision, 'decision');
+  const { approved, by, reason, hash } = decision;
+  if (typeof approved !== 'boolean')
+    throw new InvalidOptionError('decision.approved', 'true or false', describe(approved));
+  if (typeof by !== 'string' || by === '' || by.length > APPROVER_NAME_MAX)
+    throw new InvalidOptionError(
+      'decision.by',
+      `who decides, 1–${APPROVER_NAME_MAX} characters`,
+      describe(by),
+    );
+  for (const [field, value] of Object.entries({ reason, hash })) {
+    if (value !== undefined && typeof value !== 'string')
+      throw new InvalidOptionError(`decision.${field}`, 'a text', describe(value));
+  }
+  return { approved, by: by.toWellFormed(), reason: toReason(reason), hash };
 }
 
 /** Metadata and progress, which may ride on any action. */

@@ -1,3 +1,4 @@
+import { APPROVAL_TYPE } from './approval.ts';
 import type { Kind } from './claim-filter.ts';
 import type { QueueStats } from './task-queue.ts';
 import type { StoreCounts } from './task-store.ts';
@@ -16,11 +17,16 @@ export function toStats(counts: StoreCounts, workers: readonly Worker[], now: nu
     ready: pending + retrying - counts.delayed - counts.blocked,
     delayed: counts.delayed,
     blocked: counts.blocked,
-    unserved: unservedKinds(counts.readyKinds, workers).map(shownKind),
+    // An approval is asked by whoever meets it.
+    unserved: unservedKinds(counts.readyKinds.filter(wantsAgent), workers).map(shownKind),
     oldestWaitingMs: counts.oldestReadyAt === null ? 0 : Math.max(0, now - counts.oldestReadyAt),
     throughput: { lastMinute: endedSince(1), lastHour: endedSince(60) },
     paused: counts.paused,
   };
+}
+
+function wantsAgent({ agentType }: Kind): boolean {
+  return agentType !== APPROVAL_TYPE;
 }
 
 function shownKind({ agentType, agent }: Kind): QueueStats['unserved'][number] {

@@ -67,8 +67,10 @@ export class StoreWatch {
   async refreshDue(): Promise<void> {
     if (!this.#unwatch) return;
     try {
-      const next = await this.#store.nextDueAt(this.#clock.now());
-      if (next !== null) this.armDue(next);
+      const now = this.#clock.now();
+      const next = await this.#store.nextDueAt(now);
+      // What is due and still there is being seen to.
+      if (next !== null) this.armDue(next > now ? next : now + REACT_MS);
     } catch (error) {
       this.#watched.onError(error);
     }

@@ -8,6 +8,10 @@ import {
   TaskNotFoundError,
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { Admission } from './admission.ts';
+import { AlarmClock } from './alarm-clock.ts';
+import { APPROVAL_TYPE } from './approval.ts';
+import { Approvals } from './approvals.ts';
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
@@ -15,7 +19,7 @@ import { Conditions } from './conditions.ts';
 import { type Explanation, explain } from './explanation.ts';
 import { kindGates } from './gate.ts';
 import { HeldTasks } from './held-tasks.ts';
-import { takeIn, validateBatch } from './intake.ts';
+import { type Intake, takeIn, validateBatch } from './intake.ts';
 import { type Limit, type LimitState, toGateChange, toLimitState } from './limits.ts';
 import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
@@ -29,6 +33,7 @@ import {
   fenceOf,
   toAnswer,
   toClaimFilter,
+  toDecision,
   toEnding,
   toNote,
   toPausedKey,
@@ -36,17 +41,13 @@ import {
   toStatusAction,
 } from './requests.ts';
 import { toStats } from './stats.ts';
-import {
-  intactSubmission,
-  placeIn,
-  type SubmissionRules,
-  type SubmittedRecord,
-  toRecord,
-} from './submission.ts';
-import { inSteps, STEP_TASKS_MAX } from './sweeper.ts';
+import { placeIn, type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
+import { EXPIRE, Sweep } from './sweep.ts';
+import { STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
 import type {
+  ApprovalDecision,
   Assignment,
   ConditionFunction,
   DequeueOptions,
@@ -61,15 +62,14 @@ import type {
   TaskQueueOptions,
 } from './task-queue.ts';
 import type { Change, Effects, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
-import { readSubmission, timeoutOf, toTask } from './task-view.ts';
-import { boundedLease, decide, type Note, type TaskAction } from './transitions.ts';
+import { readSubmission, toTask } from './task-view.ts';
+import { decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
 
 /** A compare-and-set that loses this often in a row meets a broken store, not other writers. */
 const APPLY_ROUNDS_MAX = 100;
 
-const EXPIRE: TaskAction = { type: 'expire' };
 const TASK = placeIn('task');
 
 /** Chooses an action by where the task stands. */
@@ -86,6 +86,9 @@ export class StoredTaskQueue implements TaskQueue {
   readonly #conditions = new Conditions();
   readonly #observers: Observers;
   readonly #sweeper: Loop;
+  readonly #alarm: AlarmClock;
+  readonly #approvals: Approvals;
+  readonly #admission: Admission;
   readonly #rules: SubmissionRules;
   #checkpointer: Promise<unknown> | null = null;
   /** The saver made here; a backend with one of its own purges both in one step. */
@@ -109,12 +112,47 @@ export class StoredTaskQueue implements TaskQueue {
       clock,
       held: this.#held,
       view: (record) => this.#view(record),
+      onDue: () => void this.#alarm.ringNow(),
     });
+    const onError = (error: unknown) => this.#observers.report(error);
+    this.#approvals = new Approvals({
+      store,
+      clock,
+      owner: this.owner,
+      leaseMs: this.leaseMs,
+      act: (id, wanted, known) => this.#act(id, wanted, known),
+      admit: (records) => this.#admission.admit(records, false, []),
+      onError,
+    });
+    this.#admission = new Admission({
+      store,
+      options: this.#options,
+      isInProcess: this.#rules.isInProcess,
+      held: this.#held,
+      approvals: this.#approvals,
+      take: (record, submission) => this.#take(record, submission),
+      act: (id, action, known) => this.#act(id, action, known),
+      onError,
+    });
+    const sweep = new Sweep({
+      store,
+      clock,
+      approvals: this.#approvals,
+      retentionMs: this.#options.retentionMs,
+      act: (id, action, known) => this.#act(id, action, known),
+      lookAround: (now) => this.#lookAround(now),
+      purge: (endedBefore) => this.#purge(endedBefore),
+      onError,
+    });
+    this.#alarm = new AlarmClock(clock, () => this.#ring(() => this.#lookAtDue(sweep)), onError);
     this.#sweeper = new Loop(
       clock,
       sweepMs,
-      () => this.#sweep(),
-      (error) => this.#observers.report(error),
+      async () => {
+        const next = await this.#ring(() => sweep.run());
+        if (next !== null) this.#alarm.set(next);
+      },
+      onError,
     );
     for (const [name, condition] of Object.entries(conditions)) this.#conditions.register(name, condition);
   }
@@ -203,7 +241,7 @@ export class StoredTaskQueue implements TaskQueue {
       const claimed = this.#claim(asked, claimFilter, start);
       // What was claimed before is leased to the caller, who must get to know of it.
       const records = await (tasks.length === 0 ? claimed : claimed.catch((error) => this.#noMore(error)));
-      await this.#admit(records, start, tasks);
+      await this.#admission.admit(records, start, tasks);
       if (records.length < asked) this.#observers.keptBack();
       if (this.#observers.hears('transition')) await this.#observers.tellLatest(idsOf(records));
       if (records.length === 0 || tasks.length === limit) return tasks;
@@ -277,6 +315,11 @@ export class StoredTaskQueue implements TaskQueue {
     return await this.#act(id, toAnswer(interruptId, value));
   }
 
+  async decide(id: string, decision: ApprovalDecision): Promise<Task> {
+    this.#use();
+    return await this.#approvals.decide(id, toDecision(decision));
+  }
+
   async getTask(id: string): Promise<Task | null> {
     this.#use();
     const [record] = await this.#store.get([id]);
@@ -311,6 +354,7 @@ export class StoredTaskQueue implements TaskQueue {
     await this.#setPaused(target, false);
     this.#observers.emit('resumed', undefined);
     this.#observers.emit('available', undefined);
+    await this.#approvals.openExpected();
   }
 
   async setLimit(key: string, limit: Omit<Limit, 'key' | 'weight'>): Promise<void> {
@@ -406,7 +450,7 @@ export class StoredTaskQueue implements TaskQueue {
 
   async #close(): Promise<void> {
     this.#observers.stop();
-    await this.#sweeper.stop();
+    await Promise.all([this.#sweeper.stop(), this.#alarm.stop()]);
     this.#observers.clear();
     await this.#store.close();
   }
@@ -434,38 +478,6 @@ export class StoredTaskQueue implements TaskQueue {
     return [];
   }
 
-  /** Takes what was claimed into our hands; damaged tasks are quarantined and left out. */
-  async #admit(records: readonly TaskRecord[], isStarted: boolean, tasks: Task[]): Promise<void> {
-    const shortened: Change[] = [];
-    const { defaults, timeoutMs } = this.#options;
-    for (const record of records) {
-      const submission = this.#rules.isInProcess ? readSubmission(record) : intactSubmission(record);
-      if (!submission) {
-        await this.#act(record.id, { type: 'quarantine' }, record);
-        continue;
-      }
-      tasks.push(this.#take(record, submission));
-      if (!isStarted || (timeoutOf(submission, defaults) ?? timeoutMs) === undefined) continue;
-      const change = boundedLease(record, new TaskContext(record, submission, this.#options));
-      if (change) shortened.push(change);
-    }
-    if (shortened.length > 0) await this.#shorten(shortened, tasks);
-  }
-
-  /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
-  async #shorten(changes: readonly Change[], tasks: Task[]): Promise<void> {
-    const places = new Map(tasks.map((task, i) => [task.id, i]));
-    try {
-      for (const applied of await this.#store.apply(changes, this.clock.now())) {
-        const held = applied && this.#held.get(applied.record.id);
-        if (held) tasks[places.get(held.record.id)!] = this.#take(applied.record, held.submission);
-      }
-    } catch (error) {
-      // The tasks are claimed all the same; heartbeats keep to the time as well.
-      this.#observers.report(error);
-    }
-  }
-
   /**
    * Who waits for work is told before the insert is committed: a claim made in the same turn comes after it in
    * the same commit, and an idle worker starts one disk sync earlier.
@@ -480,6 +492,23 @@ export class StoredTaskQueue implements TaskQueue {
     const { inserted, effects } = await taken;
     this.#observers.welcome(inserted, now);
     if (!isQuiet(effects)) await this.#follow(effects);
+    await this.#watchOver(inserted);
+  }
+
+  /** What is to be done about new tasks at a time of their own. */
+  async #watchOver(inserted: Intake['inserted']): Promise<void> {
+    let first = Number.POSITIVE_INFINITY;
+    let isApproval = false;
+    for (const { alarmAt, agentType, runAt } of inserted) {
+      if (alarmAt !== null && alarmAt < first) first = alarmAt;
+      if (agentType !== APPROVAL_TYPE) continue;
+      isApproval = true;
+      first = Math.min(first, runAt);
+    }
+    if (first !== Number.POSITIVE_INFINITY) this.#alarm.set(first);
+    if (!isApproval) return;
+    this.#approvals.expect();
+    await this.#approvals.open();
   }
 
   #take(record: TaskRecord, submission: NewTask): Task {
@@ -523,11 +552,13 @@ export class StoredTaskQueue implements TaskQueue {
       const applied = (await this.#store.apply([change], this.clock.now()))[0];
       if (!applied) continue;
       const task = this.#take(applied.record, submission);
+      if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
+      if (applied.record.agentType === APPROVAL_TYPE) await this.#approvals.moved(applied.record);
       return this.#cancelledWhole(task);
     }
     throw new StoreUnavailableError(
@@ -579,7 +610,10 @@ export class StoredTaskQueue implements TaskQueue {
   async #follow(effects: Effects, endedId?: string): Promise<void> {
     let { released, skipped, unjudged } = effects;
     for (;;) {
-      if (released.length > 0) this.#observers.emit('available', undefined);
+      if (released.length > 0) {
+        this.#observers.emit('available', undefined);
+        await this.#approvals.openExpected();
+      }
       await this.#observers.tellLatest(skipped);
       await this.#observers.tellWaiters(skipped);
       if (!unjudged) return;
@@ -606,26 +640,22 @@ export class StoredTaskQueue implements TaskQueue {
     return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 
-  /** What matters most comes first: where the last fails, the others are done. */
-  async #sweep(): Promise<void> {
-    const now = this.clock.now();
-    await inSteps(() => this.#endLeases(now));
+  async #lookAround(now: number): Promise<void> {
     // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
     await this.#observers.checkHeld();
     this.#held.forgetExpired(now - this.leaseMs);
     await this.#follow({ released: [], skipped: [], unjudged: true });
-    const { retentionMs } = this.#options;
-    if (Number.isFinite(retentionMs)) await inSteps(() => this.#purge(now - retentionMs));
   }
 
-  /** Returns how many leases were over; those that could not be ended would be found again at once. */
-  async #endLeases(now: number): Promise<number> {
-    const overdue = await this.#store.expired(now, STEP_TASKS_MAX);
-    let ended = 0;
-    // Together they share a commit, or a round trip.
-    const acts = overdue.map((record) => this.#act(record.id, EXPIRE, record).then(() => ended++));
-    await Promise.all(acts.map((act) => act.catch((error: unknown) => this.#observers.report(error))));
-    return ended;
+  async #lookAtDue(sweep: Sweep): Promise<void> {
+    await sweep.ring();
+    await this.#approvals.openExpected();
+  }
+
+  /** Returns when to look again. */
+  async #ring(look: () => Promise<void>): Promise<number | null> {
+    await look();
+    return this.#store.nextDueAt(this.clock.now());
   }
 
   async #purge(endedBefore: number): Promise<number> {

@@ -2,7 +2,9 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { InvalidOptionError, InvalidTaskError, TooLargeError, UnknownConditionError } from '../errors.ts';
 import { boundJsonBytes, copyJson, findJsonProblem } from '../json.ts';
+import { APPROVAL_TYPE } from './approval.ts';
 import {
+  APPROVAL_QUESTION_MAX,
   CRASHES_MAX,
   DEPENDENCIES_MAX,
   FAIR_WEIGHT_MAX,
@@ -12,6 +14,7 @@ import {
   RETRIES_MAX,
   TIME_MS_MAX,
 } from './bounds.ts';
+import { firstAlarm } from './clocks.ts';
 import { toEdge } from './dependencies.ts';
 import { describe } from './description.ts';
 import { checkLimits, type Limit, shareOf } from './limits.ts';
@@ -54,10 +57,14 @@ type Check = (value: unknown, at: Place, field: string) => void;
 
 const RETRY_FIELDS = ['initialInterval', 'backoffFactor', 'maxInterval', 'jitter'];
 const DEPENDENCY_FIELDS = ['id', 'on', 'where'];
+const APPROVAL_FIELDS = ['question', 'timeoutMs', 'onTimeout'];
+const RUN_FIELDS = ['agentType', 'agent', 'timeoutMs', 'idleTimeoutMs', 'validate'] as const;
 const NO_EDGES: readonly Edge[] = [];
 
 const checkFactor = numberFrom(1, 1_000, 'a factor');
 const checkInterval = numberFrom(0, INTERVAL_MS_MAX, 'an interval in ms');
+const checkTimeout = numberFrom(1, INTERVAL_MS_MAX, 'a time-out in ms');
+const checkDefault = oneOf('approve', 'reject');
 
 const FIELDS: ReadonlyMap<string, Check> = new Map(
   Object.entries({
@@ -70,7 +77,12 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     join: checkJoin,
     runAt: numberFrom(0, TIME_MS_MAX, 'a time in ms since the epoch'),
     delayMs: numberFrom(0, INTERVAL_MS_MAX, 'a delay in ms'),
-    timeoutMs: numberFrom(1, INTERVAL_MS_MAX, 'a time-out in ms'),
+    timeoutMs: checkTimeout,
+    idleTimeoutMs: checkTimeout,
+    expiresInMs: numberFrom(1, INTERVAL_MS_MAX, 'a time to expire in ms'),
+    onExpiry: oneOf('fail', 'skip'),
+    deadline: numberFrom(0, TIME_MS_MAX, 'a time in ms since the epoch'),
+    approval: checkApproval,
     maxRetries: integerFrom(0, RETRIES_MAX),
     maxCrashes: integerFrom(1, CRASHES_MAX),
     retry: checkRetry,
@@ -97,6 +109,7 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     throw new InvalidTaskError(at('parent'), 'expected none; enqueueChildren() sets it');
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
   checkConditions(task, dependsOn, at, rules);
+  if (task.approval) checkNobodyRuns(task, at);
   if (task.fairWeight !== undefined && task.fairKey === undefined)
     throw new InvalidTaskError(at('fairWeight'), 'expected a fairKey beside it');
   const share = shareOf(task, rules.limits, at);
@@ -111,12 +124,12 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
     content: isInProcess ? copyJson(task) : undefined,
     hash: isInProcess ? '' : hashOf(id, submission),
     priority,
-    agentType: task.agentType ?? null,
+    agentType: claimedType(task),
     agent: task.agent ?? null,
     rank: rankOf(priority, runAt, rules.agingMs),
     createdAt: now,
     runAt,
-    alarmAt: null,
+    alarmAt: firstAlarm(now, task),
     dependsOn,
     join: task.join ?? 'all',
     quota: share?.quota,
@@ -148,10 +161,15 @@ export function intactSubmission(record: TaskIdentity): NewTask | null {
   if (hashOf(record.id, record.submission) !== record.hash) return null;
   const task = JSON.parse(record.submission) as NewTask;
   const routedAsSubmitted =
-    (task.agentType ?? null) === record.agentType &&
+    claimedType(task) === record.agentType &&
     (task.agent ?? null) === record.agent &&
     priorityOf(task) === record.priority;
   return routedAsSubmitted ? task : null;
+}
+
+/** The type under which it is claimed. */
+function claimedType({ agentType, approval }: NewTask): string | null {
+  return approval ? APPROVAL_TYPE : (agentType ?? null);
 }
 
 /** The id is hashed too, so that a submission that ends up under another id is noticed. */
@@ -303,6 +321,40 @@ function checkValidate(value: unknown, at: Place, field: string): void {
   const { where, custom } = value as { where?: unknown; custom?: unknown };
   if (keys === 'where') checkWhere(where, at, `${field}.where`);
   else checkId(custom, at, `${field}.custom`);
+}
+
+function checkApproval(value: unknown, at: Place, field: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new InvalidTaskError(at(field), `expected { question }, got ${describe(value)}`);
+  checkOwn(value, APPROVAL_FIELDS, (own) => at(`${field}.${own}`));
+  const unknown = Object.keys(value).find((key) => !APPROVAL_FIELDS.includes(key));
+  if (unknown !== undefined)
+    throw new InvalidTaskError(
+      at(`${field}.${unknown.slice(0, 64)}`),
+      'an approval has question, timeoutMs and onTimeout',
+    );
+  const { question, timeoutMs, onTimeout } = value as { [field: string]: unknown };
+  if (typeof question !== 'string' || question === '' || question.length > APPROVAL_QUESTION_MAX)
+    throw new InvalidTaskError(
+      at(`${field}.question`),
+      `expected 1–${APPROVAL_QUESTION_MAX} characters, got ${describe(question)}`,
+    );
+  if (timeoutMs !== undefined) checkTimeout(timeoutMs, at, `${field}.timeoutMs`);
+  if (onTimeout !== undefined) checkDefault(onTimeout, at, `${field}.onTimeout`);
+}
+
+/** What says how a task runs has no place in one that nobody runs. */
+function checkNobodyRuns(task: NewTask, at: Place): void {
+  const field = RUN_FIELDS.find((name) => task[name] !== undefined);
+  if (field !== undefined) throw new InvalidTaskError(at(field), 'expected none: nobody runs an approval');
+}
+
+function oneOf(...words: readonly string[]): Check {
+  return (value, at, field) => {
+    if (words.includes(value as string)) return;
+    const expected = words.map((word) => `'${word}'`).join(' or ');
+    throw new InvalidTaskError(at(field), `expected ${expected}, got ${describe(value)}`);
+  };
 }
 
 function checkRetry(value: unknown, at: Place, field: string): void {

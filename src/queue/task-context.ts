@@ -10,13 +10,13 @@ import type { DecisionContext } from './transitions.ts';
 export class TaskContext implements DecisionContext {
   readonly now: number;
   readonly #record: TaskRecord;
-  readonly #submission: NewTask;
+  readonly submission: NewTask;
   readonly #options: ResolvedOptions;
 
   constructor(record: TaskRecord, submission: NewTask, options: ResolvedOptions) {
     this.now = options.clock.now();
     this.#record = record;
-    this.#submission = submission;
+    this.submission = submission;
     this.#options = options;
   }
 
@@ -25,11 +25,11 @@ export class TaskContext implements DecisionContext {
   }
 
   get maxRetries(): number {
-    return this.#submission.maxRetries ?? this.#options.defaults.maxRetries;
+    return this.submission.maxRetries ?? this.#options.defaults.maxRetries;
   }
 
   get maxCrashes(): number {
-    return this.#submission.maxCrashes ?? this.#options.defaults.maxCrashes;
+    return this.submission.maxCrashes ?? this.#options.defaults.maxCrashes;
   }
 
   /** Once an agent was assigned its manager keeps the queue-wide bound, since the agent's own is nearer. */
@@ -42,11 +42,11 @@ export class TaskContext implements DecisionContext {
   }
 
   get ownTimeoutMs(): number | undefined {
-    return timeoutOf(this.#submission, this.#options.defaults);
+    return timeoutOf(this.submission, this.#options.defaults);
   }
 
   get retry(): RetryPolicy {
-    return retryPolicyOf(this.#submission, this.#options.defaults);
+    return retryPolicyOf(this.submission, this.#options.defaults);
   }
 
   get random(): () => number {
@@ -54,6 +54,6 @@ export class TaskContext implements DecisionContext {
   }
 
   get metadata(): JsonObject {
-    return toTask(this.#record, this.#submission, this.#options.defaults).metadata;
+    return toTask(this.#record, this.submission, this.#options.defaults).metadata;
   }
 }

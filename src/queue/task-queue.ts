@@ -99,6 +99,16 @@ export interface QueueEvents {
   error: Error;
 }
 
+/** Somebody's word on an approval that waits. */
+export interface ApprovalDecision {
+  readonly approved: boolean;
+  /** Who decides: 1–200 characters. Kept with the result and in the history. */
+  readonly by: string;
+  readonly reason?: string | undefined;
+  /** The hash of the question that was read; a decision on something else than what is there now is refused. */
+  readonly hash?: string | undefined;
+}
+
 export type ConditionFunction = (result: JsonValue | undefined, task: Task) => boolean;
 
 /** The choice of an agent, recorded with the task. */
@@ -158,6 +168,13 @@ export interface TaskQueue {
    * already answered throws AlreadyAnsweredError, an id never asked UnknownInterruptError.
    */
   answer(id: string, interruptId: string, value: JsonValue): Promise<Task>;
+  /**
+   * Decides an approval that waits: approved it has completed, rejected it has failed with code REJECTED. The same
+   * decision again changes nothing; the other one throws AlreadyDecidedError. Where the task or its input has
+   * changed since it was asked, or `hash` is not that of what is shown now, it is asked again, and
+   * StaleApprovalError thrown.
+   */
+  decide(id: string, decision: ApprovalDecision): Promise<Task>;
   getTask(id: string): Promise<Task | null>;
   listTasks(query?: ListTasksQuery): Promise<TaskPage>;
   history(id: string): Promise<TaskEvent[]>;

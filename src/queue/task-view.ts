@@ -1,5 +1,7 @@
 import { copyJson, type JsonObject } from '../json.ts';
+import { APPROVAL_TYPE } from './approval.ts';
 import { toDependency } from './dependencies.ts';
+import type { Details } from './details.ts';
 import type { Quota } from './quota.ts';
 import { DEFAULT_RETRY } from './retry.ts';
 import type { NewTask, RetryOptions, RetryPolicy, Task } from './task.ts';
@@ -60,6 +62,7 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     version: record.version,
   };
   addOptional(task as Writable<Task>, record, submission, timeoutOf(submission, defaults));
+  addClocks(task as Writable<Task>, submission);
   return task;
 }
 
@@ -72,7 +75,7 @@ function addOptional(
   submission: NewTask,
   timeoutMs: number | undefined,
 ): void {
-  if (record.agentType !== null) task.agentType = record.agentType;
+  if (record.agentType !== null && record.agentType !== APPROVAL_TYPE) task.agentType = record.agentType;
   if (record.agent !== null) task.agent = record.agent;
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
   if (submission.join === 'any') task.join = 'any';
@@ -84,7 +87,23 @@ function addOptional(
   if (record.owner !== null) {
     task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
   }
-  if (record.details !== null) Object.assign(task, parseOr(record.details, {}));
+  if (record.details !== null) Object.assign(task, shownDetails(record.details));
+}
+
+function addClocks(
+  task: Writable<Task>,
+  { idleTimeoutMs, deadline, approval }: Pick<NewTask, 'idleTimeoutMs' | 'deadline' | 'approval'>,
+): void {
+  if (idleTimeoutMs !== undefined) task.idleTimeoutMs = idleTimeoutMs;
+  if (deadline !== undefined) task.deadline = deadline;
+  if (approval !== undefined) task.approval = approval;
+}
+
+function shownDetails(text: string): Details {
+  const details = parseOr<Details>(text, {});
+  if (details.clock === undefined) return details;
+  const { clock: _, ...shown } = details;
+  return shown;
 }
 
 function addQuota(task: Writable<Task>, { limits, fairKey }: Quota): void {

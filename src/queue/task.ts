@@ -94,6 +94,19 @@ export type Validation =
   | { readonly where: Where; readonly custom?: undefined }
   | { readonly custom: string; readonly where?: undefined };
 
+/**
+ * A step that a person takes: the task waits, without a slot and without an agent, until somebody approves or
+ * rejects what is shown (the question, the task's input, the results of its dependencies). Approved it has
+ * completed, rejected it has failed with code REJECTED.
+ */
+export interface Approval {
+  readonly question: string;
+  /** Nobody decides for so long, ms, from when it is asked: then `onTimeout` does. @default never */
+  readonly timeoutMs?: number | undefined;
+  /** @default 'reject' */
+  readonly onTimeout?: 'approve' | 'reject' | undefined;
+}
+
 /** What a submitter may say of a task; everything else is the engine's. */
 export interface NewTask {
   /** A JSON object, checked when it is submitted. */
@@ -121,6 +134,26 @@ export interface NewTask {
    * queue.
    */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Ends an attempt that shows no sign of life for so long, ms: no chunk of its graph's stream, no progress
+   * noted. A failure with code IDLE_TIMEOUT, tried again like any other. The worker watches it; where that one
+   * has died, the lease ends the attempt.
+   */
+  readonly idleTimeoutMs?: number | undefined;
+  /**
+   * Ends a task that has waited so long for its first start, ms: `failed` with code EXPIRED, or `skipped`.
+   * Counts from its submission, or from `runAt` where that is later; waiting for dependencies is waiting too.
+   */
+  readonly expiresInMs?: number | undefined;
+  /** @default 'fail' */
+  readonly onExpiry?: 'fail' | 'skip' | undefined;
+  /**
+   * What has not ended then, ms since the epoch, ends as `failed` with code DEADLINE_EXCEEDED, wherever it
+   * stands; it is not tried again.
+   */
+  readonly deadline?: number | undefined;
+  /** Makes the task a question to a person, which no agent runs. */
+  readonly approval?: Approval | undefined;
   /** At most 1 + maxRetries runs that fail. @default 3 */
   readonly maxRetries?: number | undefined;
   /** Failed after this many starts that crashed. @default 5 */
@@ -173,6 +206,36 @@ export interface TaskInterrupt {
   readonly value: JsonValue;
 }
 
+/** How an approval was decided; the result of its task. */
+export interface ApprovalResult {
+  readonly approved: boolean;
+  /** `timeout` where nobody was in time. */
+  readonly by: string;
+  readonly reason?: string;
+  /** ms since the epoch */
+  readonly at: number;
+}
+
+/** What a person is shown with an approval: the value of its question in `task.interrupts`. */
+export interface ApprovalQuestion {
+  readonly question: string;
+  readonly shown: Shown;
+  /** Of question and shown. A decision is for this content alone. */
+  readonly hash: string;
+  /** When `onTimeout` decides, ms since the epoch. */
+  readonly timeoutAt?: number;
+  readonly onTimeout?: 'approve' | 'reject';
+}
+
+/** What does not fit stands as `{ omitted: { bytes, sha256 } }`, see SHOWN_BYTES_MAX. */
+export interface Shown {
+  /** The task's payload, on top of the input of its workflow. */
+  readonly input: JsonValue;
+  readonly metadata?: JsonValue;
+  /** Of the dependencies that have completed, by ref within a workflow, else by id. */
+  readonly results: { readonly [name: string]: JsonValue };
+}
+
 /** A person's answer to one question, kept until the task is purged. */
 export interface TaskAnswer {
   readonly id: string;
@@ -212,6 +275,9 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly startedAt?: number;
   readonly completedAt?: number;
   readonly timeoutMs?: number;
+  readonly idleTimeoutMs?: number;
+  readonly deadline?: number;
+  readonly approval?: Approval;
   readonly dependsOn: readonly Dependency[];
   readonly parent?: Parent;
   /** Ids of the tasks that it enqueued while it ran; some may be purged. */
@@ -224,6 +290,10 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly result?: Result;
   readonly error?: TaskError;
   readonly progress?: JsonValue;
+  /** When progress was last noted. */
+  readonly progressAt?: number;
+  /** While it waits for a person: since when. */
+  readonly askedAt?: number;
   /** The open questions. */
   readonly interrupts?: readonly TaskInterrupt[];
   readonly answers?: readonly TaskAnswer[];
@@ -239,7 +309,13 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
 export type Outcome = (
   | { readonly status: 'completed'; readonly result?: unknown }
   | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
-  | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
+  | {
+      readonly status: 'released';
+      readonly runAt?: number | undefined;
+      readonly reason?: string | undefined;
+      /** false: nothing was done yet, and its time to expire runs on. @default true */
+      readonly hasBegun?: boolean | undefined;
+    }
   | {
       readonly status: 'waiting';
       readonly interrupts: readonly TaskInterrupt[];

@@ -7,8 +7,12 @@ import {
   UnknownInterruptError,
 } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { APPROVAL_TYPE, type Decision, decideApproval, timeOutApproval } from './approval.ts';
 import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
+import { expired, notYet, overDeadline, rungClock, withAlarm } from './clocks.ts';
+import { toEdge } from './dependencies.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
+import { end, move, NO_LEASE, reasonOf, refuse, release, requireMove, stay } from './moves.ts';
 import type { LimitUse } from './quota.ts';
 import type { Refusal } from './rate-limit.ts';
 import { isRecorded } from './recorded-ending.ts';
@@ -16,33 +20,16 @@ import { backoffMs } from './retry.ts';
 import {
   isEnded,
   isLeased,
+  type NewTask,
   type RetryPolicy,
   type TaskAnswer,
   type TaskError,
-  type TaskEvent,
   type TaskInterrupt,
   type TaskStatus,
 } from './task.ts';
 import { RESULT_REJECTED } from './task-error.ts';
 import type { Assignment } from './task-queue.ts';
-import { stateOf } from './task-record.ts';
 import type { Change, TaskRecord, TaskState } from './task-store.ts';
-
-/**
- * The state machine: from each status, where a task may go. Claims and skips are the store's (it makes them
- * for many tasks at once); every other move is decided here.
- */
-export const TRANSITIONS: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
-  pending: ['assigned', 'in_progress', 'cancelled', 'skipped', 'failed'],
-  assigned: ['in_progress', 'pending', 'waiting', 'retrying', 'completed', 'failed', 'cancelled'],
-  in_progress: ['pending', 'waiting', 'retrying', 'completed', 'failed', 'cancelled'],
-  waiting: ['pending', 'failed', 'cancelled'],
-  retrying: ['assigned', 'in_progress', 'failed', 'cancelled', 'skipped'],
-  completed: [],
-  failed: ['pending'],
-  cancelled: [],
-  skipped: [],
-};
 
 /** What happens to a task, checked and serialised: results are JSON text, errors are data. */
 export type TaskAction =
@@ -64,6 +51,14 @@ export type TaskAction =
   | { readonly type: 'expire' }
   | { readonly type: 'redrive' }
   | { readonly type: 'answer'; readonly interruptId: string; readonly value: JsonValue }
+  | {
+      /** A clock of the task has rung, or so it seems. `fence`: of the claim that met it; null while it waits. */
+      readonly type: 'alarm';
+      readonly fence: number | null;
+      /** Of an approval: what it would show now. */
+      readonly hashNow?: string | undefined;
+    }
+  | { readonly type: 'decide'; readonly decision: Decision; readonly hashNow: string }
   | { readonly type: 'quarantine' };
 
 /** Changes beside the status; may ride on any action. */
@@ -84,6 +79,7 @@ export type Ending =
       readonly status: 'released';
       readonly runAt?: number | undefined;
       readonly reason?: string | undefined;
+      readonly hasBegun?: boolean | undefined;
       /** It was given back since there were too many calls. */
       readonly refusal?: Refusal | undefined;
     }
@@ -108,9 +104,9 @@ export interface DecisionContext {
   readonly retry: RetryPolicy;
   /** The task's metadata as it is now. */
   readonly metadata: JsonObject;
+  readonly submission: NewTask;
 }
 
-type Event = Omit<TaskEvent, 'taskId' | 'seq'>;
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
@@ -124,9 +120,14 @@ export function decide(
   context: DecisionContext,
   note?: Note,
 ): Change | null {
-  if (!note) return decideAction(record, action, context);
-  const noted = { ...record, details: withNote(record, note, context) };
-  return decideAction(noted, action, context) ?? stay(noted, {});
+  const noted = note ? { ...record, details: withNote(record, note, context) } : record;
+  const change = decideAction(noted, action, context) ?? (note ? stay(noted, {}) : null);
+  return change && withAlarm(record, change, context.submission, !isHandBack(action));
+}
+
+/** Whether a worker gives back what it has not begun to do. */
+function isHandBack(action: TaskAction): boolean {
+  return action.type === 'settle' && action.ending.status === 'released' && action.ending.hasBegun === false;
 }
 
 function decideAction(record: TaskRecord, action: TaskAction, context: DecisionContext): Change | null {
@@ -148,9 +149,13 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
     case 'expire':
       return expire(record, context);
     case 'redrive':
-      return redrive(record, context.now);
+      return redrive(record, context);
     case 'answer':
       return answer(record, action.interruptId, action.value, context.now);
+    case 'alarm':
+      return ring(record, action, context);
+    case 'decide':
+      return decideApproval(record, action.decision, action.hashNow, context.now);
     case 'quarantine':
       return quarantine(record, context.now);
   }
@@ -170,23 +175,27 @@ function start(record: TaskRecord, fence: number | null, context: DecisionContex
 function leaseEnd(
   startedAt: number | null,
   timeoutMs: number | undefined,
-  { now, leaseMs }: DecisionContext,
+  { now, leaseMs, submission }: DecisionContext,
 ): number {
-  const full = now + leaseMs;
+  const full = Math.min(now + leaseMs, Math.ceil(submission.deadline ?? Number.POSITIVE_INFINITY));
   if (timeoutMs === undefined || startedAt === null) return full;
   return Math.min(full, startedAt + Math.ceil(timeoutMs));
 }
 
 /** The change that cuts the lease of a task claimed into `in_progress` to its attempt's time; null where it fits. */
 export function boundedLease(record: TaskRecord, context: DecisionContext): Change | null {
-  const { timeoutMs } = context;
-  if (timeoutMs === undefined || record.startedAt === null) return null;
-  const leaseExpiresAt = record.startedAt + Math.ceil(timeoutMs);
+  const { timeoutMs = Number.POSITIVE_INFINITY, submission } = context;
+  if (record.startedAt === null) return null;
+  const leaseExpiresAt = Math.min(
+    record.startedAt + Math.ceil(timeoutMs),
+    Math.ceil(submission.deadline ?? Number.POSITIVE_INFINITY),
+  );
   return leaseExpiresAt < (record.leaseExpiresAt ?? 0) ? stay(record, { leaseExpiresAt }) : null;
 }
 
 function heartbeat(record: TaskRecord, fence: number, context: DecisionContext): Change {
   requireLease(record, fence, 'heartbeaten');
+  if (isOver(context)) return overDeadline(record, context.submission.deadline!, context.now);
   if (isTimedOut(record, context)) return timeOut(record, context);
   return stay(record, { leaseExpiresAt: leaseEnd(attemptStart(record), context.timeoutMs, context) });
 }
@@ -217,6 +226,9 @@ function settle(
   // The table has failed → pending for the redrive alone, which gives fresh budgets.
   if (fence === null && ending.status === 'released' && record.status === 'failed')
     refuse(record, 'released');
+  // It has waiting → completed for approvals alone, which somebody decides.
+  if (fence === null && ending.status === 'completed' && record.status === 'waiting')
+    refuse(record, 'completed; answer it, or decide it');
   if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
   const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
@@ -243,7 +255,7 @@ function complete(record: TaskRecord, result: string | null, now: number): Chang
   const next = change.next as Writable<TaskState>;
   next.result = result;
   next.startedAt ??= now;
-  if (record.details) next.details = withoutDetails(record.details, ['error', 'interrupts']);
+  if (record.details) next.details = withoutDetails(record.details, ['error', 'interrupts', 'askedAt']);
   return change;
 }
 
@@ -262,6 +274,8 @@ function fail(
       `retrying: its ${context.maxRetries} retries are spent`,
     );
   }
+  if (ending.retry !== 'refused' && isOver(context))
+    return overDeadline(record, context.submission.deadline!, context.now);
   const startedAt = record.startedAt ?? context.now;
   if (ending.retry === 'refused' || !retriesLeft) {
     return end(record, 'failed', context.now, reasonOf(error), { details, startedAt });
@@ -274,14 +288,6 @@ function fail(
     runAt,
     details,
     startedAt,
-  });
-}
-
-function release(record: TaskRecord, runAt: number | undefined, reason: string, now: number): Change {
-  return move(record, 'pending', now, reason, {
-    ...NO_LEASE,
-    startedAt: null,
-    runAt: runAt ?? Math.min(record.runAt, now),
   });
 }
 
@@ -317,10 +323,10 @@ function withSpent(
 function wait(record: TaskRecord, interrupts: readonly TaskInterrupt[], now: number): Change {
   const { answers = [] } = readDetails(record.details);
   const open = interrupts.filter((question) => !answers.some((given) => given.id === question.id));
-  const details = withDetails(record.details, { interrupts: open, error: undefined });
+  const details = withDetails(record.details, { interrupts: open, error: undefined, askedAt: now });
   checkQuestions(record.id, open, details);
   return open.length < interrupts.length
-    ? release({ ...record, details }, undefined, 'answered', now)
+    ? release({ ...record, details: withoutAsking(details) }, undefined, 'answered', now)
     : move(record, 'waiting', now, undefined, { ...NO_LEASE, details, startedAt: record.startedAt ?? now });
 }
 
@@ -351,6 +357,7 @@ function adopt(record: TaskRecord, fence: number, ids: readonly string[]): Chang
 }
 
 function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: number): Change | null {
+  if (record.agentType === APPROVAL_TYPE) refuse(record, 'answered; approve or reject it');
   const { interrupts = [], answers = [] } = readDetails(record.details);
   const given = answers.find((known) => known.id === interruptId);
   if (given) {
@@ -366,8 +373,12 @@ function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: 
   const details = withDetails(record.details, { interrupts: open, answers: all });
   checkQuestions(record.id, all, details);
   return record.status === 'waiting'
-    ? release({ ...record, details }, undefined, 'answered', now)
+    ? release({ ...record, details: withoutAsking(details) }, undefined, 'answered', now)
     : stay(record, { details });
+}
+
+function withoutAsking(details: string | null): string | null {
+  return withDetails(details, { askedAt: undefined });
 }
 
 function checkQuestions(taskId: string, entries: readonly unknown[], details: string | null): void {
@@ -386,6 +397,7 @@ function expire(record: TaskRecord, context: DecisionContext): Change | null {
     return null;
   if (record.status === 'assigned')
     return release(record, undefined, 'lease expired before the start', context.now);
+  if (isOver(context)) return overDeadline(record, context.submission.deadline!, context.now);
   if (isTimedOut(record, context)) return timeOut(record, context);
   const crashes = record.crashes + 1;
   const error = {
@@ -416,15 +428,45 @@ function timeOut(record: TaskRecord, context: DecisionContext): Change {
   return fail(record, { status: 'failed', error, retry: 'allowed' }, context);
 }
 
-function redrive(record: TaskRecord, now: number): Change {
+/** What waited for dependencies when it ended waits for them again. */
+function redrive(record: TaskRecord, context: DecisionContext): Change {
+  const { now, submission } = context;
   if (record.status !== 'failed') refuse(record, 'redriven; only failed tasks are');
-  const { error } = readDetails(record.details);
+  if (isOver(context)) refuse(record, 'redriven: its deadline has passed');
+  const { error, clock } = readDetails(record.details);
   // A rejected result is kept in mind: the next run must not hand in the same one.
   const details = withDetails(record.details, {
     error: error?.code === RESULT_REJECTED ? error : undefined,
+    clock: submission.expiresInMs === undefined ? undefined : { from: now },
   });
-  const fresh = { retryCount: 0, crashes: 0, runAt: now, startedAt: null, completedAt: null, details };
-  return move(record, 'pending', now, 'redriven', fresh);
+  const fresh = { retryCount: 0, crashes: 0, runAt: now, startedAt: null, completedAt: null, result: null };
+  const change = move(record, 'pending', now, 'redriven', { ...fresh, details });
+  return clock?.wasBlocked ? { ...change, dependsOn: (submission.dependsOn ?? []).map(toEdge) } : change;
+}
+
+/** Somebody may have been faster: a clock that no longer runs does nothing. */
+function ring(
+  record: TaskRecord,
+  { fence, hashNow }: Extract<TaskAction, { type: 'alarm' }>,
+  { now, submission }: DecisionContext,
+): Change | null {
+  if (isEnded(record.status) || (isLeased(record.status) && record.fence !== fence)) return null;
+  const clock = rungClock(record, submission, now);
+  switch (clock?.kind) {
+    case 'deadline':
+      return overDeadline(record, clock.at, now);
+    case 'expiry':
+      return expired(record, submission, clock.at, now);
+    case 'timeout':
+      return timeOutApproval(record, submission.approval!, hashNow, now);
+    default:
+      return notYet(record, submission);
+  }
+}
+
+/** Whether the task's deadline has come. */
+function isOver({ now, submission: { deadline } }: DecisionContext): boolean {
+  return deadline !== undefined && deadline <= now;
 }
 
 function quarantine(record: TaskRecord, now: number): Change {
@@ -444,56 +486,8 @@ function withNote(record: TaskRecord, { metadata, progress }: Note, context: Dec
   }
   return withDetails(record.details, {
     ...(merged && { metadata: merged }),
-    ...(progress !== undefined && { progress }),
+    ...(progress !== undefined && { progress, progressAt: context.now }),
   });
-}
-
-function refuse(record: TaskRecord, attempted: string): never {
-  throw new InvalidTransitionError(record.id, record.status, attempted);
-}
-
-const NO_LEASE = { owner: null, leaseExpiresAt: null };
-
-function end(
-  record: TaskRecord,
-  to: 'completed' | 'failed' | 'cancelled',
-  now: number,
-  reason?: string,
-  changes?: Partial<TaskState>,
-): Change {
-  const change = move(record, to, now, reason, changes);
-  const next = change.next as Writable<TaskState>;
-  next.owner = null;
-  next.leaseExpiresAt = null;
-  next.completedAt = now;
-  return change;
-}
-
-function move(
-  record: TaskRecord,
-  to: TaskStatus,
-  at: number,
-  reason?: string,
-  changes?: Partial<TaskState>,
-): Change {
-  requireMove(record, to);
-  const from = record.status;
-  const event: Writable<Event> =
-    record.owner === null ? { from, to, at } : { from, to, at, worker: record.owner };
-  if (reason !== undefined) event.reason = reason;
-  const next = stateOf(record);
-  if (changes) Object.assign(next, changes);
-  next.status = to;
-  return { id: record.id, version: record.version, next, event };
-}
-
-function stay(record: TaskRecord, changes: Partial<TaskState>): Change {
-  return { id: record.id, version: record.version, next: Object.assign(stateOf(record), changes) };
-}
-
-function requireMove(record: TaskRecord, to: TaskStatus): void {
-  if (!TRANSITIONS[record.status].includes(to))
-    throw new InvalidTransitionError(record.id, record.status, to);
 }
 
 function operatorTarget(ending: Ending): TaskStatus {
@@ -513,9 +507,4 @@ function requireLease(record: TaskRecord, fence: number | null, attempted: strin
 
 function withAssignment(details: string | null, { agent, scores }: Assignment): string | null {
   return withDetails(details, { assignedAgent: agent, ...(scores.length > 0 && { scores }) });
-}
-
-function reasonOf(error: TaskError): string {
-  const text = error.code ? `${error.code}: ${error.message}` : error.message;
-  return text.length > 200 ? `${text.slice(0, 200)}…`.toWellFormed() : text;
 }

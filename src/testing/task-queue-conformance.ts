@@ -3,8 +3,10 @@ import type { TaskStore } from '../queue/task-store.ts';
 import { type ConformanceCase, registerCases, type TestRunner } from './conformance.ts';
 import { FakeClock } from './fake-clock.ts';
 import { seededRandom } from './seeded-random.ts';
+import { approvalCases } from './task-queue-cases/approvals.ts';
 import { boundsCases } from './task-queue-cases/bounds.ts';
 import { childCases } from './task-queue-cases/children.ts';
+import { clockCases } from './task-queue-cases/clocks.ts';
 import { dependencyCases } from './task-queue-cases/dependencies.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
@@ -57,6 +59,8 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...listingCases,
   ...limitCases,
   ...childCases,
+  ...clockCases,
+  ...approvalCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { AgentCoordinator, Conductor } from '../../src/index.ts';
 import { agentFrom } from '../../src/orchestration/agent.ts';
 import { planClaims } from '../../src/orchestration/claim-plan.ts';
+import { APPROVAL_TYPE } from '../../src/queue/approval.ts';
 
 const task = (more: object = {}) => ({ id: 't', priority: 5, agentType: 'write', ...more });
 
@@ -70,8 +71,8 @@ test('planned claims never exceed what any agent may take', () => {
   expect(planClaims(0, [capacity('a', 5)])).toEqual([]);
   expect(planClaims(3, [capacity('a', 0)])).toEqual([]);
   expect(planClaims(8, [capacity('a', 2), capacity('b', Infinity), capacity('c', 0)])).toEqual([
-    { limit: 2, runnableBy: { agents: ['a', 'b'], agentTypes: ['a', 'b'] } },
-    { limit: 6, runnableBy: { agents: ['b'], agentTypes: ['b'] } },
+    { limit: 2, runnableBy: { agents: ['a', 'b'], agentTypes: ['a', 'b', APPROVAL_TYPE] } },
+    { limit: 6, runnableBy: { agents: ['b'], agentTypes: ['b', APPROVAL_TYPE] } },
   ]);
 });
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { TRANSITIONS } from '../../src/queue/moves.ts';
 import { DEFAULT_RETRY } from '../../src/queue/retry.ts';
 import { toRecord } from '../../src/queue/submission.ts';
 import { isLeased, TASK_STATUSES, type TaskStatus } from '../../src/queue/task.ts';
 import type { TaskRecord } from '../../src/queue/task-store.ts';
-import { type DecisionContext, decide, type TaskAction, TRANSITIONS } from '../../src/queue/transitions.ts';
+import { type DecisionContext, decide, type TaskAction } from '../../src/queue/transitions.ts';
 
 const NOW = 1_790_000_000_000;
 const context: DecisionContext = {
@@ -16,6 +17,7 @@ const context: DecisionContext = {
   retry: { ...DEFAULT_RETRY, jitter: false },
   random: () => 0.5,
   metadata: { kept: true },
+  submission: { payload: {} },
 };
 
 function aRecord(status: TaskStatus, changes: Partial<TaskRecord> = {}): TaskRecord {
@@ -241,4 +243,47 @@ test('a damaged task is quarantined from any claim', () => {
   const change = decide(aRecord('assigned'), { type: 'quarantine' }, context)!;
   expect(change.next.status).toBe('failed');
   expect(JSON.parse(change.next.details!)).toMatchObject({ error: { code: 'STORE_CORRUPT' } });
+});
+
+describe('an alarm', () => {
+  const over = { ...context, submission: { payload: {}, deadline: NOW } };
+  const ring = (fence: number | null): TaskAction => ({ type: 'alarm', fence });
+
+  test('ends what waits, and of what is leased only what its own claim met', () => {
+    for (const status of TASK_STATUSES) {
+      const record = aRecord(status, { alarmAt: NOW });
+      const to = (fence: number | null) => decide(record, ring(fence), over)?.next.status;
+      const isWaiting = ['pending', 'retrying', 'waiting'].includes(status);
+      expect([status, to(null)]).toEqual([status, isWaiting ? 'failed' : undefined]);
+      expect([status, to(3)]).toEqual([status, isWaiting || isLeased(status) ? 'failed' : undefined]);
+    }
+  });
+
+  test('that comes too early is set anew, or left where it is right', () => {
+    const early = { ...over, now: NOW - 10 };
+    expect(decide(aRecord('pending', { alarmAt: NOW - 20 }), ring(null), early)?.next).toMatchObject({
+      status: 'pending',
+      alarmAt: NOW,
+    });
+    expect(decide(aRecord('pending', { alarmAt: NOW }), ring(null), early)).toBeNull();
+  });
+
+  test('is set with every way back to waiting, and off while leased', () => {
+    const early = { ...over, submission: { payload: {}, deadline: NOW + 60_000 } };
+    for (const action of [ACTIONS.fail!, ACTIONS.release!, ACTIONS.wait!])
+      expect(decide(aRecord('in_progress'), action, early)?.next.alarmAt).toBe(NOW + 60_000);
+    expect(decide(aRecord('assigned'), ACTIONS.start!, early)?.next.alarmAt).toBeNull();
+    expect(decide(aRecord('in_progress'), ACTIONS.complete!, early)?.next.alarmAt).toBeNull();
+  });
+
+  test('of a blocked task is remembered: a new life waits for its dependencies again', () => {
+    const waiting = { ...over, submission: { ...over.submission, dependsOn: ['b'] } };
+    const ended = decide(aRecord('pending', { blockedBy: ['b'] }), ring(null), waiting)!;
+    const record = aRecord('failed', { details: ended.next.details });
+    const later = { ...waiting, submission: { ...waiting.submission, deadline: NOW + 1 } };
+    expect(decide(record, { type: 'redrive' }, later)?.dependsOn).toEqual([
+      { dependencyId: 'b', on: 'success', condition: null },
+    ]);
+    expect(() => decide(record, { type: 'redrive' }, waiting)).toThrow('its deadline has passed');
+  });
 });

@@ -6,6 +6,9 @@ import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
 import type { Question, Served, Shelf } from './shelf.ts';
 
+/** How soon something due that did not go away is asked about again, ms. */
+const DUE_AGAIN_MS = 50;
+
 /** How often the node gives a sign of life while it holds tasks, ms; more often where leases are short. */
 const TICK_MS_MAX = 1_000;
 /** Hints of other nodes' writes come as often as they write; acted on this often at most, ms. */
@@ -209,7 +212,8 @@ export class HoldingNode {
     shelf.asking(question);
     this.#watch();
     try {
-      const held = await store.hold({ node: name, holdMs: this.#holdMs, now, ...question });
+      const answer = await store.hold({ node: name, holdMs: this.#holdMs, now, ...question });
+      const held = { ...answer, nextDueAt: dueAfter(now, answer.nextDueAt) };
       this.#isAway = false;
       this.#isRegistered = true;
       this.#startTicking();
@@ -299,4 +303,9 @@ export class HoldingNode {
     this.#ticker = null;
     this.#looker = null;
   }
+}
+
+/** What is due and still there, e.g. an alarm that is being seen to, must not make all that is known forgotten at once. */
+function dueAfter(now: number, dueAt: number | null): number | null {
+  return dueAt === null || dueAt > now ? dueAt : now + DUE_AGAIN_MS;
 }

@@ -1,0 +1,74 @@
+import type { Approvals } from './approvals.ts';
+import { rungClock } from './clocks.ts';
+import type { HeldTasks } from './held-tasks.ts';
+import type { ResolvedOptions } from './queue-options.ts';
+import { intactSubmission } from './submission.ts';
+import type { NewTask, Task } from './task.ts';
+import { TaskContext } from './task-context.ts';
+import type { Change, TaskRecord, TaskStore } from './task-store.ts';
+import { readSubmission, timeoutOf } from './task-view.ts';
+import { boundedLease, type TaskAction } from './transitions.ts';
+
+export interface AdmissionOptions {
+  readonly store: TaskStore;
+  readonly options: ResolvedOptions;
+  readonly isInProcess: boolean;
+  readonly held: HeldTasks;
+  readonly approvals: Approvals;
+  readonly take: (record: TaskRecord, submission: NewTask) => Task;
+  readonly act: (id: string, action: TaskAction, known: TaskRecord) => Promise<Task>;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * Takes what was claimed into this process's hands. What no worker must get is left out: damaged tasks, which are
+ * quarantined, approvals, which are asked, and what has no time left.
+ */
+export class Admission {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  async admit(records: readonly TaskRecord[], isStarted: boolean, tasks: Task[]): Promise<void> {
+    const { options, isInProcess, approvals, act, take } = this.#options;
+    const shortened: Change[] = [];
+    for (const record of records) {
+      const submission = isInProcess ? readSubmission(record) : intactSubmission(record);
+      if (!submission) await act(record.id, { type: 'quarantine' }, record);
+      else if (rungClock(record, submission, options.clock.now()))
+        await act(record.id, { type: 'alarm', fence: record.fence }, record);
+      else if (submission.approval) await approvals.ask(record, submission);
+      else {
+        tasks.push(take(record, submission));
+        const change = isStarted ? this.#boundedLease(record, submission) : null;
+        if (change) shortened.push(change);
+      }
+    }
+    if (shortened.length > 0) await this.#shorten(shortened, tasks);
+  }
+
+  #boundedLease(record: TaskRecord, submission: NewTask): Change | null {
+    const { options } = this.#options;
+    const isBounded =
+      submission.deadline !== undefined ||
+      (timeoutOf(submission, options.defaults) ?? options.timeoutMs) !== undefined;
+    return isBounded ? boundedLease(record, new TaskContext(record, submission, options)) : null;
+  }
+
+  /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
+  async #shorten(changes: readonly Change[], tasks: Task[]): Promise<void> {
+    const { store, options, held, take, onError } = this.#options;
+    const places = new Map(tasks.map((task, i) => [task.id, i]));
+    try {
+      for (const applied of await store.apply(changes, options.clock.now())) {
+        const one = applied && held.get(applied.record.id);
+        if (one) tasks[places.get(one.record.id)!] = take(applied.record, one.submission);
+      }
+    } catch (error) {
+      // The tasks are claimed all the same; heartbeats keep to the time as well.
+      onError(error);
+    }
+  }
+}
