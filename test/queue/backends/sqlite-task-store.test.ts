@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { CHECKPOINT_COMPONENT } from '../../../src/checkpoint/component.ts';
 import * as claiming from '../../../src/queue/backends/sqlite/claiming.ts';
 import * as counting from '../../../src/queue/backends/sqlite/counting.ts';
+import * as depending from '../../../src/queue/backends/sqlite/dependents.ts';
 import * as listing from '../../../src/queue/backends/sqlite/listing.ts';
 import * as storing from '../../../src/queue/backends/sqlite/sqlite-task-store.ts';
 import { SqliteDatabase } from '../../../src/sqlite/sqlite-database.ts';
@@ -62,7 +63,13 @@ function ids(count: number, prefix = 't'): string[] {
 }
 
 describe('query plans', () => {
-  const exported: Record<string, unknown> = { ...claiming, ...counting, ...listing, ...storing };
+  const exported: Record<string, unknown> = {
+    ...claiming,
+    ...counting,
+    ...depending,
+    ...listing,
+    ...storing,
+  };
   const statements = Object.entries(exported).flatMap(([name, sql]): [string, string][] =>
     typeof sql === 'string' ? [[name, sql]] : [],
   );

@@ -77,7 +77,7 @@ function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim):
   return rows.flatMap((row) => {
     if (row.isFresh) return freshInOrder.next().value ?? [];
     const { record } = row;
-    const next = { ...record, ...lease, fence: record.fence + 1 };
+    const next = { ...record, ...lease, alarmAt: null, fence: record.fence + 1 };
     return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now) ?? [];
   });
 }

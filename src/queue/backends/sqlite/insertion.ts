@@ -1,9 +1,9 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
-import { edgeVerdict, skipReason } from '../../dependencies.ts';
-import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
+import type { TaskStatus } from '../../task.ts';
 import type { InsertOutcome, NewRecord } from '../../task-store.ts';
 import { Dependents, noEffects } from './dependents.ts';
+import { decideEdges, insertEdges } from './edge-rows.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
 import { SELECT_BY_ID, selectRow } from './task-row.ts';
@@ -28,8 +28,6 @@ const INSERT_TASKS = Array.from(
   (_, rows) => `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
     VALUES ${Array(rows).fill('(?, ?, ?, ?, ?, ?, ?, ?)').join(', ')} ON CONFLICT (id) DO NOTHING`,
 );
-const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
-  VALUES (?, ?, ?, ?, ?, ?)`;
 
 /** Stores all records or none. Yields every hundred rows. */
 export function* insertRecords(
@@ -61,9 +59,9 @@ export function* insertRecords(
       tx.totals.count('pending', some.length);
       some.forEach((record, n) => {
         const seq = firstSeq + n;
-        const blocked =
-          record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
-        if (blocked > 0 || record.runAt > now) insertState(tx, record, seq, blocked);
+        const blocked = record.dependsOn.length === 0 ? 0 : link(tx, record, seq, known, skips, dependents);
+        if (blocked > 0 || record.runAt > now || record.alarmAt !== null)
+          insertState(tx, record, seq, blocked, now);
       });
     }
   } catch (error) {
@@ -95,39 +93,36 @@ function insertTasks(connection: SqliteConnection, records: readonly NewRecord[]
   return connection.prepare(INSERT_TASKS[records.length]!).run(...values).changes === records.length;
 }
 
-/** The state of a task that is not ready at once. */
-function insertState(tx: QueueTransaction, { runAt }: NewRecord, seq: number, blocked: number): void {
-  if (blocked > 0) tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
-  else tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
-  tx.totals.count(blocked > 0 ? 'blocked' : 'delayed', 1);
+/** The state of a task that is not ready at once, or has an alarm. */
+function insertState(
+  tx: QueueTransaction,
+  { runAt, rank, alarmAt }: NewRecord,
+  seq: number,
+  blocked: number,
+  now: number,
+): void {
+  const isReady = blocked === 0 && runAt <= now;
+  if (!isReady) tx.skipReady(seq);
+  if (blocked > 0) tx.insertState({ stage: STAGE.blocked, due: 0 }, seq, runAt, blocked, alarmAt);
+  else if (isReady) tx.insertState({ stage: STAGE.ready, due: rank }, seq, runAt, 0, alarmAt);
+  else tx.insertState({ stage: STAGE.delayed, due: runAt }, seq, runAt, 0, alarmAt);
+  if (!isReady) tx.totals.count(blocked > 0 ? 'blocked' : 'delayed', 1);
 }
 
 /** Stores the edges that are undecided and returns how many they are. */
-function insertEdges(
+function link(
   tx: QueueTransaction,
-  { dependsOn }: NewRecord,
+  { dependsOn, join }: NewRecord,
   seq: number,
   known: Known,
   skips: Skip[],
   dependents: Dependents,
 ): number {
-  let blocked = 0;
-  dependsOn.forEach(({ dependencyId, on, condition }, position) => {
-    const status = known.get(dependencyId);
-    const verdict = status !== undefined && isEnded(status) ? edgeVerdict(on, status) : undefined;
-    if (verdict === 'holds') return;
-    if (verdict === 'fails') {
-      skips.push({ seq, reason: skipReason(dependencyId, on, status as EndStatus) });
-      return;
-    }
-    if (verdict === 'unjudged') dependents.effects.unjudged = true;
-    tx.connection
-      .prepare(INSERT_EDGE)
-      .run(seq, position, dependencyId, on, condition, verdict === 'unjudged' ? 1 : 0);
-    tx.edgesWereAdded();
-    blocked++;
-  });
-  return blocked;
+  const { open, skipReason } = decideEdges(dependsOn, join, (id) => known.get(id));
+  if (skipReason !== null) skips.push({ seq, reason: skipReason });
+  if (open.some((edge) => edge.isUnjudged)) dependents.effects.unjudged = true;
+  insertEdges(tx, seq, open, join);
+  return open.length;
 }
 
 function knownDependencies(tx: QueueTransaction, records: readonly NewRecord[]): Known {

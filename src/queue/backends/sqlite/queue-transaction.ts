@@ -4,7 +4,7 @@ import { type EventFacts, historyLine } from '../../history-text.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
-import { placeOf, STAGE, type Stage } from './stage.ts';
+import { type Place, placeOf, STAGE } from './stage.ts';
 import type { TaskRow } from './task-row.ts';
 import { type InsertMark, Totals } from './totals.ts';
 
@@ -14,10 +14,11 @@ import { type InsertMark, Totals } from './totals.ts';
  */
 const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version = ?, run_at = ?, retry_count = ?,
   crashes = ?, fence = ?, owner = ?, lease_expires_at = ?, started_at = ?, completed_at = ?, result = ?, details = ?,
-  blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
+  alarm_at = ?, blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
     ELSE substr(history, instr(history, char(10)) + 1) END || ?
   WHERE stage = ? AND due = ? AND seq = ? AND version = ?`;
-const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALUES (?, ?, ?, ?, ?)';
+const INSERT_STATE =
+  'INSERT INTO states (stage, due, seq, run_at, blocked, alarm_at) VALUES (?, ?, ?, ?, ?, ?)';
 /**
  * One statement for many rows. Without OR IGNORE it would keep a copy of each page it changes, to take itself back
  * at a conflict, which there is none.
@@ -101,11 +102,21 @@ export class QueueTransaction {
     this.#entered = upTo;
   }
 
-  /** Stores the state of the task just inserted, which is not ready. */
-  insertState(stage: Stage, due: number, seq: number, runAt: number, blocked: number): void {
+  /** The task just inserted has no place in `ready`. */
+  skipReady(seq: number): void {
     this.enterReady(seq - 1);
     this.#entered = seq;
-    this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked);
+  }
+
+  /** Stores the state of the task just inserted, which is more than `tasks` tells. */
+  insertState(
+    { stage, due }: Place,
+    seq: number,
+    runAt: number,
+    blocked: number,
+    alarmAt: number | null,
+  ): void {
+    this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked, alarmAt);
   }
 
   /** A task has become ready again, or for the first time some while after its insert. */
@@ -188,7 +199,7 @@ export class QueueTransaction {
     const { stage, due } = placeOf(next, blocked, record.rank, now);
     const line = event ? historyLine(event) : '';
     if (row.isFresh)
-      this.connection.prepare(INSERT_STATE).run(row.stage, row.due, record.seq, record.runAt, 0);
+      this.connection.prepare(INSERT_STATE).run(row.stage, row.due, record.seq, record.runAt, 0, null);
     // Listed rather than spread: this statement runs twice for every task.
     const { changes } = this.connection
       .prepare(UPDATE_STATE)
@@ -207,6 +218,7 @@ export class QueueTransaction {
         next.completedAt,
         next.result,
         next.details,
+        next.alarmAt,
         blocked,
         events,
         line,
