@@ -21,6 +21,8 @@ export function writeChange(tx: QueueTransaction, row: TaskRow, change: Change, 
   const blocked = hasEnded ? 0 : (edges?.open.length ?? row.blocked);
   const written = tx.update(row, next, event, now, blocked);
   if (written === undefined) return null;
+  if (change.spent || change.closes)
+    tx.gates.settle(row.record.quota, change, row.record.startedAt ?? now, now);
   const dependents = new Dependents(tx, now);
   if (hasEnded && !isEnded(row.record.status)) dependents.hasEnded(written);
   const shown = edges ? giveEdges(tx, written, edges, dependents) : written;

@@ -1,12 +1,17 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
+import { weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
+import { hasQuota, type Place as QuotaPlace } from './quota-lane.ts';
+import { QuotaLanes } from './quota-lanes.ts';
 import { type Place, placeOf, STAGE } from './stage.ts';
 import type { TaskRow } from './task-row.ts';
 import { type InsertMark, Totals } from './totals.ts';
+import { TransactionGates } from './transaction-gates.ts';
+import { TransactionTurns } from './transaction-turns.ts';
 
 /**
  * 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. An empty line stands for
@@ -33,7 +38,7 @@ const ENTER_READY =
 const LANE_SLICE_SEQS = 5_000;
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
   SELECT t.lane, t.rank, t.seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq
-  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1)`;
+  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1) AND t.lane NOT GLOB '*|*|*|*'`;
 
 /** What a claim gives. */
 export interface Lease {
@@ -51,12 +56,28 @@ export class QueueTransaction {
   /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
   #entered: number;
   #hasEdges: boolean | undefined;
+  #gates: TransactionGates | undefined;
+  #lanes: QuotaLanes | undefined;
 
   constructor(connection: SqliteConnection) {
     this.connection = connection;
     this.totals = new Totals(connection);
     this.#isPaused = this.totals.isPaused;
     this.#entered = this.totals.seq;
+  }
+
+  get gates(): TransactionGates {
+    this.#gates ??= new TransactionGates(this.connection);
+    return this.#gates;
+  }
+
+  /** The ready tasks that have a quota. */
+  get quotaLanes(): QuotaLanes {
+    this.#lanes ??= new QuotaLanes(
+      this.connection,
+      new TransactionTurns(this.connection, this.totals.turnAt),
+    );
+    return this.#lanes;
   }
 
   get isPaused(): boolean {
@@ -120,8 +141,13 @@ export class QueueTransaction {
   }
 
   /** A task has become ready again, or for the first time some while after its insert. */
-  becomeReady(lane: string, rank: number, seq: number): void {
+  becomeReady(lane: string, place: QuotaPlace): void {
+    if (hasQuota(lane)) {
+      this.quotaLanes.add(lane, place);
+      return;
+    }
     const { connection } = this;
+    const { rank, seq } = place;
     connection.prepare('INSERT OR IGNORE INTO ready (rank, seq) VALUES (?, ?)').run(rank, seq);
     if (seq > this.totals.laned) return;
     connection
@@ -131,8 +157,13 @@ export class QueueTransaction {
 
   /** A task is no longer ready, wherever it goes from here. */
   leaveReady(row: TaskRow): void {
+    const { record, due } = row;
+    if (record.quota) {
+      this.quotaLanes.remove(laneKey(record), { rank: due, seq: record.seq });
+      return;
+    }
     this.enterReady();
-    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(row.due, row.record.seq);
+    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(due, record.seq);
     this.#leaveLane(row);
   }
 
@@ -243,7 +274,9 @@ export class QueueTransaction {
   /** What follows from a row's new state for the places it is listed and counted in. */
   #moved(from: TaskRow, to: TaskRow, now: number): void {
     if (from.stage === STAGE.ready) this.leaveReady(from);
-    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);
+    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to));
+    const { quota } = to.record;
+    if (quota) this.gates.move(quota, from.record.status, to.record.status, now);
     this.totals.countRow(from, -1);
     this.totals.countRow(to, 1);
     if (!isEnded(from.record.status)) this.totals.countEnding(to.record.status, now);
@@ -252,6 +285,13 @@ export class QueueTransaction {
   /** Writes what was put off. Called once, as the last step. */
   finish(): void {
     this.enterReady();
+    this.#lanes?.finish();
+    this.#gates?.finish();
     this.totals.write();
   }
+}
+
+function quotaPlace({ due, record }: TaskRow): QuotaPlace {
+  const weights = record.quota ? weightsText(record.quota) : '';
+  return { rank: due, seq: record.seq, weights: weights || null };
 }

@@ -9,6 +9,7 @@ import type {
   Change,
   Claim,
   Effects,
+  GateChange,
   InsertOutcome,
   ListPage,
   ListQuery,
@@ -23,6 +24,7 @@ import { removeTask, type Written, writeChange } from './changing.ts';
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
+import { nextOpening, readGates } from './gate-rows.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
@@ -64,13 +66,17 @@ export class SQLiteTaskStore implements TaskStore {
     this.#open = open;
   }
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
     if (records.length > INSERT_AT_ONCE_MAX) {
-      return this.#writer.writeSliced((tx) => insertRecords(tx, records, now));
+      return this.#writer.writeSliced((tx) => insertRecords(tx, records, now, rules));
     }
     return this.#writer.write(records.length, (tx) => {
-      const steps = insertRecords(tx, records, now);
+      const steps = insertRecords(tx, records, now, rules);
       for (;;) {
         const step = steps.next();
         if (step.done === true) return step.value;
@@ -135,6 +141,7 @@ export class SQLiteTaskStore implements TaskStore {
     const times = this.#use().read((connection) => [
       connection.prepareValue(SELECT_NEXT_DUE).get(now),
       connection.prepareValue(SELECT_NEXT_ALARM).get(now),
+      nextOpening(connection, now),
     ]);
     return earliest(times);
   }
@@ -145,10 +152,15 @@ export class SQLiteTaskStore implements TaskStore {
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
-    return (keys ?? []).map(() => null);
+    return this.#use().read((connection) => readGates(connection, keys));
   }
 
-  async setGates(): Promise<void> {}
+  async setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    this.#use();
+    await this.#writer.write(changes.length, (tx) => {
+      for (const change of changes) tx.gates.set(change, now);
+    });
+  }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     return this.#use().read((connection) =>
@@ -192,6 +204,7 @@ export class SQLiteTaskStore implements TaskStore {
     this.#use();
     return this.#writer.write(limit, (tx) => {
       const { connection } = tx;
+      tx.gates.forgetIdle(endedBefore);
       const rows = selectRows(connection, SELECT_PURGEABLE, endedBefore, limit);
       for (const row of rows) removeTask(tx, row);
       const ids = rows.map((row) => row.record.id);
