@@ -83,7 +83,7 @@ describe('query plans', () => {
     ...turning,
   };
   const statements = Object.entries(exported).flatMap(([name, sql]): [string, string][] =>
-    typeof sql === 'string' && sql !== '' ? [[name, sql]] : [],
+    typeof sql === 'string' && /^[A-Z]+ /.test(sql) ? [[name, sql]] : [],
   );
 
   test.each(statements)(
