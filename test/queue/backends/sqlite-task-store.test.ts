@@ -7,11 +7,11 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { CHECKPOINT_COMPONENT } from '../../../src/checkpoint/component.ts';
-import * as choosing from '../../../src/queue/backends/sqlite/choosing.ts';
 import * as claiming from '../../../src/queue/backends/sqlite/claiming.ts';
 import * as counting from '../../../src/queue/backends/sqlite/counting.ts';
 import * as depending from '../../../src/queue/backends/sqlite/dependents.ts';
 import * as gating from '../../../src/queue/backends/sqlite/gate-rows.ts';
+import * as reading from '../../../src/queue/backends/sqlite/lane-cursor.ts';
 import * as listing from '../../../src/queue/backends/sqlite/listing.ts';
 import * as laning from '../../../src/queue/backends/sqlite/quota-lane.ts';
 import * as sourcing from '../../../src/queue/backends/sqlite/quota-lanes.ts';
@@ -71,7 +71,7 @@ function ids(count: number, prefix = 't'): string[] {
 describe('query plans', () => {
   const exported: Record<string, unknown> = {
     ...claiming,
-    ...choosing,
+    ...reading,
     ...counting,
     ...depending,
     ...gating,
@@ -121,7 +121,7 @@ describe('query plans', () => {
           (step) => step.detail,
         ),
       );
-    expect(plan(choosing.SELECT_READY, 1)).toEqual([
+    expect(plan(claiming.SELECT_READY, 1)).toEqual([
       'SCAN ready',
       'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
       'SEARCH s USING INDEX states_by_seq (seq=?) LEFT-JOIN',
@@ -139,7 +139,7 @@ describe('query plans', () => {
           (step) => step.detail,
         ),
       );
-    expect(plan(sourcing.SELECT_SOURCE_HEADS, 'k|', 1, 1, 1, 1)).toEqual([
+    expect(plan(reading.SELECT_SOURCE_HEADS, 'k|', 1, 1, 1, 1)).toEqual([
       'SEARCH lane_heads USING INDEX lane_heads_by_turn (source=? AND (turn,rank,seq)>(?,?,?))',
     ]);
     expect(plan(laning.SELECT_PLACES, 'x', 1, 1, 1)).toEqual([

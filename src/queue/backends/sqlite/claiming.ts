@@ -1,22 +1,24 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { type ClaimFilter, type Lane, laneFromKey, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { Claim } from '../../task-store.ts';
-import {
-  chooseAmong,
-  IS_READY,
-  type PlainHead,
-  QuotaChoice,
-  rowOfPlace,
-  SELECT_READY,
-  SELECT_READY_TASK,
-} from './choosing.ts';
 import type { Lease, QueueTransaction } from './queue-transaction.ts';
+import { chooseAmong, type PlainHead, QuotaChoice } from './quota-choice.ts';
 import { STAGE } from './stage.ts';
-import { SELECT_BY_ID, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import {
+  columns,
+  IS_READY,
+  SELECT_BY_ID,
+  SELECT_READY_TASK,
+  selectRow,
+  selectRows,
+  type TaskRow,
+} from './task-row.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
 
+export const SELECT_READY = `SELECT ${columns('ready.rank')} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
+  LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 /** Only where they stand: what is merged with tasks of other lanes is read when its turn has come. */
 export const SELECT_READY_HEADS = `SELECT ready.rank AS due, ready.seq, NULL AS lane FROM ready
   CROSS JOIN tasks t ON t.seq = ready.seq LEFT JOIN states s ON s.seq = t.seq
@@ -103,8 +105,8 @@ function takeRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
     return chosen;
   }
   const passes = passesOf(tx, filter);
-  const choice = tx.quotaLanes.isEmpty ? undefined : new QuotaChoice(tx, claim);
-  if (choice?.first()) return takeAmong(tx, choice, passes, limit);
+  const choice = choiceFor(tx, claim);
+  if (choice?.first(claim.now)) return takeAmong(tx, choice, passes, claim);
   if (passes === null || doAllAheadMatch(tx.connection, passes, limit)) {
     const first = selectRows(tx.connection, SELECT_READY, limit);
     tx.firstLeaveReady(first);
@@ -125,19 +127,20 @@ function takeAmong(
   tx: QueueTransaction,
   choice: QuotaChoice,
   passes: Passes | null,
-  limit: number,
+  claim: Claim,
 ): TaskRow[] | null {
   const { connection } = tx;
+  const { limit } = claim;
   if (passes === null || doAllAheadMatch(connection, passes, limit)) {
     const heads = connection.prepare(SELECT_READY_HEADS).all(limit) as PlainHead[];
-    const chosen = chooseAmong(tx, choice, heads, limit, (head) => rowOfPlace(connection, head));
-    tx.firstLeaveReady(chosen.filter(({ plain }) => plain !== null).map(({ row }) => row));
+    const chosen = chooseAmong(tx, choice, heads, claim, ({ seq }) => readyRow(connection, seq));
+    tx.firstLeaveReady(chosen.filter(({ isPlain }) => isPlain).map(({ row }) => row));
     return chosen.map(({ row }) => row);
   }
   if (!tx.catchUpLanes()) return null;
   const heads = mergeLanes(connection, matchingLanes(connection, passes), limit);
-  const chosen = chooseAmong(tx, choice, heads, limit, (head) => rowAt(connection, head as Head));
-  for (const { row, plain } of chosen) if (plain !== null) tx.leaveReady(row);
+  const chosen = chooseAmong(tx, choice, heads, claim, (head) => rowAt(connection, head as Head));
+  for (const { row, isPlain } of chosen) if (isPlain) tx.leaveReady(row);
   return chosen.map(({ row }) => row);
 }
 
@@ -152,9 +155,26 @@ function chooseByLane(tx: QueueTransaction, passes: Passes, limit: number): Task
   }
 }
 
+function readyRow(connection: SqliteConnection, seq: number): TaskRow | undefined {
+  return selectRow(connection, SELECT_READY_TASK, seq);
+}
+
+/** Kept for the claims of the transaction that follow with the same filter; undefined where no task has a quota. */
+function choiceFor(tx: QueueTransaction, { filter, now }: Claim): QuotaChoice | undefined {
+  if (tx.quotaLanes.isEmpty) return undefined;
+  tx.gates.refresh(now);
+  const key = filter === null ? '' : JSON.stringify(filter);
+  let choice = tx.choices.get(key);
+  if (!choice) {
+    choice = new QuotaChoice(tx, filter);
+    tx.choices.set(key, choice);
+  }
+  return choice;
+}
+
 /** A place the task does not confirm is cleared away: it would be the first of its lane for ever. */
 function rowAt(connection: SqliteConnection, { lane, due, seq }: Head): TaskRow | undefined {
-  const row = selectRow(connection, SELECT_READY_TASK, seq);
+  const row = readyRow(connection, seq);
   if (row?.due === due && laneKey(row.record) === lane) return row;
   connection.prepare(FORGET_LANE_HEAD).run(lane, due, seq);
   return undefined;
@@ -223,7 +243,7 @@ function chooseByIds(tx: QueueTransaction, filter: ClaimFilter, { limit, now }: 
   for (const row of ready) {
     if (chosen.length === limit) break;
     const { quota } = row.record;
-    if (gates.isPaused(row.record) || (quota && !gates.admits(quota.limits, now))) continue;
+    if (gates.isPaused(row.record) || (quota && gates.obstacleOf(quota.limits, now) !== null)) continue;
     if (quota) gates.enter(quota, now);
     chosen.push(row);
   }

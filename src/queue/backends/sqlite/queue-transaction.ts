@@ -5,6 +5,7 @@ import { weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
+import type { QuotaChoice } from './quota-choice.ts';
 import { hasQuota, type Place as QuotaPlace } from './quota-lane.ts';
 import { QuotaLanes } from './quota-lanes.ts';
 import { type Place, placeOf, STAGE } from './stage.ts';
@@ -52,6 +53,8 @@ export interface Lease {
 export class QueueTransaction {
   readonly connection: SqliteConnection;
   readonly totals: Totals;
+  /** What the claims so far chose from, by their filter. */
+  readonly choices = new Map<string, QuotaChoice>();
   #isPaused: boolean;
   /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
   #entered: number;
@@ -67,7 +70,7 @@ export class QueueTransaction {
   }
 
   get gates(): TransactionGates {
-    this.#gates ??= new TransactionGates(this.connection);
+    this.#gates ??= new TransactionGates(this.connection, (key) => this.#gateOpened(key));
     return this.#gates;
   }
 
@@ -76,6 +79,9 @@ export class QueueTransaction {
     this.#lanes ??= new QuotaLanes(
       this.connection,
       new TransactionTurns(this.connection, this.totals.turnAt),
+      (lane) => {
+        for (const choice of this.choices.values()) choice.laneChanged(lane);
+      },
     );
     return this.#lanes;
   }
@@ -280,6 +286,12 @@ export class QueueTransaction {
     this.totals.countRow(from, -1);
     this.totals.countRow(to, 1);
     if (!isEnded(from.record.status)) this.totals.countEnding(to.record.status, now);
+  }
+
+  #gateOpened(key: string): void {
+    // With another kind paused, or none, other lanes pass.
+    if (key.startsWith('@')) this.choices.clear();
+    for (const choice of this.choices.values()) choice.gateOpened(key);
   }
 
   /** Writes what was put off. Called once, as the last step. */

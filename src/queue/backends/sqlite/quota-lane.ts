@@ -1,5 +1,6 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { type Lane, laneFromKey } from '../../claim-filter.ts';
+import type { LimitUse } from '../../quota.ts';
 import { OWN } from './transaction-turns.ts';
 
 /** So many places are read at first; more each time, since who needs more than a few may need many. */
@@ -35,9 +36,10 @@ export class QuotaLane {
   readonly key: string;
   readonly lane: Lane;
   readonly fairKey: string;
-  readonly limits: readonly string[];
-  /** The claim that cannot take from it any more. */
-  passedBy: unknown;
+  /** Its limits where each weight is 1. */
+  readonly uses: readonly LimitUse[];
+  /** Their keys, as text. */
+  readonly limits: string;
   readonly #connection: SqliteConnection;
   /** The first places that are left, from `#next` on. */
   #places: Place[];
@@ -57,7 +59,8 @@ export class QuotaLane {
     this.key = key;
     this.lane = laneFromKey(key);
     this.fairKey = this.lane.quota?.fairKey ?? OWN;
-    this.limits = (this.lane.quota?.limits ?? []).map((limit) => limit.key);
+    this.uses = this.lane.quota?.limits ?? [];
+    this.limits = this.uses.map((use) => use.key).join(',');
     this.#places = head ? [head] : [];
     this.#readTo = head ?? START;
     this.#isStored = head !== undefined;
@@ -124,15 +127,18 @@ export class QuotaLane {
     this.#places.splice(at, 1);
   }
 
-  /** `turn` and `source` are what to store with the head. */
-  finish(source: string, turn: () => number): void {
+  /** `turnOf` tells where the backlog's next turn starts. */
+  finish(turnOf: (fairKey: string) => number): void {
     this.#forgetTaken();
     if (!this.#isChanged) return;
     this.#isChanged = false;
     const { head } = this;
     if (head) {
       const { rank, seq, weights } = head;
-      this.#connection.prepare(PUT_HEAD).run(this.key, source, this.fairKey, turn(), rank, seq, weights);
+      const isOwn = this.fairKey === OWN;
+      const source = `${this.limits}|${isOwn ? '' : '*'}`;
+      const turn = isOwn ? 0 : turnOf(this.fairKey);
+      this.#connection.prepare(PUT_HEAD).run(this.key, source, this.fairKey, turn, rank, seq, weights);
     } else if (this.#isStored) {
       this.#connection.prepare(DELETE_HEAD).run(this.key);
     }

@@ -23,6 +23,9 @@ export function columns(due: string): string {
 export const SELECT_TASKS = `SELECT ${columns('coalesce(s.due, t.rank)')} FROM tasks t LEFT JOIN states s ON s.seq = t.seq`;
 export const SELECT_BY_SEQ = `${SELECT_TASKS} WHERE t.seq = ?`;
 export const SELECT_BY_ID = `${SELECT_TASKS} WHERE t.id = ?`;
+/** A place among the ready tasks that the task itself does not confirm, which only damage can bring about, is passed over. */
+export const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
+export const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
 /** By stage. CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
 export const SELECT_STATES = `SELECT ${columns('s.due')} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
 

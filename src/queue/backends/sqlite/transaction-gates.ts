@@ -1,6 +1,16 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import type { Kind } from '../../claim-filter.ts';
-import { corrected, entered, type Gate, kindGates, left, newGate, OPEN, obstacleAt } from '../../gate.ts';
+import {
+  corrected,
+  entered,
+  type Gate,
+  kindGates,
+  left,
+  newGate,
+  type Obstacle,
+  OPEN,
+  obstacleAt,
+} from '../../gate.ts';
 import type { LimitUse, Quota } from '../../quota.ts';
 import { isEnded, isLeased, type TaskStatus } from '../../task.ts';
 import type { Change, GateChange } from '../../task-store.ts';
@@ -22,13 +32,16 @@ interface KnownGate {
 export class TransactionGates {
   readonly #connection: SqliteConnection;
   readonly #known = new Map<string, KnownGate>();
+  readonly #opened: (key: string) => void;
   #pausedKinds: Set<string> | undefined;
   /** The latest time anybody gave. */
   #now = 0;
   #hasRefreshed = false;
 
-  constructor(connection: SqliteConnection) {
+  /** `opened` is told of gates that may let more pass than before. */
+  constructor(connection: SqliteConnection, opened: (key: string) => void) {
     this.#connection = connection;
+    this.#opened = opened;
   }
 
   get hasPausedKinds(): boolean {
@@ -41,9 +54,13 @@ export class TransactionGates {
     return paused.size > 0 && kindGates(kind).some((key) => paused.has(key));
   }
 
-  /** Whether a start that weighs this would pass the limits now. */
-  admits(limits: readonly LimitUse[], now: number): boolean {
-    return limits.every(({ key, weight }) => obstacleAt(this.#at(key).gate, weight, now) === null);
+  /** What keeps a start that weighs this from passing now; null: nothing. */
+  obstacleOf(limits: readonly LimitUse[], now: number): Obstacle | null {
+    for (const { key, weight } of limits) {
+      const obstacle = obstacleAt(this.#at(key).gate, weight, now);
+      if (obstacle !== null) return obstacle;
+    }
+    return null;
   }
 
   /** Whether anything at all could pass these limits now. */
@@ -63,6 +80,7 @@ export class TransactionGates {
     if (!isLeaving && tasks === 0) return;
     for (const { key } of limits) {
       if (isLeaving) this.#change(key, now, left);
+      if (isLeaving) this.#opened(key);
       if (tasks !== 0) this.#count(key, tasks, now);
     }
   }
@@ -78,6 +96,7 @@ export class TransactionGates {
       const reserved = quota?.limits.find((use) => use.key === key)?.weight;
       if (reserved === undefined) continue;
       this.#change(key, now, (gate) => corrected(gate, startedAt, weight - reserved));
+      this.#opened(key);
     }
     for (const { key, until } of closes ?? []) {
       this.#change(key, now, (gate) => ({ ...gate, closedUntil: Math.max(gate.closedUntil, until) }));
@@ -91,6 +110,7 @@ export class TransactionGates {
       ...(isPaused !== undefined && { isPaused }),
       ...(closedUntil !== undefined && { closedUntil }),
     }));
+    this.#opened(key);
     if (isPaused === undefined || !key.startsWith('@')) return;
     if (isPaused) this.#kinds().add(key);
     else this.#kinds().delete(key);

@@ -30,8 +30,8 @@ CREATE TABLE lane_heads (
   weights  TEXT
 ) WITHOUT ROWID;
 CREATE INDEX lane_heads_by_turn ON lane_heads (source, turn, rank, seq);
+CREATE INDEX lane_heads_in_order ON lane_heads (turn, rank, seq);
 CREATE INDEX lane_heads_by_fair_key ON lane_heads (fair_key) WHERE fair_key <> '';
-CREATE INDEX lane_heads_waiting ON lane_heads (turn) WHERE turn > 0;
 
 -- See gate.ts. `tasks` counts those not ended that name the key. `opens_at`: when it may let somebody pass, where
 -- some name it; `idle_at`: from when on it may be forgotten, where nobody names it.
