@@ -13,6 +13,7 @@ import {
   selectRows,
   type TaskRow,
 } from './task-row.ts';
+import { OWN } from './transaction-turns.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
@@ -107,6 +108,13 @@ function takeRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
   const passes = passesOf(tx, filter);
   const choice = choiceFor(tx, claim);
   if (choice?.first(claim.now)) return takeAmong(tx, choice, passes, claim);
+  const plain = takePlain(tx, passes, limit);
+  // Backlogs that gates keep back take part in the turns all the same.
+  if (choice && plain) for (const _ of plain) tx.quotaLanes.turns?.serve(OWN, 1);
+  return plain;
+}
+
+function takePlain(tx: QueueTransaction, passes: Passes | null, limit: number): TaskRow[] | null {
   if (passes === null || doAllAheadMatch(tx.connection, passes, limit)) {
     const first = selectRows(tx.connection, SELECT_READY, limit);
     tx.firstLeaveReady(first);

@@ -1,5 +1,5 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { laneFromKey } from '../../claim-filter.ts';
+import { type Lane, laneFromKey } from '../../claim-filter.ts';
 import { isEnded, TASK_STATUSES, type TaskStatus } from '../../task.ts';
 import type { TaskRecord } from '../../task-store.ts';
 import { type Place, STAGE, type Stage } from './stage.ts';
@@ -28,6 +28,8 @@ export const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
 export const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
 /** By stage. CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
 export const SELECT_STATES = `SELECT ${columns('s.due')} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const KNOWN = new Set<unknown>(TASK_STATUSES);
 const PRIORITY_OF_DAMAGED = 5;
@@ -66,8 +68,8 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
   const isFresh = c[1] === null;
   const blocked = number(c[10]);
   const seq = number(c[0]);
-  const { priority, agentType, agent, quota } = laneFromKey(text(c[3]), text(c[24]));
-  const record = {
+  const { priority, agentType, agent, quota } = laneOf(text(c[3]), text(c[24]));
+  const record: Writable<TaskRecord> = {
     seq,
     id: text(c[20]),
     submission: text(c[22]),
@@ -77,7 +79,7 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     agent,
     rank: number(c[4]),
     createdAt: number(c[5]),
-    status: isFresh ? ('pending' as const) : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : ('failed' as const),
+    status: isFresh ? 'pending' : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : 'failed',
     runAt: number(c[6]),
     retryCount: number(c[11]),
     crashes: number(c[12]),
@@ -94,8 +96,23 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     blockedBy: blocked > 0 ? blockersOf(connection, seq) : [],
   };
   const stage = isFresh ? STAGE.ready : (c[1] as Stage);
-  const shown: TaskRecord = quota === undefined ? record : { ...record, quota };
-  return { record: shown, stage, due: number(c[2]), blocked, isFresh };
+  if (quota !== undefined) record.quota = quota;
+  return { record, stage, due: number(c[2]), blocked, isFresh };
+}
+
+/** Lanes are few, and reading one costs as much as the rest of its row. */
+const LANES_KEPT_MAX = 1_000;
+const lanesKept = new Map<string, Lane>();
+
+function laneOf(key: string, weights: string): Lane {
+  if (weights !== '') return laneFromKey(key, weights);
+  let lane = lanesKept.get(key);
+  if (!lane) {
+    lane = laneFromKey(key);
+    if (lanesKept.size >= LANES_KEPT_MAX) lanesKept.clear();
+    lanesKept.set(key, lane);
+  }
+  return lane;
 }
 
 function blockersOf(connection: SqliteConnection, seq: number): string[] {
