@@ -7,6 +7,7 @@ const OPENED_MAX = 1_000;
 
 const COLUMNS = 'key, max, rate_max, rate_ms, used, starts, closed_until, paused, tasks';
 export const SELECT_GATE = `SELECT ${COLUMNS} FROM gates WHERE key = ?`;
+export const SELECT_GATES_AMONG = `SELECT ${COLUMNS} FROM gates WHERE key IN (SELECT value FROM json_each(?))`;
 export const SELECT_GATES = `SELECT ${COLUMNS} FROM gates WHERE key > '' ORDER BY key LIMIT +?`;
 export const SELECT_OPENED = `SELECT ${COLUMNS} FROM gates INDEXED BY gates_by_opening
   WHERE opens_at IS NOT NULL AND opens_at <= ? ORDER BY opens_at LIMIT +?`;
@@ -24,6 +25,12 @@ export interface CountedGate {
 export function readGate(connection: SqliteConnection, key: string): CountedGate | undefined {
   const row = connection.prepareRows(SELECT_GATE).get(key) as unknown[] | undefined;
   return row && decode(row);
+}
+
+/** Those that there are, in any order. */
+export function readGatesAmong(connection: SqliteConnection, keys: readonly string[]): CountedGate[] {
+  const rows = connection.prepareRows(SELECT_GATES_AMONG).all(JSON.stringify(keys)) as unknown[][];
+  return rows.map(decode);
 }
 
 /** In the order asked, or the first by key. */

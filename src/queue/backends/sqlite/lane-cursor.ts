@@ -35,12 +35,18 @@ export class LaneCursor {
   readonly limits: readonly string[];
   readonly #connection: SqliteConnection;
   readonly #source: string | null;
+  readonly #wasRead: (heads: readonly StoredHead[]) => void;
   #heads: StoredHead[] = [];
   #next = 0;
   #portion = PORTION_MIN;
   #isAtEnd = false;
 
-  constructor(connection: SqliteConnection, source: string | null) {
+  constructor(
+    connection: SqliteConnection,
+    source: string | null,
+    wasRead: (heads: readonly StoredHead[]) => void,
+  ) {
+    this.#wasRead = wasRead;
     this.#connection = connection;
     this.#source = source;
     const limits = source?.slice(0, source.lastIndexOf('|')) ?? '';
@@ -80,6 +86,7 @@ export class LaneCursor {
     this.#portion = Math.min(2 * this.#portion, PORTION_MAX);
     this.#next = 0;
     this.#heads = rows.map(toHead);
+    if (this.#source === null) this.#wasRead(this.#heads);
   }
 }
 

@@ -1,9 +1,9 @@
 import { type ClaimFilter, laneKey, laneMatches } from '../../claim-filter.ts';
 import { type LimitUse, toQuota } from '../../quota.ts';
-import { goesBefore, type LaneCursor, type Standing } from './lane-cursor.ts';
+import { goesBefore, type LaneCursor, type Standing, type StoredHead } from './lane-cursor.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import type { Place, QuotaLane } from './quota-lane.ts';
-import { SELECT_READY_TASK, selectRow, type TaskRow } from './task-row.ts';
+import { laneOf, SELECT_READY_TASK, selectRow, type TaskRow } from './task-row.ts';
 import { OWN } from './transaction-turns.ts';
 
 /** A lane that a claim may take from, and where its first task stands among others. */
@@ -32,7 +32,7 @@ export class QuotaChoice {
   constructor(tx: QueueTransaction, filter: ClaimFilter | null) {
     this.#tx = tx;
     this.#filter = filter;
-    this.#cursors = tx.quotaLanes.cursors();
+    this.#cursors = tx.quotaLanes.cursors((heads) => this.#readGatesOf(heads));
     this.#changed = new Set(tx.quotaLanes.met);
   }
 
@@ -69,6 +69,12 @@ export class QuotaChoice {
     gates.enter(quota, now);
     quotaLanes.turns?.serve(lane.fairKey, lane.weight);
     return row;
+  }
+
+  /** A lane's limits are its fourth part. */
+  #readGatesOf(heads: readonly StoredHead[]): void {
+    const keys = heads.flatMap(({ lane }) => laneOf(lane).quota?.limits ?? []).map(({ key }) => key);
+    this.#tx.gates.readAhead(keys);
   }
 
   #lookAgain(now: number): void {

@@ -1,6 +1,7 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { type Lane, laneFromKey } from '../../claim-filter.ts';
+import type { Lane } from '../../claim-filter.ts';
 import type { LimitUse } from '../../quota.ts';
+import { laneOf } from './task-row.ts';
 import { OWN } from './transaction-turns.ts';
 
 /** So many places are read at first; more each time, since who needs more than a few may need many. */
@@ -57,7 +58,7 @@ export class QuotaLane {
   private constructor(connection: SqliteConnection, key: string, head: Place | undefined) {
     this.#connection = connection;
     this.key = key;
-    this.lane = laneFromKey(key);
+    this.lane = laneOf(key);
     this.fairKey = this.lane.quota?.fairKey ?? OWN;
     this.uses = this.lane.quota?.limits ?? [];
     this.limits = this.uses.map((use) => use.key).join(',');

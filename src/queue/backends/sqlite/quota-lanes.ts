@@ -66,10 +66,10 @@ export class QuotaLanes {
     this.#changed(lane);
   }
 
-  /** Over the lanes that were stored before the transaction. */
-  cursors(): LaneCursor[] {
+  /** Over the lanes that were stored before the transaction; `wasRead` is told of those of all sources in one. */
+  cursors(wasRead: (heads: readonly StoredHead[]) => void): LaneCursor[] {
     this.#sources ??= this.#readSources();
-    return this.#sources.map((source) => new LaneCursor(this.#connection, source));
+    return this.#sources.map((source) => new LaneCursor(this.#connection, source, wasRead));
   }
 
   laneAt({ lane, place, turn }: StoredHead): QuotaLane {

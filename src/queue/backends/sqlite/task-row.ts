@@ -101,10 +101,11 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
 }
 
 /** Lanes are few, and reading one costs as much as the rest of its row. */
-const LANES_KEPT_MAX = 1_000;
+const LANES_KEPT_MAX = 5_000;
 const lanesKept = new Map<string, Lane>();
 
-function laneOf(key: string, weights: string): Lane {
+/** As `laneFromKey`. */
+export function laneOf(key: string, weights = ''): Lane {
   if (weights !== '') return laneFromKey(key, weights);
   let lane = lanesKept.get(key);
   if (!lane) {

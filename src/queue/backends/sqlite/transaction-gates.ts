@@ -14,11 +14,13 @@ import {
 import type { LimitUse, Quota } from '../../quota.ts';
 import { isEnded, isLeased, type TaskStatus } from '../../task.ts';
 import type { Change, GateChange } from '../../task-store.ts';
-import { openedGates, readGate, writeGate } from './gate-rows.ts';
+import { openedGates, readGate, readGatesAmong, writeGate } from './gate-rows.ts';
 
 /** Pauses of agents and types have keys that begin so, and nothing else has. */
 export const SELECT_PAUSED_KINDS = `SELECT key FROM gates WHERE key >= '@' AND key < 'A' AND paused = 1`;
-const FORGET_IDLE = 'DELETE FROM gates INDEXED BY gates_idle WHERE idle_at IS NOT NULL AND idle_at <= ?';
+/** A thousand at a time, about 5 ms; the next purge goes on. */
+export const FORGET_IDLE = `DELETE FROM gates WHERE key IN (SELECT key FROM gates INDEXED BY gates_idle
+  WHERE idle_at IS NOT NULL AND idle_at <= ? ORDER BY idle_at LIMIT 1000)`;
 /** Less than any start weighs. */
 const NEXT_TO_NOTHING = 1e-6;
 
@@ -52,6 +54,16 @@ export class TransactionGates {
   isPaused(kind: Kind): boolean {
     const paused = this.#kinds();
     return paused.size > 0 && kindGates(kind).some((key) => paused.has(key));
+  }
+
+  /** Reads many gates at once, which is quicker than one by one as they are met. */
+  readAhead(keys: Iterable<string>): void {
+    const unknown = new Set<string>();
+    for (const key of keys) if (!this.#known.has(key)) unknown.add(key);
+    if (unknown.size < 2) return;
+    for (const counted of readGatesAmong(this.#connection, [...unknown])) {
+      this.#known.set(counted.gate.key, { ...counted, isChanged: false });
+    }
   }
 
   /** What keeps a start that weighs this from passing now; null: nothing. */
