@@ -215,20 +215,21 @@ test('claims, changes and inserts of one commit see each other: a place given ba
   );
   const held = await store.claim(aClaim({ limit: 5 }));
   const before = bench.database.commitCount;
-  const [none, , one, , first] = await Promise.all([
+  const done = { status: 'completed', owner: null, leaseExpiresAt: null, completedAt: NOW } as const;
+  const [none, , one, , none2, , first] = await Promise.all([
     store.claim(aClaim({ limit: 5 })),
-    store.apply(
-      [aChange(held[0]!, { status: 'completed', owner: null, leaseExpiresAt: null, completedAt: NOW })],
-      NOW,
-    ),
+    store.apply([aChange(held[0]!, done)], NOW),
     store.claim(aClaim({ limit: 5 })),
-    store.insert([aRecord({ id: 'first', rank: 1, quota: quota(['k']) })], NOW, [
-      { key: 'k', rule: { max: 3, rate: null } },
-    ]),
+    store.insert([aRecord({ id: 'first', rank: 1, quota: quota(['k']) })], NOW),
     store.claim(aClaim({ limit: 5 })),
+    store.apply([aChange(held[1]!, done)], NOW),
+    store.claim(aClaim({ limit: 5 })),
+    store.setGates([{ key: 'k', rule: { max: 3, rate: null } }], NOW),
   ]);
   expect(bench.database.commitCount - before).toBe(1);
-  expect([none, one, first].map((records) => records.map(({ id }) => id))).toEqual([[], ['t2'], ['first']]);
+  const taken = [none, one, none2, first].map((records) => records.map(({ id }) => id));
+  expect(taken).toEqual([[], ['t2'], [], ['first']]);
+  expect(await claimIds(store)).toEqual(['t3']);
   await expectConsistent(bench);
 });
 
