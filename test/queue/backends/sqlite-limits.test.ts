@@ -191,9 +191,10 @@ test('an insert that breaks leaves no trace in gates and lanes, what shared its 
   await using bench = new Bench();
   const limited = quota(['k'], 'acme');
   const broken = { ...aRecord({ id: 'broken', quota: limited }), rank: null as unknown as number };
+  const alarm = { alarmAt: NOW + 1 };
   const outcomes = await Promise.allSettled([
     bench.store.insert([aRecord({ id: 'a', quota: limited })], NOW),
-    bench.store.insert([aRecord({ id: 'half', quota: limited, rank: 1 }), broken], NOW, [
+    bench.store.insert([...many('half', 10, () => ({ quota: limited, rank: 1, ...alarm })), broken], NOW, [
       { key: 'k', rule: { max: 0, rate: null } },
     ]),
     bench.store.insert([aRecord({ id: 'b', quota: limited })], NOW),
@@ -201,6 +202,7 @@ test('an insert that breaks leaves no trace in gates and lanes, what shared its 
   ]);
   expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
   await expectConsistent(bench);
+  expect(bench.rows('SELECT * FROM alarms')).toEqual([]);
   expect(await claimIds(bench.store)).toEqual(['a', 'b']);
   await expectConsistent(bench);
 });

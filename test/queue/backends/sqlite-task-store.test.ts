@@ -99,7 +99,7 @@ describe('query plans', () => {
       // The first lane and the first ready tasks are the first entries of their tables, which nothing has to sort.
       // Nothing else may scan what grows with the queue.
       const scans = details.filter((detail) =>
-        /^SCAN (states|tasks|s|t|edges|e|ready|ready_lanes|r|quota_lanes|lane_heads|l|gates|turns)\b/.test(
+        /^SCAN (states|tasks|s|t|edges|e|ready|ready_lanes|r|quota_lanes|lane_heads|l|gates|turns|alarms|a)\b/.test(
           detail,
         ),
       );
@@ -146,7 +146,8 @@ describe('query plans', () => {
       'SEARCH quota_lanes USING PRIMARY KEY (lane=? AND (rank,seq)>(?,?))',
     ]);
     expect(plan(storing.SELECT_ALARMED, 1, 1)).toEqual([
-      'SEARCH s USING INDEX states_by_alarm (alarm_at>? AND alarm_at<?)',
+      'SEARCH a USING PRIMARY KEY (at<?)',
+      'SEARCH s USING INDEX states_by_seq (seq=?)',
       'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
     ]);
   });

@@ -56,5 +56,6 @@ export function removeTask(tx: QueueTransaction, row: TaskRow): void {
     .run(row.stage, row.due, seq);
   connection.prepare('DELETE FROM tasks WHERE seq = ?').run(seq);
   forgetEdges(tx, seq);
+  tx.moveAlarm(seq, row.record.alarmAt, null);
   tx.totals.countRow(row, -1);
 }

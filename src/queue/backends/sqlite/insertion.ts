@@ -126,6 +126,9 @@ function takeBack(tx: QueueTransaction, before: InsertMark): void {
     .prepare('DELETE FROM ready WHERE (rank, seq) IN (SELECT rank, seq FROM tasks WHERE seq > ?)')
     .run(before.seq);
   tx.connection.prepare('DELETE FROM tasks WHERE seq > ?').run(before.seq);
+  tx.connection
+    .prepare('DELETE FROM alarms WHERE (at, seq) IN (SELECT alarm_at, seq FROM states WHERE seq > ?)')
+    .run(before.seq);
   tx.connection.prepare('DELETE FROM states WHERE seq > ?').run(before.seq);
   tx.connection.prepare('DELETE FROM edges WHERE task > ?').run(before.seq);
   tx.backTo(before);

@@ -144,6 +144,7 @@ export class QueueTransaction {
     alarmAt: number | null,
   ): void {
     this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked, alarmAt);
+    if (alarmAt !== null) this.moveAlarm(seq, null, alarmAt);
   }
 
   /** A task has become ready again, or for the first time some while after its insert. */
@@ -186,6 +187,14 @@ export class QueueTransaction {
     this.connection
       .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
       .run(laneKey(record), due, record.seq);
+  }
+
+  /** null: there was none, or is none. */
+  moveAlarm(seq: number, before: number | null, after: number | null): void {
+    if (before !== null)
+      this.connection.prepare('DELETE FROM alarms WHERE at = ? AND seq = ?').run(before, seq);
+    if (after !== null)
+      this.connection.prepare('INSERT OR IGNORE INTO alarms (at, seq) VALUES (?, ?)').run(after, seq);
   }
 
   /** Forgets the tasks inserted since the mark, which the caller removes. */
@@ -266,6 +275,7 @@ export class QueueTransaction {
         record.version,
       );
     if (changes === 0) return undefined;
+    if (record.alarmAt !== next.alarmAt) this.moveAlarm(record.seq, record.alarmAt, next.alarmAt);
     const written = {
       record: recordOf(row.record, next, version, events, blocked === 0 ? [] : [...row.record.blockedBy]),
       stage,

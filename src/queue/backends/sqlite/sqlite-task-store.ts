@@ -39,11 +39,9 @@ export { TASK_COMPONENT } from './component.ts';
 const INSERT_AT_ONCE_MAX = 1_000;
 
 export const SELECT_EXPIRED = `${SELECT_STATES} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
-export const SELECT_ALARMED = `SELECT ${columns('s.due')} FROM states s INDEXED BY states_by_alarm
-  CROSS JOIN tasks t ON t.seq = s.seq
-  WHERE s.alarm_at IS NOT NULL AND s.alarm_at <= ? ORDER BY s.alarm_at, s.seq LIMIT +?`;
-export const SELECT_NEXT_ALARM = `SELECT alarm_at FROM states INDEXED BY states_by_alarm
-  WHERE alarm_at IS NOT NULL AND alarm_at > ? ORDER BY alarm_at LIMIT 1`;
+export const SELECT_ALARMED = `SELECT ${columns('s.due')} FROM alarms a CROSS JOIN states s ON s.seq = a.seq
+  CROSS JOIN tasks t ON t.seq = s.seq WHERE a.at <= ? AND s.alarm_at = a.at ORDER BY a.at, a.seq LIMIT +?`;
+export const SELECT_NEXT_ALARM = 'SELECT at FROM alarms WHERE at > ? ORDER BY at LIMIT 1';
 export const SELECT_NEXT_DUE = 'SELECT due FROM states WHERE stage = 2 AND due > ? ORDER BY due LIMIT 1';
 /** A task somebody still has to judge by its result stays. */
 export const SELECT_PURGEABLE = `${SELECT_STATES} WHERE s.stage = 6 AND s.due < ?

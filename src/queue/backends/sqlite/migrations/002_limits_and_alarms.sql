@@ -1,8 +1,14 @@
 -- Weights under limits (see weightsText), NULL where each is 1. The keys are in `lane`.
 ALTER TABLE tasks ADD COLUMN weights TEXT;
 
+-- When policy must look at a task again. A table beside it rather than an index of `states`, even a partial one,
+-- which would cost every task 2 µs.
 ALTER TABLE states ADD COLUMN alarm_at INTEGER;
-CREATE INDEX states_by_alarm ON states (alarm_at, seq) WHERE alarm_at IS NOT NULL;
+CREATE TABLE alarms (
+  at  INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (at, seq)
+) WITHOUT ROWID;
 
 -- 1: the task waits for any of its edges, not for all of them.
 ALTER TABLE edges ADD COLUMN is_any INTEGER NOT NULL DEFAULT 0;
