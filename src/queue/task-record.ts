@@ -31,7 +31,7 @@ export function recordOf(
   events: number,
   blockedBy: readonly string[],
 ): TaskRecord {
-  const record = {
+  const record: Writable<TaskRecord> = {
     seq: identity.seq,
     id: identity.id,
     submission: identity.submission,
@@ -57,5 +57,6 @@ export function recordOf(
     events,
     blockedBy,
   };
-  return identity.quota === undefined ? record : { ...record, quota: identity.quota };
+  if (identity.quota !== undefined) record.quota = identity.quota;
+  return record;
 }
