@@ -1,4 +1,4 @@
-import { priorityOf } from '../queue/submission.ts';
+import { priorityOf } from '../queue/priority.ts';
 import type { AgentScore, NewTask, Task } from '../queue/task.ts';
 import type { Experience, Performance } from './experience.ts';
 

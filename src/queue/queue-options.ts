@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { InvalidOptionError } from '../errors.ts';
 import { CRASHES_MAX, ID_PATTERN, INTERVAL_MS_MAX, PAYLOAD_BYTES_MAX, RETRIES_MAX } from './bounds.ts';
 import { checkLimitOptions, type Limit } from './limits.ts';
-import { checkRetryPolicy } from './submission.ts';
+import { checkRetryPolicy } from './submission-fields.ts';
 import { createIdSource } from './task-id.ts';
 import type { ConditionFunction, TaskQueueOptions } from './task-queue.ts';
 import type { TaskDefaults } from './task-view.ts';

@@ -20,9 +20,9 @@ import {
 import type { ClaimFilter } from './claim-filter.ts';
 import { describe } from './description.ts';
 import { requireKey } from './limits.ts';
+import { toPriority } from './priority.ts';
 import type { LimitUse } from './quota.ts';
 import { refusalOf } from './rate-limit.ts';
-import { toPriority } from './submission.ts';
 import {
   isEnded,
   type Outcome,

@@ -41,7 +41,8 @@ import {
   toStatusAction,
 } from './requests.ts';
 import { toStats } from './stats.ts';
-import { placeIn, type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
+import { type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
+import { placeIn } from './submission-fields.ts';
 import { EXPIRE, Sweep } from './sweep.ts';
 import { STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';

@@ -1,5 +1,5 @@
 /** One turn of a backlog of weight 1; whole numbers, so that stores can count in them. */
-export const TURN = 1_000_000;
+const TURN = 1_000_000;
 
 /**
  * Whose turn it is among backlogs that share a queue (start-time fair queueing). Each backlog's next turn starts
