@@ -127,7 +127,8 @@ export class HybridTaskStore implements TaskStore {
     this.#use();
     if (claim.limit < 1) return [];
     this.#owners.add(claim.owner);
-    const claimed = await this.#claim(claim);
+    // Every process asks for approvals now and then; that alone must not make it hold tasks ahead.
+    const claimed = await (isForApprovals(claim) ? this.#remote.claim(claim) : this.#claim(claim));
     if (this.#flushMs > 0) for (const record of claimed) this.#mine.set(record.id, { ...record });
     return claimed;
   }
@@ -137,8 +138,6 @@ export class HybridTaskStore implements TaskStore {
       if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
       return this.#remote.claim(claim);
     }
-    // Every process asks for these now and then; that alone must not make it hold tasks ahead.
-    if (isForApprovals(claim)) return this.#remote.claim(claim);
     const claimed = this.#claimHeld(claim);
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
@@ -422,14 +421,14 @@ export class HybridTaskStore implements TaskStore {
   }
 }
 
-function isForApprovals({ filter }: Claim): boolean {
-  return filter?.agentTypes?.length === 1 && filter.agentTypes[0] === APPROVAL_TYPE;
-}
-
 /** The answer to a claim: who asked has gone on already. */
 function noted(): void {}
 
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {
   return next.owner === null && event?.worker === undefined;
+}
+
+function isForApprovals({ filter }: Claim): boolean {
+  return filter?.agentTypes?.length === 1 && filter.agentTypes[0] === APPROVAL_TYPE;
 }
