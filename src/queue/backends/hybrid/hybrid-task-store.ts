@@ -127,13 +127,14 @@ export class HybridTaskStore implements TaskStore {
     this.#use();
     if (claim.limit < 1) return [];
     this.#owners.add(claim.owner);
-    // Every process asks for approvals now and then; that alone must not make it hold tasks ahead.
-    const claimed = await (isForApprovals(claim) ? this.#remote.claim(claim) : this.#claim(claim));
+    const claimed = await this.#claim(claim);
     if (this.#flushMs > 0) for (const record of claimed) this.#mine.set(record.id, { ...record });
     return claimed;
   }
 
   async #claim(claim: Claim): Promise<TaskRecord[]> {
+    // Every process asks for approvals now and then; that alone must not make it hold tasks ahead.
+    if (isForApprovals(claim)) return this.#remote.claim(claim);
     if (claim.filter?.ids) {
       if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
       return this.#remote.claim(claim);
