@@ -14,7 +14,7 @@ export interface Observed {
   readonly held: HeldTasks;
   readonly view: (record: TaskRecord) => Task;
   /** Something has fallen due, or may have: a delayed task, an alarm, a gate. */
-  readonly onDue: () => void;
+  readonly onAlarm: () => void;
 }
 
 /**
@@ -35,11 +35,9 @@ export class Observers {
     this.#waiters = new Waiters(clock);
     this.#watch = new StoreWatch(store, clock, {
       onHint: () => this.#lookAround(),
-      onDue: () => {
-        observed.onDue();
-        this.#events.emit('available', undefined);
-      },
+      onDue: () => this.#events.emit('available', undefined),
       onError: (error) => this.report(error),
+      onAlarm: observed.onAlarm,
     });
   }
 

@@ -13,6 +13,8 @@ export interface WatchedStore {
   /** A delayed task has fallen due. */
   readonly onDue: () => void;
   readonly onError: (error: unknown) => void;
+  /** Something has fallen due: perhaps not a task, but the alarm of one. */
+  readonly onAlarm: () => void;
 }
 
 /** Turns a store's hints, and the due times of delayed tasks, into calls. Costs nothing until started. */
@@ -60,6 +62,7 @@ export class StoreWatch {
       this.#due = null;
       this.#watched.onDue();
       void this.refreshDue();
+      this.#watched.onAlarm();
     }, ms);
     this.#due = { at: runAt, timer };
   }

@@ -113,7 +113,7 @@ export class StoredTaskQueue implements TaskQueue {
       clock,
       held: this.#held,
       view: (record) => this.#view(record),
-      onDue: () => void this.#alarm.ringNow(),
+      onAlarm: () => void this.#alarm.ringNow(),
     });
     const onError = (error: unknown) => this.#observers.report(error);
     this.#approvals = new Approvals({

@@ -53,14 +53,13 @@ export class Sweep {
     return this.#each(await store.expired(now, STEP_TASKS_MAX), (record) => act(record.id, EXPIRE, record));
   }
 
-  /** Returns how many were dealt with; those that could not be would be found again at once. */
-  async #each(
-    records: readonly TaskRecord[],
-    deal: (record: TaskRecord) => Promise<unknown>,
-  ): Promise<number> {
+  /** Returns how many were dealt with; those that were left as they are would be found again at once. */
+  async #each(records: readonly TaskRecord[], deal: (record: TaskRecord) => Promise<Task>): Promise<number> {
     let dealt = 0;
     // Together they share a commit, or a round trip.
-    const deals = records.map((record) => deal(record).then(() => dealt++));
+    const deals = records.map(async (record) => {
+      if ((await deal(record)).version !== record.version) dealt += 1;
+    });
     await Promise.all(deals.map((each) => each.catch((error: unknown) => this.#options.onError(error))));
     return dealt;
   }

@@ -133,12 +133,12 @@ export class HybridTaskStore implements TaskStore {
   }
 
   async #claim(claim: Claim): Promise<TaskRecord[]> {
+    // Every process asks for approvals now and then; that alone must not make it hold tasks ahead.
+    if (isForApprovals(claim)) return this.#remote.claim(claim);
     if (claim.filter?.ids) {
       if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
       return this.#remote.claim(claim);
     }
-    // Every process asks for these now and then; that alone must not make it hold tasks ahead.
-    if (isForApprovals(claim)) return this.#remote.claim(claim);
     const claimed = this.#claimHeld(claim);
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
@@ -422,14 +422,14 @@ export class HybridTaskStore implements TaskStore {
   }
 }
 
-function isForApprovals({ filter }: Claim): boolean {
-  return filter?.agentTypes?.length === 1 && filter.agentTypes[0] === APPROVAL_TYPE;
-}
-
 /** The answer to a claim: who asked has gone on already. */
 function noted(): void {}
 
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {
   return next.owner === null && event?.worker === undefined;
+}
+
+function isForApprovals({ filter }: Claim): boolean {
+  return filter?.agentTypes?.length === 1 && filter.agentTypes[0] === APPROVAL_TYPE;
 }
