@@ -81,7 +81,7 @@ export function toRecord(
 ): TaskRecord {
   if (state === '') return firstRecord(id, text, NEVER_RAN, seq);
   const record = firstRecord(id, text, NEVER_RAN, seq);
-  return { ...record, ...toState(state), blockedBy: blockersOf(blockers) };
+  return { ...record, ...toState(state, record.runAt), blockedBy: blockersOf(blockers) };
 }
 
 /** What a task's first claim makes of it, or how it was before that. */
@@ -178,14 +178,14 @@ const UNREADABLE: StoredState = {
 /** The pattern by which the scripts read a state. */
 const STATE = /^\d+ \d+ [a-z] \S+ \d+ \d+ [01] \S+ \d+ \S+ \S+ \S+ \S+ \S+ [^\n]*\n/;
 
-function toState(text: string): StoredState {
+function toState(text: string, submittedRunAt: number): StoredState {
   if (!STATE.test(text)) return UNREADABLE;
   const headEnd = text.indexOf('\n');
   const f = text.slice(0, headEnd).split(' ');
   const resultEnd = headEnd + 1 + toNumber(f[16]);
   return {
     status: STATUS_OF.get(f[2]!) ?? 'failed',
-    runAt: toNumber(f[3]),
+    runAt: f[3] === '=' ? submittedRunAt : toNumber(f[3]),
     retryCount: toNumber(f[14]),
     crashes: toNumber(f[15]),
     fence: toNumber(f[8]),

@@ -65,7 +65,7 @@ end
 local function change(task, st, runAt, lease, rest, event, isHeld)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == runAtOf(task))
   if stays then
     add(before, -1)
     add(st, 1)

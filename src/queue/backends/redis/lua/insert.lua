@@ -15,7 +15,7 @@ if failure then
 end
 
 local COUNT, FIRST = tonumber(ARGV[6]), 7
-local RANK_AND_LANE = '^(%S+) %S+ %S+ ([^\n]*)\n'
+local RANK_AND_LANE = '^(%S+) %S+ %S+ (.*)$'
 local results, ids = {}, {}
 
 local function reply()
@@ -81,16 +81,21 @@ if not seq then
   seq = last and (tonumber(last) + 1) * BUCKET_SIZE or 0
 end
 local firstSeq = seq + 1
-local texts, stored, lanes = {}, {}, {}
+local texts, stored, entries = {}, {}, {}
+local hasSpecials = next(specials) ~= nil
 
-local function pushReady(id, seqText, rank, lane)
-  local entries = lanes[lane]
-  if not entries then
-    entries = {}
-    lanes[lane] = entries
+-- Rank and lane stand in the first line of an identity. Such lines repeat, and are taken apart once.
+local routes = {}
+
+local function routeOf(identity)
+  local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
+  local route = routes[head]
+  if not route then
+    local rank, lane = match(head, RANK_AND_LANE)
+    route = { rank = rank, rankNumber = tonumber(rank), lane = lane }
+    routes[head] = route
   end
-  entries[#entries + 1] = { rank, seqText, id, 0 }
-  tell('new')
+  return route
 end
 
 local function delay(id, runAt)
@@ -149,10 +154,11 @@ local function linkAll(linked, effects)
       add('blocked', 1)
       write(task)
     elseif not OVER[task.st] then
-      if tonumber(task.runAt) > now then
-        delay(task.id, tonumber(task.runAt))
+      if runAtOf(task) > now then
+        delay(task.id, runAtOf(task))
       else
-        pushReady(task.id, task.seq, task.rank, task.lane)
+        appendTask(task)
+        tell('new')
       end
     end
   end
@@ -179,68 +185,85 @@ local function unknownOf(linked, group)
   return unknown
 end
 
--- Everything that is wrong with a group; its tasks with edges.
-local function examine(from, to)
-  local conflicts, linked, group = {}, {}, {}
+-- The tasks of a group that exist already; nothing where none does.
+local function conflictsOf(from, to)
+  local conflicts
   for i = from, to do
-    local id, special = ids[i], specials[i]
-    if exists[id] then
-      conflicts[#conflicts + 1] = id
-    end
-    group[id] = true
-    local lines = special and match(special, '^[^\n]*\n(.+)$')
-    if lines then
-      linked[#linked + 1] = { id = id, index = i - from, edges = edgesOf(lines), lines = true }
+    if exists[ids[i]] then
+      conflicts = conflicts or {}
+      conflicts[#conflicts + 1] = ids[i]
     end
   end
-  return conflicts, #conflicts == 0 and unknownOf(linked, group) or {}, linked
+  return conflicts
 end
 
-local function store(from, to)
+-- The tasks of a group that have edges, and what these lead to that is nowhere.
+local function examineEdges(from, to)
+  local linked, group = {}, {}
   for i = from, to do
-    local id, special = ids[i], specials[i]
-    seq = seq + 1
-    local seqText = int(seq)
-    local text = seqText .. ' ' .. identities[i]
-    local rank, lane = match(identities[i], RANK_AND_LANE)
-    texts[#texts + 1] = id
-    texts[#texts + 1] = text
-    stored[#stored + 1] = id
-    exists[id] = true
-    taskTexts[id] = text
-    stateTexts[id] = false
-    loaded[id] = nil
-    if not special then
-      pushReady(id, seqText, rank, lane)
-    else
-      local runAt, lines = match(special, '^([^\n]*)\n(.*)$')
-      if lines == '' then
-        runAt = tonumber(runAt)
-        if runAt and runAt > now then
-          delay(id, runAt)
-        else
-          pushReady(id, seqText, rank, lane)
-        end
-      end
+    local lines = specials[i] and match(specials[i], '^[^\n]*\n(.+)$')
+    group[ids[i]] = true
+    if lines then
+      linked[#linked + 1] = { id = ids[i], index = i - from, edges = edgesOf(lines) }
     end
   end
-  add('p', to - from + 1)
+  return linked, unknownOf(linked, group)
+end
+
+-- A task with edges is put in its place by `linkAll`.
+local function place(special, id, identity, seqText)
+  local runAt, lines
+  if special then
+    runAt, lines = match(special, '^([^\n]*)\n(.*)$')
+  end
+  if runAt and lines == '' and (tonumber(runAt) or 0) > now then
+    delay(id, tonumber(runAt))
+  elseif not lines or lines == '' then
+    local route = routeOf(identity)
+    append(openLane(route.lane), route.rank, route.rankNumber, seqText, seq, id, 0)
+    tell('new')
+  end
+end
+
+local function store(i)
+  local id, identity = ids[i], identities[i]
+  seq = seq + 1
+  local seqText = int(seq)
+  local text = seqText .. ' ' .. identity
+  local count = #stored + 1
+  texts[2 * count - 1] = id
+  texts[2 * count] = text
+  stored[count] = id
+  entries[count] = bucketEntry(seqText, id)
+  exists[id] = true
+  if hasSpecials then
+    taskTexts[id], stateTexts[id], loaded[id] = text, false, nil
+  end
+  place(specials[i], id, identity, seqText)
 end
 
 local function insertGroup(index, from, to)
-  local conflicts, unknown, linked = examine(from, to)
-  if #conflicts > 0 then
+  local conflicts = conflictsOf(from, to)
+  if conflicts then
     results[#results + 1] = { index, 'conflict', conflicts }
-  elseif #unknown > 0 then
+    return
+  end
+  local linked, unknown = {}, {}
+  if hasSpecials then
+    linked, unknown = examineEdges(from, to)
+  end
+  if #unknown > 0 then
     results[#results + 1] = { index, 'unknown', unknown }
-  else
-    store(from, to)
-    if #linked > 0 then
-      local effects = newEffects()
-      linkAll(linked, effects)
-      if not isQuiet(effects) then
-        results[#results + 1] = { index, 'effects', effectsReply(effects) }
-      end
+    return
+  end
+  for i = from, to do
+    store(i)
+  end
+  if #linked > 0 then
+    local effects = newEffects()
+    linkAll(linked, effects)
+    if not isQuiet(effects) then
+      results[#results + 1] = { index, 'effects', effectsReply(effects) }
     end
   end
 end
@@ -258,9 +281,10 @@ else
 end
 
 if #stored > 0 then
+  add('p', #stored)
   spread('HSET', TASKS, texts, 2)
-  appendToBuckets(stored, firstSeq)
-  pushAll(lanes)
+  appendToBuckets(entries, firstSeq)
+  closeLanes()
   save()
   fields.seq = int(seq)
   tell('updated')

@@ -3,7 +3,8 @@
 -- One hash, `t`, holds two texts of each task:
 -- id -> `seq rank createdAt runAt lane` \n hash \n submission; runAt is '=' where it equals createdAt
 -- =id -> `version events status runAt blocked place links lease` `fence started completed owner rLen dLen
---   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes.
+--   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes; runAt is
+--   '=' where it is as submitted.
 --   Without an entry a task is as it was submitted: pending, version 1, one event.
 -- `place` counts how often the task has left its lane other than by a claim from there: entries of a lane carry it,
 -- and one with another number is not valid any more. `links` is 1 where others depend on the task.
@@ -59,9 +60,7 @@ local function parse(id, text)
 end
 
 local function fresh(id)
-  local task = { id = id, v = 1, e = 1, st = 'p', blocked = 0, place = 0, links = '0', lease = '-', rest = NEVER_RAN, hist = '' }
-  identify(task)
-  task.runAt = task.submittedRunAt
+  local task = { id = id, v = 1, e = 1, st = 'p', runAt = '=', blocked = 0, place = 0, links = '0', lease = '-', rest = NEVER_RAN, hist = '' }
   return task
 end
 
@@ -88,6 +87,14 @@ local function load(id)
   end
   loaded[id] = task
   return task
+end
+
+local function runAtOf(task)
+  if task.runAt ~= '=' then
+    return tonumber(task.runAt) or 0
+  end
+  identify(task)
+  return tonumber(task.submittedRunAt) or 0
 end
 
 local function restOf(task)
