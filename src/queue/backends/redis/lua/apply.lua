@@ -4,7 +4,7 @@
 --           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event.
 --           A version with '+': the task was held ahead and claimed before, in the same step; the claim's line comes first
 --           After a line break what few changes have, a line each: `on dependency condition` of the edges that the task
---           waits for from now on
+--           waits for from now on, `w key weight` of limits whose reserved weight was wrong, `k key time` of those to close
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -81,7 +81,7 @@ end
 local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == runAtOf(task))
   if stays then
     add(before, -1)
     add(st, 1)
@@ -116,9 +116,39 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   return effects
 end
 
+-- What the task's status means to the gates of its limits.
+local function moveThroughGates(task, before, st)
+  local keys = turns.keysOf(limitsOf(task))
+  if LEASED[before] and not LEASED[st] then
+    gates.leave(keys, 1)
+  end
+  if OVER[before] ~= OVER[st] then
+    gates.addTasks(keys, OVER[st] and -1 or 1)
+  end
+end
+
+-- What a start weighed in truth, and what nothing may pass for a time.
+local function correct(task, extras)
+  for what, key, value in string.gmatch(extras, '\n([wk]) (%S+) (%S+)') do
+    if what == 'k' then
+      gates.close(key, tonumber(value))
+    else
+      local weights, place = match(taskTexts[task.id] or '', '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or '', 0
+      for own in string.gmatch(limitsOf(task), '[^;,]+') do
+        place = place + 1
+        if own == key then
+          local reserved = weights == '' and 1 or tonumber(match(weights, string.rep('[^,]*,', place - 1) .. '([^,]+)') or nil)
+          local started = tonumber(match(restOf(task), '^%S+ (%S+)') or nil)
+          gates.correct(key, started or now, tonumber(value) - (reserved or 1))
+        end
+      end
+    end
+  end
+end
+
 -- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
-local texts, scores, ends, lastEnd, lastScore = {}, {}, {}, nil, nil
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local texts, scores, ends, leaving, lastEnd, lastScore = {}, {}, {}, {}, nil, nil
 
 local function ended(id, before, st, completed, text)
   if completed ~= lastEnd or not lastEnd then
@@ -137,7 +167,7 @@ end
 
 local function endClaimed(id, version, st, runAt, rest, event)
   local text = stateTexts[id]
-  local v, e, before, place, at = match(text, CLAIMED_ONCE)
+  local v, e, before, place, limits, at = match(text, CLAIMED_ONCE)
   if v ~= version then
     return nil
   end
@@ -145,8 +175,11 @@ local function endClaimed(id, version, st, runAt, rest, event)
   if e > HISTORY_EVENTS_MAX then
     return nil
   end
-  local state = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
+  local state = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0' .. limits .. ' - ' .. rest .. sub(text, at) .. event
   ended(id, before, st, match(rest, '^%d+ %S+ (%d+) '), state)
+  if limits ~= '' then
+    leaving[limits] = (leaving[limits] or 0) + 1
+  end
   return e
 end
 
@@ -207,6 +240,14 @@ for i, id in ipairs(ids) do
         event = addClaim(task, event)
       end
       local edges = extras ~= '' and st == 'p' and edgesOf(extras) or nil
+      local before = task.st
+      if extras ~= '' then
+        identify(task)
+        correct(task, '\n' .. extras)
+      end
+      if limitsOf(task) ~= '' then
+        moveThroughGates(task, before, st)
+      end
       results[i + 1] = answerOf(task, change(task, st, runAt, lease, rest, event, holder, edges))
     end
   end
@@ -218,6 +259,10 @@ if #texts > 0 or isChanged then
     add(sub(moved, 1, 1), -count)
     add(sub(moved, 2), count)
     countEnd(sub(moved, 2), now, count)
+  end
+  for limits, count in pairs(leaving) do
+    gates.leave(turns.keysOf(limits), count)
+    gates.addTasks(turns.keysOf(limits), -count)
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)

@@ -69,6 +69,9 @@ local function skip(task, reason, effects, ended)
   task.rest = fence .. ' ' .. started .. ' ' .. int(now) .. ' - ' .. tail
   setLease(task, '-')
   enter(task, now)
+  if limitsOf(task) ~= '' then
+    gates.addTasks(turns.keysOf(task.limits), -1)
+  end
   countEnd('s', now)
   write(task)
   effects.skipped[#effects.skipped + 1] = task.id

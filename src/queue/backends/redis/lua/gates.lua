@@ -4,16 +4,15 @@
 --          null, a rate `max/perMs`, `tasks` how many tasks that have not ended name the key
 -- `opens`  the keys that time alone may open, by when
 -- What cannot be read is an open gate.
-local GATES, OPENS = base .. 'gates', base .. 'opens'
 local GATE, SLICES = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+) ?(.*)$', 20
-local gates = { byKey = {}, woken = {} }
+local gates = { byKey = {}, woken = {}, GATES = base .. 'gates', OPENS = base .. 'opens' }
 
 function gates.of(key)
   local gate = gates.byKey[key]
   if gate then
     return gate
   end
-  local limit, used, closed, paused, rate, tasks, starts = match(sound('HGET', GATES, key) or '', GATE)
+  local limit, used, closed, paused, rate, tasks, starts = match(sound('HGET', gates.GATES, key) or '', GATE)
   gate = { key = key, max = tonumber(limit or nil), used = tonumber(used) or 0, closed = tonumber(closed) or 0,
     isKnown = used ~= nil, isPaused = paused == '1', tasks = tonumber(tasks) or 0, from = {}, weight = {} }
   gates.setRate(gate, rate or '-')
@@ -150,17 +149,17 @@ function gates.close(key, untilTime)
   gate.closed, gate.isChanged = max(gate.closed, ceil(untilTime)), true
 end
 
--- Sets what is given: max, rate ('-' none), paused ('1' or '0'), the end of a closing; '' leaves as it is.
+-- Sets what is given: max, rate ('-' none), paused ('1' or '0'), the end of a closing; '_' leaves as it is.
 function gates.set(key, limit, rate, paused, closed)
   local gate = gates.of(key)
-  if limit ~= '' then
+  if limit ~= '_' then
     gate.max = tonumber(limit)
     gates.setRate(gate, rate)
   end
-  if closed ~= '' then
+  if closed ~= '_' then
     gate.closed = ceil(tonumber(closed))
   end
-  if paused ~= '' then
+  if paused ~= '_' then
     gate.isPaused = paused == '1'
     if sub(key, 1, 1) == '@' then
       gates.pauseKind(key, gate.isPaused)
@@ -209,13 +208,13 @@ function gates.save()
     end
   end
   if #values > 0 then
-    sound('HLEN', GATES)
-    spread('HSET', GATES, values, 2)
+    sound('HLEN', gates.GATES)
+    spread('HSET', gates.GATES, values, 2)
   end
   if #opens + #shut > 0 then
-    sound('ZCARD', OPENS)
-    spread('ZADD', OPENS, opens, 2)
-    spread('ZREM', OPENS, shut)
+    sound('ZCARD', gates.OPENS)
+    spread('ZADD', gates.OPENS, opens, 2)
+    spread('ZREM', gates.OPENS, shut)
   end
   for key in pairs(gates.woken) do
     turns.unpark(key)
@@ -225,10 +224,10 @@ end
 
 -- Time has opened some of them, or lets another start fall out of a window.
 function gates.openDue()
-  local due = sound('ZRANGEBYSCORE', OPENS, '-inf', int(now), 'LIMIT', 0, 1000)
+  local due = sound('ZRANGEBYSCORE', gates.OPENS, '-inf', int(now), 'LIMIT', 0, 1000)
   for _, key in ipairs(due) do
     gates.of(key).isChanged, gates.woken[key] = gates.of(key).isKnown, true
   end
-  spread('ZREM', OPENS, due)
+  spread('ZREM', gates.OPENS, due)
   return #due > 0
 end

@@ -2,10 +2,12 @@
 --
 -- Of the claim it needs, as fields of `groups`: `matches` a lane's name, `holds` an entry (the task, true for one that
 -- never ran, or nothing), `forget` an entry that does not.
+local groups = { opened = {}, byId = {}, parked = {}, gone = {}, looked = 0, order = {}, runners = {} }
+
+do
 local TURN, GROUPS_STEP, ENTRIES_MAX, LOOKED_MAX = 1000000, 64, 128, 2000
 -- No start weighs less.
 local LIGHT = 0.001
-local groups = { opened = {}, byId = {}, parked = {}, gone = {}, looked = 0, order = {}, runners = {} }
 
 -- Whose turn starts first, then who goes first.
 local function precedes(a, b)
@@ -60,7 +62,7 @@ local function advance(lane)
   while lane.at < #lane.entries or readMore(lane) do
     lane.at = lane.at + 1
     local entry, text, state = lane.entries[lane.at], lane.texts[2 * lane.at - 1], lane.texts[2 * lane.at]
-    local task = entry[1] and entry[3] and text and groups.holds(entry[2], entry[4], text, state, entry[3])
+    local task = entry[1] and entry[3] and text and groups.holds(entry[3], entry[2], entry[4], text, state)
     if task then
       lane.rank, lane.seqNumber, lane.id, lane.text, lane.task = entry[1], tonumber(entry[2]), entry[3], text, task
       lane.weights = #lane.quota.keys > 0 and match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
@@ -187,7 +189,7 @@ local function nextFair()
   while true do
     local group, lane = firstOf(groups.runners)
     local member, start = headOf(groups.line)
-    local bound = member and (tonumber(sub(member, 1, 16)) or 0) - RANK_OFFSET
+    local bound = member and (tonumber(sub(member, 1, 16)) or 0) - turns.RANK_OFFSET
     if group and (not member or group.turn < start or (group.turn == start and group.rank < bound)) then
       return group, lane
     elseif not member then
@@ -216,23 +218,23 @@ end
 -- Backlogs that were passed over start no earlier than the others.
 local function catchUp()
   local at = turns.read()
-  for _, member in ipairs(sound('ZRANGEBYSCORE', LINE, '-inf', '(' .. int(at), 'LIMIT', 0, 1000)) do
+  for _, member in ipairs(sound('ZRANGEBYSCORE', turns.BACKLOGS, '-inf', '(' .. int(at), 'LIMIT', 0, 1000)) do
     local group = sub(member, 17)
     local _, rank = turns.known(group)
-    sound('ZREM', LINE, member)
+    sound('ZREM', turns.BACKLOGS, member)
     if rank then
       turns.lineUp(group, at, rank)
     end
   end
-  sound('ZREMRANGEBYSCORE', ENDS, '-inf', int(at))
+  sound('ZREMRANGEBYSCORE', turns.ENDS, '-inf', int(at))
 end
 
 function groups.begin(want)
   groups.isChanged = gates.openDue()
   gates.save()
   groups.want = want
-  groups.stream, groups.line = streamOf(GROUPS), streamOf(LINE)
-  groups.isFair = sound('HLEN', TURNS) > 0
+  groups.stream, groups.line = streamOf(turns.GROUPS), streamOf(turns.BACKLOGS)
+  groups.isFair = sound('HLEN', turns.STARTS) > 0
   if groups.isFair then
     catchUp()
   end
@@ -317,31 +319,31 @@ end
 
 local function park(id, key)
   groups.isChanged = true
-  sound('ZADD', PARKED, 0, key .. '|' .. id)
+  sound('ZADD', turns.PARKED, 0, key .. '|' .. id)
 end
 
 local function closeOwn(group, heads)
   if #heads == 0 then
     groups.isChanged = true
-    call('ZREM', GROUPS, group.id)
+    call('ZREM', turns.GROUPS, group.id)
     return
   end
   local keys = keysAgainst(group, heads)
   if keys then
-    call('ZREM', GROUPS, group.id)
+    call('ZREM', turns.GROUPS, group.id)
     park(group.id, keys[1])
   elseif heads[2] ~= group.heads[2] then
-    call('ZADD', GROUPS, heads[2], group.id)
+    call('ZADD', turns.GROUPS, heads[2], group.id)
   end
 end
 
 local function closeFair(group, heads)
   if #heads == 0 then
     groups.isChanged = true
-    call('ZREM', LINE, group.member)
-    sound('HDEL', TURNS, group.id)
+    call('ZREM', turns.BACKLOGS, group.member)
+    sound('HDEL', turns.STARTS, group.id)
     if group.turn > turns.read() then
-      sound('ZADD', ENDS, int(group.turn), group.id)
+      sound('ZADD', turns.ENDS, int(group.turn), group.id)
     end
     return
   end
@@ -350,11 +352,11 @@ local function closeFair(group, heads)
   if not keys and isSame then
     return
   end
-  call('ZREM', LINE, group.member)
+  call('ZREM', turns.BACKLOGS, group.member)
   if not keys then
     return turns.lineUp(group.id, group.turn, heads[2])
   end
-  sound('HSET', TURNS, group.id, int(group.turn) .. ' ' .. heads[2])
+  sound('HSET', turns.STARTS, group.id, int(group.turn) .. ' ' .. heads[2])
   for _, key in ipairs(keys) do
     park(group.id, key)
   end
@@ -363,7 +365,7 @@ end
 -- Writes where everything stands now.
 function groups.close()
   for id, key in pairs(groups.parked) do
-    call('ZREM', GROUPS, id)
+    call('ZREM', turns.GROUPS, id)
     park(id, key)
   end
   for _, group in ipairs(groups.opened) do
@@ -377,9 +379,10 @@ function groups.close()
       closeOwn(group, heads)
     end
   end
-  spread('ZREM', LINE, groups.gone)
+  spread('ZREM', turns.BACKLOGS, groups.gone)
   if turns.isMoved then
     fields.turn = int(turns.at) .. ' ' .. int(turns.own)
   end
   gates.save()
+end
 end

@@ -10,8 +10,8 @@
 -- `parked`         members `key|group` of score 0: groups that are in neither, since this gate keeps them back
 -- `quotas` in the counters: there may be any of these; then, a line each, the agents and types that are paused.
 -- `turn` there: where the last turn began, and where the last one of the tasks without a fair key ended.
-local GROUPS, LINE, TURNS, ENDS, PARKED = base .. 'groups', base .. 'line', base .. 'turns', base .. 'ends', base .. 'parked'
-local turns = { groups = {}, quotas = {}, limits = { [''] = {} } }
+local turns = { quotas = {}, limits = { [''] = {} }, GROUPS = base .. 'groups', BACKLOGS = base .. 'line',
+  STARTS = base .. 'turns', ENDS = base .. 'ends', PARKED = base .. 'parked', RANK_OFFSET = 4503599627370496 }
 
 -- What a lane's name says of limits and turns; false for most.
 function turns.quotaOf(lane)
@@ -51,54 +51,58 @@ function turns.read()
   return turns.at
 end
 
-local RANK_OFFSET = 4503599627370496
 function turns.member(group, rank)
-  local sortable = max(0, min((tonumber(rank) or 0) + RANK_OFFSET, 2 * RANK_OFFSET - 1))
+  local sortable = max(0, min((tonumber(rank) or 0) + turns.RANK_OFFSET, 2 * turns.RANK_OFFSET - 1))
   return format('%016.0f', sortable) .. group
 end
 
 function turns.known(group)
-  local start, rank = match(sound('HGET', TURNS, group) or '', '^(%d+) (%S+)$')
+  local start, rank = match(sound('HGET', turns.STARTS, group) or '', '^(%d+) (%S+)$')
   return tonumber(start or nil), rank
 end
 
 function turns.lineUp(group, start, rank)
-  sound('ZADD', LINE, int(start), turns.member(group, rank))
-  sound('HSET', TURNS, group, int(start) .. ' ' .. rank)
+  sound('ZADD', turns.BACKLOGS, int(start), turns.member(group, rank))
+  sound('HSET', turns.STARTS, group, int(start) .. ' ' .. rank)
 end
 
--- Something waits in this group from this rank on. Where a gate keeps the group back, the next claim finds that again.
-function turns.arrive(quota, rank)
-  local group = quota.group
+-- Lanes of this group have new first entries: rank and head of each. Where a gate keeps the group back, the next claim
+-- finds that again.
+function turns.arrive(quota, heads)
+  local group, rank = quota.group, heads[1]
+  sound('ZADD', quota.heads, 'LT', unpack(heads))
+  if heads[3] and tonumber(heads[3]) < tonumber(rank) then
+    rank = heads[3]
+  end
   if not counters.quotas then
     counters.quotas, fields.quotas = '1', '1'
   end
   if not quota.isFair then
-    sound('ZADD', GROUPS, 'LT', rank, group)
+    sound('ZADD', turns.GROUPS, 'LT', rank, group)
     return
   end
   local start, first = turns.known(group)
   if not start then
-    start = max(turns.read(), tonumber(sound('ZSCORE', ENDS, group) or nil) or 0)
-    sound('ZREM', ENDS, group)
+    start = max(turns.read(), tonumber(sound('ZSCORE', turns.ENDS, group) or nil) or 0)
+    sound('ZREM', turns.ENDS, group)
   elseif tonumber(rank) >= (tonumber(first) or math.huge) then
     return
   else
-    sound('ZREM', LINE, turns.member(group, first))
+    sound('ZREM', turns.BACKLOGS, turns.member(group, first))
   end
   turns.lineUp(group, start, rank)
 end
 
 -- What this gate kept back may go on.
 function turns.unpark(key)
-  local members = sound('ZRANGEBYLEX', PARKED, '[' .. key .. '|', '(' .. key .. '}')
+  local members = sound('ZRANGEBYLEX', turns.PARKED, '[' .. key .. '|', '(' .. key .. '}')
   if #members == 0 then
     return
   end
   for _, member in ipairs(members) do
     local group = sub(member, #key + 2)
     if sub(group, 1, 1) ~= '*' then
-      sound('ZADD', GROUPS, 'LT', '-inf', group)
+      sound('ZADD', turns.GROUPS, 'LT', '-inf', group)
     else
       local start, rank = turns.known(group)
       if start then
@@ -106,6 +110,6 @@ function turns.unpark(key)
       end
     end
   end
-  spread('ZREM', PARKED, members)
+  spread('ZREM', turns.PARKED, members)
   tell('new')
 end
