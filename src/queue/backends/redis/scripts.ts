@@ -4,6 +4,7 @@ type Prelude =
   | 'turns'
   | 'gates'
   | 'groups'
+  | 'idle'
   | 'tasks'
   | 'alarms'
   | 'lanes'
@@ -26,7 +27,7 @@ export const SCRIPTS = {
   nodes: script('nodes', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'holds'),
   apply: script('apply', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
   judge: script('judge', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
-  purgeable: script('purgeable'),
+  purgeable: script('purgeable', 'turns', 'gates', 'idle'),
   purge: script('purge', 'turns', 'gates', 'tasks', 'alarms', 'buckets'),
   read: script('read', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records'),
   list: script('list', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records', 'buckets'),

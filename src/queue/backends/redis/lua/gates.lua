@@ -208,6 +208,9 @@ function gates.save()
     end
   end
   if #values > 0 then
+    if not counters.quotas then
+      counters.quotas, fields.quotas = '1', '1'
+    end
     sound('HLEN', gates.GATES)
     spread('HSET', gates.GATES, values, 2)
   end
