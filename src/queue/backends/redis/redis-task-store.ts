@@ -200,7 +200,7 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
     return this.#signal.watch(listener);
   }
