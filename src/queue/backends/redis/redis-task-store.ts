@@ -300,15 +300,13 @@ export class RedisTaskStore implements TaskStore {
     slot: number | string,
   ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
+    let common = '';
     for (const { changes, now } of items) {
-      for (const { id, version, next, event, claimed } of changes) {
-        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        values.push(
-          id,
-          head,
-          restOf(next),
-          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
-        );
+      for (const change of changes) {
+        const own = this.#commonOf(change, now);
+        if (own !== common) values.push(own);
+        common = own;
+        values.push(change.id, restOf(change.next));
       }
     }
     const { now } = items.at(-1)!;
@@ -323,6 +321,12 @@ export class RedisTaskStore implements TaskStore {
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
+  }
+
+  /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
+  #commonOf({ version, next, event, claimed }: HeldChange, now: number): string {
+    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+    return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
   }
 
   #leaseOf({ status, leaseExpiresAt }: TaskState, now: number): string {
