@@ -225,7 +225,7 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
     return this.#signal.watch(listener);
   }
@@ -325,16 +325,15 @@ export class RedisTaskStore implements TaskStore {
     slot: number | string,
   ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
+    let common = '';
     for (const { changes, now } of items) {
       for (const change of changes) {
-        const { id, version, next, event, claimed } = change;
-        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        values.push(
-          id,
-          head + extrasOf(change),
-          restOf(next),
-          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
-        );
+        const own = this.#commonOf(change, now);
+        if (own !== common) values.push(own);
+        common = own;
+        const extras = extrasOf(change);
+        if (extras !== '') values.push(extras);
+        values.push(change.id, restOf(change.next));
       }
     }
     const { now } = items.at(-1)!;
@@ -353,6 +352,12 @@ export class RedisTaskStore implements TaskStore {
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
+  }
+
+  /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
+  #commonOf({ version, next, event, claimed }: HeldChange, now: number): string {
+    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+    return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
   }
 
   #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
@@ -416,7 +421,7 @@ function extrasOf({ dependsOn, spent, closes }: Change): string {
   if (!dependsOn && !spent && !closes) return '';
   const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
   const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
-  return `\n${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
+  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
 }
 
 /** How much of a batch a change fills. */

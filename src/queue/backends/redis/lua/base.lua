@@ -10,7 +10,7 @@
 --
 -- Guarantee of every script: all checks come before the first write, numbers are never written by tostring()
 -- beyond 14 digits, and JSON passes through unread.
-local call, match, sub, format, find = redis.call, string.match, string.sub, string.format, string.find
+local call, match, sub, format, find, byte = redis.call, string.match, string.sub, string.format, string.find, string.byte
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local base = sub(KEYS[1], 1, -2)
 local COUNTERS, TASKS, AGENDA, HEADS = KEYS[1], base .. 't', base .. 'agenda', base .. 'heads'

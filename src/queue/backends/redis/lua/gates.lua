@@ -107,6 +107,16 @@ local function count(gate, at, by)
   end
 end
 
+-- What a start of the task weighs for each of its keys, by the text of its identity.
+function gates.weightsOf(keys, text)
+  local each = string.gmatch(match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or '', '[^,]+')
+  local weights = {}
+  for _, key in ipairs(keys) do
+    weights[key] = tonumber(each() or nil) or 1
+  end
+  return weights
+end
+
 function gates.enter(keys, weights)
   local each = weights ~= '' and string.gmatch(weights, '[^,]+')
   for _, key in ipairs(keys) do
