@@ -9,6 +9,7 @@ type Prelude =
   | 'alarms'
   | 'lanes'
   | 'edges'
+  | 'links'
   | 'records'
   | 'buckets'
   | 'holds';
@@ -21,11 +22,22 @@ function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script('insert', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records', 'buckets'),
+  insert: script(
+    'insert',
+    'turns',
+    'gates',
+    'tasks',
+    'alarms',
+    'lanes',
+    'edges',
+    'links',
+    'records',
+    'buckets',
+  ),
   claim: script('claim', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records', 'holds', 'groups'),
   release: script('release', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'holds'),
   nodes: script('nodes', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'holds'),
-  apply: script('apply', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
+  apply: script('apply', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'links'),
   judge: script('judge', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
   purge: script('purge', 'turns', 'gates', 'tasks', 'alarms', 'buckets'),

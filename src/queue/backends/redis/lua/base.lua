@@ -41,6 +41,15 @@ local function sound(command, key, ...)
   return call(command, key, ...)
 end
 
+-- A part of the program that few calls need is made when something of it is asked for.
+local function later(part, make)
+  setmetatable(part, { __index = function(_, name)
+    setmetatable(part, nil)
+    make()
+    return part[name]
+  end })
+end
+
 local function add(name, by)
   delta[name] = (delta[name] or 0) + by
 end

@@ -487,6 +487,20 @@ local function claimByOrder()
   end
 end
 
+-- Takes the places under its limits that a task needs, if there are.
+local function passes(task)
+  if limitsOf(task) == '' then
+    return true
+  end
+  local keys = turns.keysOf(task.limits)
+  local weights = match(taskTexts[task.id], '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
+  if gates.obstacle(keys, weights, 1) then
+    return false
+  end
+  gates.enter(keys, weights)
+  return true
+end
+
 local function claimByIds()
   local ids, seen, ready = {}, {}, {}
   for i = 15, #ARGV do
@@ -510,10 +524,7 @@ local function claimByIds()
   end
   table.sort(ready, isBefore)
   for _, task in ipairs(ready) do
-    local keys = turns.keysOf(limitsOf(task))
-    local weights = #keys > 0 and match(taskTexts[task.id], '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
-    if #taken < LIMIT and not gates.obstacle(keys, weights, 1) then
-      gates.enter(keys, weights)
+    if #taken < LIMIT and passes(task) then
       if not isScheduled(task.id) then
         leaveLane(task)
       end
@@ -521,7 +532,9 @@ local function claimByIds()
       isChanged = true
     end
   end
-  gates.save()
+  if counters.quotas then
+    gates.save()
+  end
 end
 
 promote()

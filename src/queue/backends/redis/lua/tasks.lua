@@ -205,7 +205,9 @@ local function save()
   end
   spread('ZREM', AGENDA, gone)
   writeEndings()
-  gates.save()
+  if rawget(gates, 'byKey') then
+    gates.save()
+  end
 end
 
 local function schedule(id, score)
