@@ -3,8 +3,8 @@
 -- ARGV[5…]  two for each change: id · the rest of the state; and before the first, and wherever it is another, what is
 --           common to those that follow: a line break, `version status runAt lease`, a line break, the line of the
 --           event. The version is the one it was decided on, the lease is '-' for none or `+ms` from now by the clock
---           of Redis. A version with '+': the task was held ahead and claimed before, in the same step; the claim's
---           line comes first
+--           of Redis, runAt is '=' where it stays as it is. A version with '+': the task was held ahead and claimed
+--           before, in the same step; the claim's line comes first
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -80,7 +80,7 @@ end
 local function change(task, st, runAt, lease, rest, event, isHeld)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == runAtOf(task))
+  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or runAt == task.runAt or tonumber(runAt) == runAtOf(task))
   if stays then
     add(before, -1)
     add(st, 1)
@@ -115,14 +115,14 @@ end
 
 -- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own, and
 -- those that were claimed together have the same state.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) (%S+) 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
 local COMPLETED = '^%d+ %S+ (%d+) '
 local claimedOnce, scoresOfEnds = {}, {}
 local texts, scores, ends = {}, {}, {}
 
 local function readClaimed(text)
-  local version, e, before, place, at = match(text, CLAIMED_ONCE)
-  local known = { version = version }
+  local version, e, before, runAt, place, at = match(text, CLAIMED_ONCE)
+  local known = { version = version, runAt = runAt }
   if version and e + 1 <= HISTORY_EVENTS_MAX then
     known.v, known.e, known.before, known.place, known.hist = version + 1, e + 1, before, place, sub(text, at)
   end
@@ -156,7 +156,8 @@ local function endClaimed(id, name, common, rest)
   end
   if known.common ~= common then
     known.common = common
-    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. common.runAt .. ' 0 ' .. known.place .. ' 0 - '
+    local runAt = common.runAt == '=' and known.runAt or common.runAt
+    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. runAt .. ' 0 ' .. known.place .. ' 0 - '
     known.tail = known.hist .. common.event
   end
   ended(id, name, known.before, common.st, rest, known.head .. rest .. known.tail)
@@ -199,7 +200,8 @@ local function changeAny(id, common, rest)
     rest = takeAway(task, holder, rest)
   end
   local event = common.isClaimed and addClaim(task, common.event) or common.event
-  local effects = change(task, common.st, common.runAt, common.lease, rest, event, holder)
+  local runAt = common.runAt == '=' and task.runAt or common.runAt
+  local effects = change(task, common.st, runAt, common.lease, rest, event, holder)
   if not effects and task.blocked == 0 then
     return task.e
   end
