@@ -355,8 +355,10 @@ export class RedisTaskStore implements TaskStore {
   }
 
   /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
-  #commonOf({ version, next, event, claimed }: HeldChange, now: number): string {
-    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+  #commonOf({ id, version, next, event, claimed }: HeldChange, now: number): string {
+    const before = this.known.get(id);
+    const runAt = before?.version === version && before.runAt === next.runAt ? '=' : next.runAt;
+    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${runAt} ${this.#leaseOf(next, now)}`;
     return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
   }
 

@@ -19,36 +19,28 @@ function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
   return new RedisScript(file(name), ['base', ...preludes].map(file));
 }
 
+/** What every script that writes tasks needs. */
+const TASKS = ['turns', 'gates', 'tasks', 'alarms'] as const;
+
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script(
-    'insert',
-    'turns',
-    'gates',
-    'tasks',
-    'alarms',
-    'lanes',
-    'edges',
-    'links',
-    'records',
-    'buckets',
-  ),
-  claim: script('claim', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records', 'holds', 'groups'),
-  release: script('release', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'holds'),
-  nodes: script('nodes', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'holds'),
-  apply: script('apply', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'links'),
-  judge: script('judge', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
-  purgeable: script('purgeable', 'turns', 'gates', 'idle'),
-  purge: script('purge', 'turns', 'gates', 'tasks', 'alarms', 'buckets'),
-  read: script('read', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records'),
-  list: script('list', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records', 'buckets'),
+  insert: script('insert', ...TASKS, 'lanes', 'edges', 'links', 'records', 'buckets'),
+  claim: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
+  release: script('release', ...TASKS, 'lanes', 'holds'),
+  nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
+  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),
+  judge: script('judge', ...TASKS, 'lanes', 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
-  alarmed: script('alarmed', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records'),
+  purgeable: script('purgeable', 'turns', 'gates', 'idle'),
+  purge: script('purge', ...TASKS, 'buckets'),
+  read: script('read', 'tasks', 'records'),
+  list: script('list', 'tasks', 'records', 'buckets'),
+  expired: script('expired', 'tasks', 'records'),
+  alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
   due: script('due'),
-  expired: script('expired', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges', 'records'),
-  unjudged: script('unjudged', 'turns', 'gates', 'tasks', 'alarms', 'lanes', 'edges'),
-  counts: script('counts', 'turns', 'gates', 'tasks', 'alarms', 'lanes'),
+  unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
+  counts: script('counts', ...TASKS, 'lanes'),
   pause: script('pause'),
   registryPut: script('registry-put'),
   registryEntries: script('registry-entries'),

@@ -3,8 +3,8 @@
 -- ARGV[5…]  two for each change: id · the rest of the state; and before the first, and wherever it is another, what is
 --           common to those that follow: a line break, `version status runAt lease`, a line break, the line of the
 --           event. The version is the one it was decided on, the lease is '-' for none or `+ms` from now by the clock
---           of Redis. A version with '+': the task was held ahead and claimed before, in the same step; the claim's
---           line comes first. Before an id, what few changes have, after a tab, a line each: `on dependency condition` of
+--           of Redis, runAt is '=' where it stays as it is. A version with '+': the task was held ahead and claimed
+--           before, in the same step; the claim's line comes first. Before an id, what few changes have, after a tab, a line each: `on dependency condition` of
 --           the edges that the task waits for from now on, `w key weight` of limits whose reserved weight was wrong, and
 --           `k key time` of those to close
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
@@ -125,7 +125,7 @@ end
 local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == runAtOf(task))
+  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or runAt == task.runAt or tonumber(runAt) == runAtOf(task))
   if stays then
     add(before, -1)
     add(st, 1)
@@ -165,14 +165,14 @@ end
 
 -- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own, and
 -- those that were claimed together have the same state.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) (%S+) 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
 local COMPLETED = '^%d+ %S+ (%d+) '
 local claimedOnce, scoresOfEnds = {}, {}
 local texts, scores, ends, leaving = {}, {}, {}, {}
 
 local function readClaimed(text)
-  local version, e, before, place, limits, at = match(text, CLAIMED_ONCE)
-  local known = { version = version }
+  local version, e, before, runAt, place, limits, at = match(text, CLAIMED_ONCE)
+  local known = { version = version, runAt = runAt }
   if version and e + 1 <= HISTORY_EVENTS_MAX then
     known.v, known.e, known.before, known.place, known.hist = version + 1, e + 1, before, place, sub(text, at)
     known.limits = limits
@@ -207,7 +207,8 @@ local function endClaimed(id, name, common, rest)
   end
   if known.common ~= common then
     known.common = common
-    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. common.runAt .. ' 0 ' .. known.place .. ' 0' .. known.limits .. ' - '
+    local runAt = common.runAt == '=' and known.runAt or common.runAt
+    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. runAt .. ' 0 ' .. known.place .. ' 0' .. known.limits .. ' - '
     known.tail = known.hist .. common.event
   end
   if known.limits ~= '' then
@@ -257,7 +258,8 @@ local function changeAny(id, common, rest, lines)
   if lines then
     correct(task, lines)
   end
-  local effects = change(task, common.st, common.runAt, common.lease, rest, event, holder, edges)
+  local runAt = common.runAt == '=' and task.runAt or common.runAt
+  local effects = change(task, common.st, runAt, common.lease, rest, event, holder, edges)
   if not effects and task.blocked == 0 then
     return task.e
   end

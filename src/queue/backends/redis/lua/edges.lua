@@ -9,7 +9,6 @@
 local UNJUDGED = base .. 'unjudged'
 local ON_NAMES = { s = 'success', f = 'failure', c = 'completion', x = 'success' }
 local END_NAMES = { c = 'completed', f = 'failed', x = 'cancelled', s = 'skipped' }
-local EDGE = '^([ujUJ])([sfcx]) (%S+) ?(%S*)$'
 local ANY, UNJUDGED_EDGE = { U = true, J = true }, { j = true, J = true }
 
 -- 'holds', 'fails' or 'unjudged': what an end decides for an edge.
@@ -156,14 +155,4 @@ end
 
 local function isQuiet(effects)
   return #effects.released == 0 and #effects.skipped == 0 and not effects.unjudged
-end
-
--- The undecided edges of a task as `position dependency …`.
-local function blockersOf(id)
-  local all, parts = call('HGETALL', base .. 'e:' .. id), {}
-  for i = 1, #all, 2 do
-    local _, _, dependency = match(all[i + 1], EDGE)
-    parts[#parts + 1] = all[i] .. ' ' .. (dependency or '?')
-  end
-  return table.concat(parts, ' ')
 end

@@ -11,6 +11,8 @@
 -- and one with another number is not valid any more. `links` is 1 where others depend on the task.
 local STATE = '^(%d+) (%d+) (%l) (%S+) (%d+) (%d+) ([01])(%S*) (%S+) ()%d+ %S+ %S+ %S+ (%S+) (%S+) [^\n]*\n()'
 local IDENTITY = '^(%d+) (%S+) (%S+) (%S+) (%S*)[^\n]*\n'
+-- An undecided edge, see `edges.lua`.
+local EDGE = '^([ujUJ])([sfcx]) (%S+) ?(%S*)$'
 local NEVER_RAN = '0 - - - - - 0 0 0 0\n'
 local HISTORY_EVENTS_MAX = 500
 local WAITING = { p = true, r = true }
@@ -217,4 +219,14 @@ end
 local function unschedule(id)
   agenda[id] = nil
   unscheduled[id] = true
+end
+
+-- The undecided edges of a task as `position dependency …`.
+local function blockersOf(id)
+  local all, parts = call('HGETALL', base .. 'e:' .. id), {}
+  for i = 1, #all, 2 do
+    local _, _, dependency = match(all[i + 1], EDGE)
+    parts[#parts + 1] = all[i] .. ' ' .. (dependency or '?')
+  end
+  return table.concat(parts, ' ')
 end
