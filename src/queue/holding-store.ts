@@ -59,6 +59,8 @@ export interface Held {
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
+  /** `isNew` is false where others only claimed or ended what no node holds. */
+  watch(listener: (isNew: boolean) => void): () => void;
   hold(request: HoldRequest): Promise<Held>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;

@@ -6,11 +6,14 @@ import type { ScriptRunner } from './script-runner.ts';
 const LISTENING_MS = 90_000;
 const RENEW_MS = 30_000;
 
+/** `isNew`: somebody may have something to claim, or to give back; otherwise tasks were claimed or ended. */
+export type SignalListener = (isNew: boolean) => void;
+
 /** Hints by pub/sub that another store object wrote. Costs nothing until somebody listens. */
 export class StoreSignal {
   readonly #connection: RedisConnection;
   readonly #scripts: ScriptRunner;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<SignalListener>();
   #unsubscribe: (() => void) | undefined;
   #renewal: unknown;
   #isClosed = false;
@@ -20,8 +23,8 @@ export class StoreSignal {
     this.#scripts = scripts;
   }
 
-  watch(listener: () => void): () => void {
-    const own = () => listener();
+  watch(listener: SignalListener): () => void {
+    const own = (isNew: boolean) => listener(isNew);
     this.#listeners.add(own);
     this.#start();
     return () => {
@@ -44,7 +47,7 @@ export class StoreSignal {
     this.#unsubscribe = this.#connection.subscribe(
       this.#scripts.key('task_notifications'),
       (message) => {
-        if (!message.endsWith(instance)) this.#hint();
+        if (!message.endsWith(instance)) this.#hint(message.startsWith('new'));
       },
       () => void this.#listen(),
     );
@@ -66,7 +69,7 @@ export class StoreSignal {
     await this.#tell(LISTENING_MS).catch(() => {});
     if (!this.#unsubscribe || this.#isClosed) return;
     this.#renew();
-    this.#hint();
+    this.#hint(true);
   }
 
   /** One at a time: two gaps in a row both come here. */
@@ -82,7 +85,7 @@ export class StoreSignal {
     await this.#scripts.run('watch', { now: '', values: [ms] });
   }
 
-  #hint(): void {
-    for (const listener of this.#listeners) listener();
+  #hint(isNew: boolean): void {
+    for (const listener of this.#listeners) listener(isNew);
   }
 }
