@@ -27,7 +27,9 @@ export interface Place {
  * the version before the claim, and raises it by two; its fence is the reserved one.
  */
 export interface HeldChange extends Change {
-  readonly claimed?: NonNullable<Change['event']>;
+  readonly claimed?: NonNullable<Change['event']> | undefined;
+  /** What never changes of the task, where the holder knows it. */
+  readonly identity?: TaskRecord;
 }
 
 export interface Held {

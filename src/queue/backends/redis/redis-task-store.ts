@@ -319,7 +319,7 @@ export class RedisTaskStore implements TaskStore {
       changes.map((change) => {
         const answer = reply[i++];
         if (answer === 0) return null;
-        const identity = this.known.get(change.id) ?? read?.get(change.id);
+        const identity = change.identity ?? this.known.get(change.id) ?? read?.get(change.id);
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
@@ -356,8 +356,8 @@ export class RedisTaskStore implements TaskStore {
     let i = 1;
     let ids: string[] | undefined;
     for (const { changes } of items) {
-      for (const { id } of changes) {
-        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
+      for (const { id, identity } of changes) {
+        if (reply[i++] === 0 || identity !== undefined || this.known.get(id) !== undefined) continue;
         ids ??= [];
         ids.push(id);
       }
