@@ -61,8 +61,8 @@ export interface Held {
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
-  /** `isNew` is false where others only claimed or ended what no node holds. */
-  watch(listener: (isNew: boolean) => void): () => void;
+  /** `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. */
+  watch(listener: (isNew?: boolean) => void): () => void;
   hold(request: HoldRequest): Promise<Held>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;

@@ -217,7 +217,10 @@ export interface TaskStore {
   isPaused(): Promise<boolean>;
   /** Removes tasks that ended before `endedBefore`, their history, edges and checkpoints kept beside them. Returns their ids. */
   purge(endedBefore: number, limit: number): Promise<string[]>;
-  /** Calls back, soon and without details, when another user of the same store may have written. */
-  watch(listener: () => void): () => void;
+  /**
+   * Calls back, soon and without details, when another user of the same store may have written. `isNew` where it
+   * is known that there is a task to take.
+   */
+  watch(listener: (isNew?: boolean) => void): () => void;
   close(): Promise<void>;
 }

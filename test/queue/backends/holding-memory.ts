@@ -186,7 +186,7 @@ export class RemoteMemory implements HoldingStore {
   leave: HoldingStore['leave'] = (node) => this.#call(() => this.#storage.leave(node), true);
   nodes: HoldingStore['nodes'] = () => this.#call(() => this.#storage.nodes());
 
-  watch(listener: (isNew: boolean) => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     const heard = () => {
       if (!this.isAway) listener(true);
     };

@@ -142,7 +142,7 @@ export class HoldingNode {
   }
 
   /** Another node may have written: something more urgent, a cancel, a pause. */
-  readonly hint = (isNew: boolean): void => {
+  readonly hint = (isNew = true): void => {
     this.#isHinted = true;
     if (!isNew || !this.#isRegistered || this.#looker !== null || this.#isClosed) return;
     const { clock } = this.#options;

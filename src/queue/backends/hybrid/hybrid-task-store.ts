@@ -239,9 +239,9 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.purge(endedBefore, limit);
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
-    const call = () => listener();
+    const call = (isNew?: boolean) => listener(isNew);
     this.#watchers.add(call);
     const unwatch = this.#remote.watch(call);
     return () => {

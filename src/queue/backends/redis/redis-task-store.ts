@@ -31,7 +31,7 @@ import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
 import { filterArguments, readClaimed, readRecords, toEffects } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
-import { type SignalListener, StoreSignal } from './store-signal.ts';
+import { StoreSignal } from './store-signal.ts';
 
 export interface RedisTaskStoreOptions {
   /** Stays open when the store is closed. */
@@ -200,7 +200,7 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 
-  watch(listener: SignalListener): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
     return this.#signal.watch(listener);
   }

@@ -6,14 +6,11 @@ import type { ScriptRunner } from './script-runner.ts';
 const LISTENING_MS = 90_000;
 const RENEW_MS = 30_000;
 
-/** `isNew`: somebody may have something to claim, or to give back; otherwise tasks were claimed or ended. */
-export type SignalListener = (isNew: boolean) => void;
-
 /** Hints by pub/sub that another store object wrote. Costs nothing until somebody listens. */
 export class StoreSignal {
   readonly #connection: RedisConnection;
   readonly #scripts: ScriptRunner;
-  readonly #listeners = new Set<SignalListener>();
+  readonly #listeners = new Set<(isNew: boolean) => void>();
   #unsubscribe: (() => void) | undefined;
   #renewal: unknown;
   #isClosed = false;
@@ -23,7 +20,7 @@ export class StoreSignal {
     this.#scripts = scripts;
   }
 
-  watch(listener: SignalListener): () => void {
+  watch(listener: (isNew: boolean) => void): () => void {
     const own = (isNew: boolean) => listener(isNew);
     this.#listeners.add(own);
     this.#start();
@@ -47,7 +44,7 @@ export class StoreSignal {
     this.#unsubscribe = this.#connection.subscribe(
       this.#scripts.key('task_notifications'),
       (message) => {
-        if (!message.endsWith(instance)) this.#hint(message.startsWith('new'));
+        if (!message.endsWith(instance)) this.#hint(message.startsWith('new '));
       },
       () => void this.#listen(),
     );
