@@ -27,7 +27,9 @@ export interface Place {
  * the version before the claim, and raises it by two; its fence is the reserved one.
  */
 export interface HeldChange extends Change {
-  readonly claimed?: NonNullable<Change['event']>;
+  readonly claimed?: NonNullable<Change['event']> | undefined;
+  /** What never changes of the task, where the holder knows it. */
+  readonly identity?: TaskRecord;
 }
 
 export interface Held {
@@ -59,6 +61,8 @@ export interface Held {
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
+  /** `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. */
+  watch(listener: (isNew?: boolean) => void): () => void;
   hold(request: HoldRequest): Promise<Held>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;

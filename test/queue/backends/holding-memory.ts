@@ -191,9 +191,9 @@ export class RemoteMemory implements HoldingStore {
   leave: HoldingStore['leave'] = (node) => this.#call(() => this.#storage.leave(node), true);
   nodes: HoldingStore['nodes'] = () => this.#call(() => this.#storage.nodes());
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     const heard = () => {
-      if (!this.isAway) listener();
+      if (!this.isAway) listener(true);
     };
     this.#storage.watchers.set(heard, this);
     return () => this.#storage.watchers.delete(heard);

@@ -142,9 +142,9 @@ export class HoldingNode {
   }
 
   /** Another node may have written: something more urgent, a cancel, a pause. */
-  readonly hint = (): void => {
+  readonly hint = (isNew = true): void => {
     this.#isHinted = true;
-    if (!this.#isRegistered || this.#looker !== null || this.#isClosed) return;
+    if (!isNew || !this.#isRegistered || this.#looker !== null || this.#isClosed) return;
     const { clock } = this.#options;
     const wait = Math.max(0, Math.min(LOOK_MS, this.#lookedAt + LOOK_MS - clock.now()));
     this.#looker = clock.setTimeout(() => {

@@ -27,7 +27,6 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
       const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
       const told = reply[1] as Told;
       const records = readRecords(reply, 2);
-      for (const record of records) this.known.put(record);
       if (records.length > 0 || told[5] !== 1) return toHeld(records, told);
     }
   }

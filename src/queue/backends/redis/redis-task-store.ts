@@ -344,7 +344,7 @@ export class RedisTaskStore implements TaskStore {
       changes.map((change) => {
         const answer = reply[i++];
         if (answer === 0) return null;
-        const identity = this.known.get(change.id) ?? read?.get(change.id);
+        const identity = change.identity ?? this.known.get(change.id) ?? read?.get(change.id);
         if (identity && isSkipped(change, answer)) {
           const record = read!.get(change.id)!;
           return { record, effects: toEffects(answer as unknown[], 1) };
@@ -396,7 +396,8 @@ export class RedisTaskStore implements TaskStore {
     for (const { changes } of items) {
       for (const change of changes) {
         const answer = reply[i++];
-        if (answer === 0 || (this.known.get(change.id) && !isSkipped(change, answer))) continue;
+        const isKnown = change.identity !== undefined || this.known.get(change.id) !== undefined;
+        if (answer === 0 || (isKnown && !isSkipped(change, answer))) continue;
         ids ??= [];
         ids.push(change.id);
       }

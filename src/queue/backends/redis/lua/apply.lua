@@ -73,6 +73,7 @@ local function takeAway(task, holder, rest)
   local key = base .. 'dropped:' .. int(holder)
   call('RPUSH', key, task.id)
   call('PEXPIRE', key, 600000)
+  tell('new')
   return int(max(fenceOf(rest), fenceOf(restOf(task)) + 1)) .. match(rest, '^%d+(.*)$')
 end
 
