@@ -1,7 +1,7 @@
 import type { Clock } from '../../../clock.ts';
 import { StoreUnavailableError } from '../../../errors.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
-import type { Held, HoldingStore } from '../../holding-store.ts';
+import type { Beside, Held, HoldingStore, Place } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
 import type { Question, Served, Shelf } from './shelf.ts';
@@ -90,6 +90,25 @@ export class HoldingNode {
     // While the store is away the node goes on with what it surely holds.
     const isTaking = shelf.size > 0 && (isSure || (this.#isAway && heldMs > leaseMs / 10));
     return shelf.take(isTaking ? claim : { ...claim, limit: 0 }, at, this.#isAway);
+  }
+
+  /** What `take` would take. */
+  places(claim: Claim): Place[] {
+    const { shelf, clock } = this.#options;
+    const isSure = shelf.heldMs(clock.now()) >= claim.leaseExpiresAt - claim.now;
+    return isSure ? shelf.places(claim) : [];
+  }
+
+  /** Claims tasks that are never held, in one order with those on the shelf. */
+  claimBeside(claim: Claim): Promise<Beside> {
+    this.#note(claim);
+    return this.#inTurn(async () => {
+      const { store, shelf } = this.#options;
+      const changes = shelf.quotaChanges;
+      const beside = await store.claimBeside(claim, this.places(claim));
+      shelf.quotasTold(beside.quotas, changes);
+      return beside;
+    });
   }
 
   claimed(tasks: number): void {
@@ -261,7 +280,7 @@ export class HoldingNode {
     const filter = this.#filter;
     const last = shelf.lastPlace(filter);
     const held = await this.#hold({ filter, last, limit: last === null ? 0 : LOOK_TASKS_MAX });
-    if (held.records.length > 0) onAvailable();
+    if (held.records.length > 0 || held.quotas === 'ready') onAvailable();
   }
 
   #watch(): void {

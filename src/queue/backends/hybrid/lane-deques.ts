@@ -88,6 +88,20 @@ export class LaneDeques {
     return taken;
   }
 
+  /** The places of what `take` would remove. */
+  peek(limit: number, filter: ClaimFilter | null, last: Place): Place[] {
+    const lanes = this.#matching(filter).map((lane) => ({ ...lane }));
+    const places: Place[] = [];
+    while (places.length < limit) {
+      const lane = this.#firstOf(lanes);
+      const record = lane?.entries[lane.head]?.record;
+      if (!lane || !record || isAfter(record, last)) break;
+      lane.head++;
+      places.push({ rank: record.rank, seq: record.seq });
+    }
+    return places;
+  }
+
   remove(id: string): TaskRecord | undefined {
     const entry = this.#byId.get(id);
     const record = entry?.record;

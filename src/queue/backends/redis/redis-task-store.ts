@@ -291,32 +291,43 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
-    const { owner, leaseExpiresAt, filter, to, now } = claim;
+    for (;;) {
+      const { records, told } = await this.claimTold({ ...claim, limit }, `c${slot}`);
+      if (records.length > 0 || told === 0) return records;
+    }
+  }
+
+  /** One call of the script: what it took, and what else it says. `beside`: places of tasks held ahead. */
+  protected async claimTold(
+    claim: Claim,
+    mark: string,
+    beside?: readonly number[],
+  ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
+    const { limit, owner, leaseExpiresAt, filter, to, now } = claim;
     const lease = this.#leaseEnd(leaseExpiresAt, now);
+    const filtered = filterArguments(filter);
     const values = [
       limit,
       ownerField(owner),
       JSON.stringify(owner),
       lease,
       STATUS_LETTERS[to],
-      ...filterArguments(filter),
+      ...(beside ? [...filtered.slice(0, 4), 'b', ...beside] : filtered),
     ];
-    for (;;) {
-      const askedAt = performance.now();
-      const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
-      const at = reply[0] as number;
-      this.#scripts.learn(at, askedAt);
-      const records = readClaimed(reply, {
-        status: to,
-        fence: 1,
-        owner,
-        leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
-        startedAt: to === 'in_progress' ? at : null,
-        version: 2,
-      });
-      for (const record of records) this.known.put(record);
-      if (records.length > 0 || reply[1] === 0) return records;
-    }
+    const askedAt = performance.now();
+    const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark, values });
+    const at = reply[0] as number;
+    this.#scripts.learn(at, askedAt);
+    const records = readClaimed(reply, {
+      status: to,
+      fence: 1,
+      owner,
+      leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
+      startedAt: to === 'in_progress' ? at : null,
+      version: 2,
+    });
+    for (const record of records) this.known.put(record);
+    return { records, told: reply[1] };
   }
 
   /** Sends these in one call. Calls of one slot are made one after another. */

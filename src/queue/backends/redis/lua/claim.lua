@@ -7,7 +7,9 @@
 -- ARGV[10]  the lowest priority, or empty
 -- ARGV[11]  agent types between blanks, '*' any
 -- ARGV[12]  free agents between blanks, '*' not asked; ARGV[13] their types, '*' all
--- ARGV[14]  '1': only the ids in ARGV[15…]
+-- ARGV[14]  '1': only the ids in ARGV[15…]. 'b': only what waits in groups, beside the tasks that a node holds: rank and
+--           sequence of each in ARGV[15…], in order. The second of the reply is then: 1 when it should be asked again; of each
+--           of the latter that belongs to the claim, after how many that were taken it comes; `readiness`
 -- To hold tasks ahead: ARGV[6] the node, ARGV[7] for so many ms, ARGV[9] 'h', ARGV[15] and ARGV[16] rank and sequence
 --           of the last place that counts, or empty; the second of the reply is then what the node is told
 -- Returns   the time, 1 when it should be asked again at once, then four for each task: id, `t`, `s` (empty: its first
@@ -25,6 +27,13 @@ if answered then
   end
   local time = table.remove(ids, 1)
   local told = ARGV[9] == 'h' and newsFor(ARGV[6], signOfLife(ARGV[6], tonumber(ARGV[7]))) or 0
+  if ARGV[14] == 'b' then
+    local after = {}
+    for count in string.gmatch(table.remove(ids, 1), '%d+') do
+      after[#after + 1] = tonumber(count)
+    end
+    told = { 0, after, readiness() }
+  end
   finish()
   return pushRecords({ tonumber(time), told }, ids)
 end
@@ -39,9 +48,9 @@ if IS_HOLD then
   number, isKnown = signOfLife(OWNER, tonumber(OWNER_JSON))
   told = newsFor(OWNER, number, isKnown)
 end
-if counters.paused == '1' or LIMIT <= 0 then
+if counters.paused == '1' or LIMIT <= 0 or (told and told[2] == 1) then
   finish()
-  return { now, told or 0 }
+  return { now, told or (ARGV[14] == 'b' and { 0, {}, 0 }) or 0 }
 end
 
 local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP = 1000, 2000, 64
@@ -414,6 +423,29 @@ local function forget(lane)
   end
 end
 
+local function claimFromGroup(lane, group)
+  isChanged = true
+  if lane.task == true then
+    claimFirst(lane.id, lane.text, lane.quota.limits)
+  else
+    claimAgain(lane.task, lane.text)
+  end
+  groups.taken(lane, group)
+end
+
+local function openGroups()
+  groups.matches, groups.holds, groups.forget = laneMatches, holds, forget
+  groups.begin(LIMIT)
+end
+
+local function closeGroups()
+  if #taken == 0 and groups.looked >= LOOKED_AT_MAX then
+    again = 1
+  end
+  groups.close()
+  isChanged = isChanged or groups.isChanged
+end
+
 -- Claims one by one while groups of lanes wait beside the plain ones.
 local function claimAmongGroups()
   while #taken < LIMIT and groups.areWaiting() do
@@ -422,8 +454,8 @@ local function claimAmongGroups()
     if not first then
       break
     end
-    isChanged = true
     if first == true then
+      isChanged = true
       local text = fetchBoth({ plain.id })
       if claimEntry(plain.id, plain.seq, plain.place, text[1], text[2]) then
         groups.servedPlain()
@@ -433,17 +465,31 @@ local function claimAmongGroups()
       plain.at = plain.after
       used = plain
     else
-      if first.task == true then
-        claimFirst(first.id, first.text, first.quota.limits)
-      else
-        claimAgain(first.task, first.text)
-      end
-      groups.taken(first, group)
+      claimFromGroup(first, group)
     end
   end
-  if #taken == 0 and groups.looked >= LOOKED_AT_MAX then
-    again = 1
+end
+
+-- Claims from groups beside what a node holds. Returns how many were claimed before each of the latter that is taken.
+local function claimBeside()
+  local count, after = 0, {}
+  openGroups()
+  while #taken + count < LIMIT do
+    local rank, seq = tonumber(ARGV[15 + 2 * count] or nil), tonumber(ARGV[16 + 2 * count] or nil)
+    local first, group = groups.next(rank and { rank = rank, seqNumber = seq })
+    if not first then
+      break
+    elseif first == true then
+      count = count + 1
+      after[count] = #taken
+      groups.servedPlain()
+    else
+      claimFromGroup(first, group)
+    end
   end
+  closeGroups()
+  isChanged = isChanged or groups.isFair
+  return after
 end
 
 local function claimByOrder()
@@ -457,9 +503,11 @@ local function claimByOrder()
   end
   local isGrouped = counters.quotas and not IS_HOLD
   if isGrouped then
-    groups.matches, groups.holds, groups.forget = laneMatches, holds, forget
-    groups.begin(LIMIT)
+    openGroups()
     claimAmongGroups()
+  elseif counters.quotas then
+    gates.openDue()
+    gates.save()
   end
   repeat
     local want = LIMIT - #taken
@@ -479,8 +527,7 @@ local function claimByOrder()
     end
   until #taken == LIMIT or picked < want
   if isGrouped then
-    groups.close()
-    isChanged = isChanged or groups.isChanged
+    closeGroups()
   end
   if isChanged or isHeadsRead then
     closeSources()
@@ -538,8 +585,11 @@ local function claimByIds()
 end
 
 promote()
+local beside
 if ARGV[14] == '1' then
   claimByIds()
+elseif ARGV[14] == 'b' then
+  beside = claimBeside()
 else
   claimByOrder()
 end
@@ -562,12 +612,14 @@ if isChanged or next(fields) then
   if #taken > 0 and not IS_HOLD then
     tell('updated')
   end
-  local isAny = #taken > 0
-  taken[0] = nowText
+  local isAny = #taken > 0 or (beside and #beside > 0)
+  taken[0] = beside and nowText .. ' :' .. table.concat(beside, ':') or nowText
   finish(isAny and table.concat(taken, ' ', 0) or nil)
 end
-reply[2] = told or again
 if told then
-  told[6] = again
+  told[6], told[7] = again, readiness()
+elseif beside then
+  told = { again, beside, readiness() }
 end
+reply[2] = told or again
 return reply

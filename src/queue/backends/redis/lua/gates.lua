@@ -185,6 +185,10 @@ later(gates, function()
   function gates.pauseKind(key, isPaused)
     local known = fields.quotas or counters.quotas or '1'
     local from, to = find(known .. '\n', '\n' .. key .. '\n', 1, true)
+    if isPaused then
+      -- Nodes give back all they hold: some of it may be of this kind.
+      fields.recall = call('HGET', COUNTERS, 'holder') or '0'
+    end
     if isPaused and not from then
       known = known .. '\n' .. key
     elseif not isPaused and from then

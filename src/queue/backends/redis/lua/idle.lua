@@ -66,7 +66,7 @@ function idle.forget(at)
   forgetBacklogs()
   if call('EXISTS', gates.GATES, turns.GROUPS, turns.STARTS, turns.PARKED) == 0 then
     call('DEL', gates.OPENS)
-    call('HDEL', COUNTERS, 'quotas', 'gatesAt', 'turnsAt')
+    call('HDEL', COUNTERS, 'quotas', 'recall', 'gatesAt', 'turnsAt')
     fields.quotas, fields.gatesAt, fields.turnsAt = nil, nil, nil
   end
   finish()
