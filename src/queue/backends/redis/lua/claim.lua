@@ -217,7 +217,7 @@ end
 -- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What lies
 -- in front is read first, then the lanes behind it. Lua looks at every byte of a string it makes: few are made.
 local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n?()'
-local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 48, 4, 256, 32768
+local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
 
 -- Texts in front of lanes that do not match stay as they are.
