@@ -415,7 +415,10 @@ export class HybridTaskStore implements TaskStore {
     failed: (error: unknown) => void,
   ): void {
     const early = this.#flushMs > 0 ? this.#acknowledge(change, now) : null;
-    if (early) return resolve(early);
+    if (early) {
+      resolve(early);
+      return;
+    }
     const done = (applied: Applied | null) => {
       if (applied) {
         // A look that was on its way may have brought it here as it was before.
