@@ -104,10 +104,13 @@ later(groups, function()
           sortIn(order, lane)
         end
       elseif lane and (not head or lane.rank < (score or -math.huge)) then
-        if not gates.obstacle(lane.quota.keys, lane.weights, 1) then
+        -- Who is kept back keeps back its whole lane: the list, and what came out of order.
+        local isShut = group.shut[lane.name] or gates.obstacle(lane.quota.keys, lane.weights, 1)
+        if not isShut then
           group.rank, group.seqNumber = lane.rank, lane.seqNumber
           return lane
         end
+        group.shut[lane.name] = true
         order[#order] = nil
       elseif head then
         group.at = group.at + 2
@@ -122,7 +125,7 @@ later(groups, function()
     if groups.byId[id] then
       return nil
     end
-    local group = { id = id, isFair = isFair, turn = turn, at = 1, order = {}, lanes = {},
+    local group = { id = id, isFair = isFair, turn = turn, at = 1, order = {}, lanes = {}, shut = {},
       heads = sound('ZRANGE', base .. 'heads:' .. id, 0, -1, 'WITHSCORES') }
     groups.byId[id] = group
     groups.opened[#groups.opened + 1] = group

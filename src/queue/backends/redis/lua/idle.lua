@@ -41,6 +41,16 @@ local function forgetGroups()
   spread('ZREM', turns.PARKED, parked)
 end
 
+-- Whether any task has not ended.
+local function isAnyOpen()
+  for _, status in ipairs({ 'p', 'a', 'i', 'w', 'r' }) do
+    if (tonumber(counters[status] or nil) or 0) > 0 then
+      return true
+    end
+  end
+  return false
+end
+
 local function forgetBacklogs()
   local values = scan(turns.STARTS, 'turnsAt')
   for i = 1, #values, 2 do
@@ -50,7 +60,8 @@ local function forgetBacklogs()
       sound('ZREM', turns.BACKLOGS, turns.member(values[i], rank))
     end
   end
-  if call('EXISTS', turns.STARTS) == 0 then
+  -- Whose turns were over last is told as long as there is anybody else.
+  if call('EXISTS', turns.STARTS) == 0 and not isAnyOpen() then
     call('DEL', turns.ENDS, turns.BACKLOGS)
   end
 end
@@ -64,7 +75,7 @@ function idle.forget(at)
   forgetGates()
   forgetGroups()
   forgetBacklogs()
-  if call('EXISTS', gates.GATES, turns.GROUPS, turns.STARTS, turns.PARKED) == 0 then
+  if call('EXISTS', gates.GATES, turns.GROUPS, turns.STARTS, turns.ENDS, turns.PARKED) == 0 then
     call('DEL', gates.OPENS)
     call('HDEL', COUNTERS, 'quotas', 'recall', 'gatesAt', 'turnsAt')
     fields.quotas, fields.gatesAt, fields.turnsAt = nil, nil, nil
