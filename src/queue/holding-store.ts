@@ -1,5 +1,5 @@
 import type { ClaimFilter } from './claim-filter.ts';
-import type { Applied, Change, TaskRecord, TaskStore } from './task-store.ts';
+import type { Applied, Change, Claim, TaskRecord, TaskStore } from './task-store.ts';
 
 /**
  * Asks for tasks to be taken off the lanes for one node. Also the node's sign of life: all it holds is held
@@ -27,7 +27,9 @@ export interface Place {
  * the version before the claim, and raises it by two; its fence is the reserved one.
  */
 export interface HeldChange extends Change {
-  readonly claimed?: NonNullable<Change['event']>;
+  readonly claimed?: NonNullable<Change['event']> | undefined;
+  /** What never changes of the task, where the holder knows it. */
+  readonly identity?: TaskRecord;
 }
 
 export interface Held {
@@ -43,6 +45,19 @@ export interface Held {
   readonly nextDueAt: number | null;
   /** Another node found the lanes empty while this one holds tasks. */
   readonly isWanted: boolean;
+  readonly quotas: Quotas;
+}
+
+/** Whether tasks that are never held, since they have a quota, wait in the store; `later`: none is ready now. */
+export type Quotas = 'none' | 'later' | 'ready';
+
+/** What a claim beside held tasks takes. */
+export interface Beside {
+  /** Tasks with a quota. */
+  readonly records: readonly TaskRecord[];
+  /** Of the held tasks that belong to the claim too, from the first on: how many of `records` come before each. */
+  readonly heldAfter: readonly number[];
+  readonly quotas: Quotas;
 }
 
 /**
@@ -59,11 +74,21 @@ export interface Held {
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
+  /** `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. */
+  watch(listener: (isNew?: boolean) => void): () => void;
+  /** Tasks with a quota are never held: their gates and turns are passed by a claim. */
   hold(request: HoldRequest): Promise<Held>;
+  /** Claims tasks with a quota among held ones, whose places are given in order: all in one order, or by turns. */
+  claimBeside(claim: Claim, held: readonly Place[]): Promise<Beside>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;
   /** Puts back all the node holds, and forgets the node. */
   leave(node: string, now: number): Promise<void>;
   /** How many nodes have held something and neither left nor been silent for too long. */
   nodes(): Promise<number>;
+  /**
+   * Of those, how many held something when an agent or a type was last paused, and have not given it back. They are
+   * told that the queue is paused until they have left.
+   */
+  recalled(): Promise<number>;
 }

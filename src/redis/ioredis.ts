@@ -51,7 +51,8 @@ const CLIENT_OPTIONS = {
   connectTimeout: 2_000,
   // A server that loads tells when it may be done; ioredis would believe it for ten seconds.
   maxLoadingRetryTime: 200,
-  retryStrategy: (times: number) => Math.min(50 * 2 ** times, 1_000),
+  // A connection that was lost is mostly welcome again at once: who is away is asked less and less often.
+  retryStrategy: (times: number) => Math.min(10 * 2 ** times, 1_000),
 };
 
 const require = createRequire(import.meta.url);

@@ -265,6 +265,21 @@ test('what a killed node held comes back when its hold ends, under a fence that 
   expect(await read(store, heir.id)).toMatchObject({ owner: 'w1', fence: heir.fence });
 });
 
+test('what a killed node may have started is handed out once its next claim is written: a crash can be charged', async () => {
+  const { node, clock, storage } = aFleet();
+  const [dead, { store, remote }] = [node(), node()];
+  await insertIds(dead.store, ids(3));
+  await claimOne(dead.store);
+  await dead.store.get([]);
+  dead.remote.isAway = true;
+  expect(await claimIds(dead.store, { limit: 1 })).toEqual(['t1']);
+  await clock.advance(HOLD_MS + 1);
+  expect(await claimIds(store, { limit: 1 })).toEqual(['t1']);
+  expect((await storage.tasks.get(['t1']))[0]).toMatchObject({ status: 'assigned', fence: 2 });
+  remote.isAway = true;
+  expect(await claimIds(store, { limit: 1 })).toEqual(['t2']);
+});
+
 test('close gives back at once what was held, and charges nothing', async () => {
   const { node, storage } = aFleet();
   const [one, two] = [node(), node()];

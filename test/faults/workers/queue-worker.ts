@@ -97,7 +97,9 @@ async function heartbeat(): Promise<void> {
   try {
     const answers = await queue.heartbeatMany(tasks);
     answers.forEach((answer, i) => {
-      if (answer === null) say('lost', { id: tasks[i]!.id });
+      const task = tasks[i]!;
+      // What was settled here while the heartbeat was on its way has no lease any more, and has lost none.
+      if (answer === null && held.get(task.id) === task) say('lost', { id: task.id });
     });
   } catch (error) {
     sayError('heartbeatMany', error);

@@ -2,10 +2,19 @@ import { StoreUnavailableError } from '../../../src/errors.ts';
 import { isAfter } from '../../../src/queue/backends/hybrid/lane-deques.ts';
 import { MemoryTaskStore } from '../../../src/queue/backends/memory/memory-task-store.ts';
 import { type ClaimFilter, laneMatches } from '../../../src/queue/claim-filter.ts';
-import type { Held, HeldChange, HoldingStore, HoldRequest } from '../../../src/queue/holding-store.ts';
+import type {
+  Beside,
+  Held,
+  HeldChange,
+  HoldingStore,
+  HoldRequest,
+  Place,
+  Quotas,
+} from '../../../src/queue/holding-store.ts';
 import type { Registry } from '../../../src/queue/registry.ts';
 import { isLeased } from '../../../src/queue/task.ts';
 import type { Applied, Change, Claim, TaskRecord, TaskStore } from '../../../src/queue/task-store.ts';
+import { TurnTaking } from './turn-taking.ts';
 
 interface Hold {
   readonly node: string;
@@ -24,6 +33,8 @@ export class HoldingMemory {
   readonly #dropped = new Map<string, string[]>();
   #wanted: string | null = null;
   readonly #now: () => number;
+  readonly #turns = new TurnTaking(this.tasks);
+  readonly #recalled = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(now: () => number = () => performance.now()) {
@@ -42,9 +53,47 @@ export class HoldingMemory {
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
+    const { records } = await this.#claimAmong(claim, () => true, []);
+    return [...records];
+  }
+
+  claimBeside(claim: Claim, held: readonly Place[]): Promise<Beside> {
+    return this.#claimAmong(claim, ({ quota }) => quota !== undefined, held);
+  }
+
+  async #claimAmong(
+    claim: Claim,
+    isWanted: (record: TaskRecord) => boolean,
+    held: readonly Place[],
+  ): Promise<Beside> {
     await this.#expireNodes();
-    const ids = (await this.#claimable(claim.filter, claim.now)).slice(0, claim.limit).map(({ id }) => id);
-    return this.tasks.claim({ ...claim, filter: { ...NO_FILTER, ids } });
+    const records: TaskRecord[] = [];
+    const heldAfter: number[] = [];
+    while (records.length + heldAfter.length < claim.limit && !(await this.tasks.isPaused())) {
+      const waiting = (await this.#claimable(claim.filter, claim.now)).filter(isWanted);
+      const next = await this.#turns.next(waiting, held[heldAfter.length], claim.now);
+      if (!next) break;
+      this.#turns.served(next, waiting);
+      const filter = { ...NO_FILTER, ids: [next.record?.id ?? ''] };
+      if (!next.record) heldAfter.push(records.length);
+      else records.push(...(await this.tasks.claim({ ...claim, limit: 1, filter })));
+    }
+    return { records, heldAfter, quotas: await this.#quotas(claim.now) };
+  }
+
+  async #quotas(now: number): Promise<Quotas> {
+    const waiting = await this.#claimable(null, now);
+    return waiting.some(({ quota }) => quota) ? 'ready' : 'later';
+  }
+
+  /** Nodes that were told to give back what they hold, since their kind was paused. */
+  async recalled(): Promise<number> {
+    await this.#expireNodes();
+    return [...this.#recalled].filter((node) => this.#nodes.has(node)).length;
+  }
+
+  recall(): void {
+    for (const node of this.#nodes.keys()) this.#recalled.add(node);
   }
 
   async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
@@ -55,9 +104,9 @@ export class HoldingMemory {
 
   async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
     await this.#expireNodes();
-    const isPaused = await this.tasks.isPaused();
+    const isPaused = (await this.tasks.isPaused()) || this.#recalled.has(node);
     const isKnown = this.#nodes.has(node);
-    const waiting = isPaused ? [] : await this.#claimable(filter, now);
+    const waiting = isPaused ? [] : await this.#holdable(filter, now);
     const records = waiting.filter((record) => last === null || !isAfter(record, last)).slice(0, limit);
     for (const { id, fence } of records) this.#holds.set(id, { node, fence: fence + 1 });
     if (!isPaused || isKnown) this.#nodes.set(node, this.#now() + holdMs);
@@ -69,7 +118,9 @@ export class HoldingMemory {
     }
     const dropped = this.#dropped.get(node) ?? [];
     this.#dropped.delete(node);
-    return { records, dropped, isKnown, isPaused, isWanted, nextDueAt: await this.tasks.nextDueAt(now) };
+    const quotas = await this.#quotas(now);
+    const nextDueAt = await this.tasks.nextDueAt(now);
+    return { records, dropped, isKnown, isPaused, isWanted, quotas, nextDueAt };
   }
 
   async giveBack(node: string, ids: readonly string[]): Promise<void> {
@@ -79,6 +130,7 @@ export class HoldingMemory {
   async leave(node: string): Promise<void> {
     await this.giveBack(node, this.#holdsOf(node));
     this.#nodes.delete(node);
+    this.#recalled.delete(node);
     this.#dropped.delete(node);
   }
 
@@ -107,6 +159,14 @@ export class HoldingMemory {
     this.#holds.delete(change.id);
     if (hold && !isClaim) this.#dropped.set(hold.node, [...(this.#dropped.get(hold.node) ?? []), change.id]);
     return applied;
+  }
+
+  async #holdable(filter: ClaimFilter | null, now: number): Promise<TaskRecord[]> {
+    const holdable: TaskRecord[] = [];
+    for (const record of await this.#claimable(filter, now)) {
+      if (!record.quota && (await this.#turns.admits(record, now))) holdable.push(record);
+    }
+    return holdable;
   }
 
   async #claimable(filter: ClaimFilter | null, now: number): Promise<TaskRecord[]> {
@@ -178,7 +238,10 @@ export class RemoteMemory implements HoldingStore {
   alarmed: HoldingStore['alarmed'] = (now, limit) => this.#call((tasks) => tasks.alarmed(now, limit));
   gates: HoldingStore['gates'] = (keys) => this.#call((tasks) => tasks.gates(keys));
   setGates: HoldingStore['setGates'] = (changes, now) =>
-    this.#call((tasks) => tasks.setGates(changes, now), true);
+    this.#call((tasks) => {
+      if (changes.some(({ key, isPaused }) => isPaused && key.startsWith('@'))) this.#storage.recall();
+      return tasks.setGates(changes, now);
+    }, true);
   unjudged: HoldingStore['unjudged'] = (limit) => this.#call((tasks) => tasks.unjudged(limit));
   judge: HoldingStore['judge'] = (verdicts, now) => this.#call((tasks) => tasks.judge(verdicts, now), true);
   counts: HoldingStore['counts'] = (now) => this.#call((tasks) => tasks.counts(now));
@@ -189,11 +252,14 @@ export class RemoteMemory implements HoldingStore {
   giveBack: HoldingStore['giveBack'] = (node, ids) =>
     this.#call(() => this.#storage.giveBack(node, ids), true);
   leave: HoldingStore['leave'] = (node) => this.#call(() => this.#storage.leave(node), true);
+  claimBeside: HoldingStore['claimBeside'] = (claim, held) =>
+    this.#call(() => this.#storage.claimBeside(claim, held), true);
+  recalled: HoldingStore['recalled'] = () => this.#call(() => this.#storage.recalled());
   nodes: HoldingStore['nodes'] = () => this.#call(() => this.#storage.nodes());
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     const heard = () => {
-      if (!this.isAway) listener();
+      if (!this.isAway) listener(true);
     };
     this.#storage.watchers.set(heard, this);
     return () => this.#storage.watchers.delete(heard);

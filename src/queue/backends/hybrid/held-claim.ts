@@ -14,6 +14,7 @@ export function claimedState(
   next.fence += 1;
   next.owner = owner;
   next.leaseExpiresAt = leaseExpiresAt;
+  next.alarmAt = null;
   next.startedAt = startedAt;
   return next;
 }

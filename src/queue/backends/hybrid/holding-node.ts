@@ -1,7 +1,7 @@
 import type { Clock } from '../../../clock.ts';
 import { StoreUnavailableError } from '../../../errors.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
-import type { Held, HoldingStore } from '../../holding-store.ts';
+import type { Beside, Held, HoldingStore, Place } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
 import type { Question, Served, Shelf } from './shelf.ts';
@@ -95,6 +95,25 @@ export class HoldingNode {
     return shelf.take(isTaking ? claim : { ...claim, limit: 0 }, at, this.#isAway);
   }
 
+  /** What `take` would take. */
+  places(claim: Claim): Place[] {
+    const { shelf, clock } = this.#options;
+    const isSure = shelf.heldMs(clock.now()) >= claim.leaseExpiresAt - claim.now;
+    return isSure ? shelf.places(claim) : [];
+  }
+
+  /** Claims tasks that are never held, in one order with those on the shelf. */
+  claimBeside(claim: Claim): Promise<Beside> {
+    this.#note(claim);
+    return this.#inTurn(async () => {
+      const { store, shelf } = this.#options;
+      const changes = shelf.quotaChanges;
+      const beside = await store.claimBeside(claim, this.places(claim));
+      shelf.quotasTold(beside.quotas, changes);
+      return beside;
+    });
+  }
+
   claimed(tasks: number): void {
     const { demand, clock } = this.#options;
     demand.claimed(tasks, clock.now());
@@ -145,9 +164,9 @@ export class HoldingNode {
   }
 
   /** Another node may have written: something more urgent, a cancel, a pause. */
-  readonly hint = (): void => {
+  readonly hint = (isNew = true): void => {
     this.#isHinted = true;
-    if (!this.#isRegistered || this.#looker !== null || this.#isClosed) return;
+    if (!isNew || !this.#isRegistered || this.#looker !== null || this.#isClosed) return;
     const { clock } = this.#options;
     const wait = Math.max(0, Math.min(LOOK_MS, this.#lookedAt + LOOK_MS - clock.now()));
     this.#looker = clock.setTimeout(() => {
@@ -265,7 +284,7 @@ export class HoldingNode {
     const filter = this.#filter;
     const last = shelf.lastPlace(filter);
     const held = await this.#hold({ filter, last, limit: last === null ? 0 : LOOK_TASKS_MAX });
-    if (held.records.length > 0) onAvailable();
+    if (held.records.length > 0 || held.quotas === 'ready') onAvailable();
   }
 
   #watch(): void {

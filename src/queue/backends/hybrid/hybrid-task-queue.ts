@@ -27,7 +27,8 @@ export interface HybridDurability extends RedisDurability {
  *   submits, and follows others' submissions within milliseconds; what another process holds goes its own way,
  *   for about `prefetchMs`.
  * - Everything acknowledged is in Redis, but what `flushMs` allows to be late. A claim is sent as soon as it is
- *   made, and its answer is not waited for: whoever dies in that round trip is not charged with a crash.
+ *   made, and its answer is not waited for: whoever dies in that round trip is not charged with a crash. What it may
+ *   have started then is claimed in Redis before it is handed out again, so that its next crash is charged.
  * - What a killed process held comes back after a quarter more than `leaseMs`; `close()` gives it back at once.
  * - `pause()` resolves when every process that holds tasks has given them back, or was silent for that long.
  */

@@ -110,9 +110,13 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.registry;
   }
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
-    const outcome = await this.#remote.insert(records, now);
+    const outcome = await this.#remote.insert(records, now, rules);
     if (outcome.conflicts.length > 0 || outcome.unknown.length > 0) return outcome;
     if (outcome.effects.released.length > 0) this.#shelf.changed();
     for (const record of records) {
@@ -128,6 +132,8 @@ export class HybridTaskStore implements TaskStore {
     if (claim.limit < 1) return [];
     this.#owners.add(claim.owner);
     const claimed = await this.#claim(claim);
+    // While the store is away nobody can be charged.
+    if (claimed.some(mayBePoison)) await this.#writes.settled().catch(noted);
     if (this.#flushMs > 0) for (const record of claimed) this.#mine.set(record.id, { ...record });
     return claimed;
   }
@@ -139,6 +145,7 @@ export class HybridTaskStore implements TaskStore {
       if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
       return this.#remote.claim(claim);
     }
+    if (this.#isBeside) return this.#claimBeside(claim);
     const claimed = this.#claimHeld(claim);
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
@@ -146,13 +153,25 @@ export class HybridTaskStore implements TaskStore {
     return claimed;
   }
 
-  async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+  apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
+    const only = changes.length === 1 ? changes[0] : undefined;
+    // Nearly all calls: one worker's word on one task.
+    if (only && !this.#closing && !(isOfNobody(only) && this.#node.isHolding))
+      return new Promise((resolve, failed) => this.#write(only, now, (answer) => resolve([answer]), failed));
+    return this.#applyAll(changes, now);
+  }
+
+  async #applyAll(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
     this.#use();
     const waiting = changes.filter(isOfNobody).map(({ id }) => id);
     // Who writes a waiting task may meet one that is held here, or on its way here.
     if (waiting.length > 0 && this.#node.isHolding) await this.#node.release(waiting, now);
-    if (changes.length === 1) return [await this.#write(changes[0]!, now)];
-    return Promise.all(changes.map((change) => this.#write(change, now)));
+    return Promise.all(
+      changes.map(
+        (change) =>
+          new Promise<Applied | null>((resolve, failed) => this.#write(change, now, resolve, failed)),
+      ),
+    );
   }
 
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
@@ -178,16 +197,25 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.expired(now, limit);
   }
 
-  alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+  async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    await this.#written();
     return this.#remote.alarmed(now, limit);
   }
 
-  gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+  async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    await this.#written();
     return this.#remote.gates(keys);
   }
 
-  setGates(changes: readonly GateChange[], now: number): Promise<void> {
-    return this.#remote.setGates(changes, now);
+  /** Once the pause of an agent or a type has resolved, every node has given back what it held. */
+  async setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    await this.#written();
+    await this.#remote.setGates(changes, now);
+    this.#shelf.changed();
+    this.#shelf.quotasChanged();
+    if (!changes.some(({ key, isPaused }) => isPaused && key.startsWith('@'))) return;
+    await this.#node.yield();
+    while (!this.#closing && (await this.#remote.recalled()) > 0) await this.#sleep(PAUSE_LOOK_MS);
   }
 
   async nextDueAt(now: number): Promise<number | null> {
@@ -242,9 +270,9 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.purge(endedBefore, limit);
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
-    const call = () => listener();
+    const call = (isNew?: boolean) => listener(isNew);
     this.#watchers.add(call);
     const unwatch = this.#remote.watch(call);
     return () => {
@@ -307,14 +335,34 @@ export class HybridTaskStore implements TaskStore {
     if (!this.#node.isPrefetching) return this.#claimRemote(claim);
     for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
       if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
-      const failure = await this.#fetch(claim, claim.limit - claimed.length);
-      for (const record of this.#claimHeld({ ...claim, limit: claim.limit - claimed.length }))
-        claimed.push(record);
+      const missing = claim.limit - claimed.length;
+      const failure = await this.#fetch(claim, missing);
+      if (this.#isBeside) return [...claimed, ...(await this.#claimBeside({ ...claim, limit: missing }))];
+      for (const record of this.#claimHeld({ ...claim, limit: missing })) claimed.push(record);
       // What was held, and what was claimed already, goes to the caller all the same.
       if (failure && claimed.length === 0) throw failure;
       if (failure || this.#shelf.isDry(claim.filter)) break;
     }
     return claimed;
+  }
+
+  /** Whether tasks are ready that are never held: the store tells what goes first. Alone the node goes on without them. */
+  get #isBeside(): boolean {
+    return this.#shelf.isBesideQuotas && !this.#node.isAway;
+  }
+
+  async #claimBeside(claim: Claim): Promise<TaskRecord[]> {
+    for (let round = 0; round < FETCH_ROUNDS_MAX && this.#node.isPrefetching; round++) {
+      const missing = claim.limit - this.#node.places(claim).length;
+      if (missing === 0 || this.#shelf.isDry(claim.filter)) break;
+      const failure = await this.#fetch(claim, missing);
+      if (failure) throw failure;
+    }
+    if (this.#node.places(claim).length === 0) return this.#claimRemote(claim);
+    const { records, heldAfter } = await this.#node.claimBeside(claim);
+    this.#node.claimed(records.length);
+    const held = heldAfter.length === 0 ? [] : this.#claimHeld({ ...claim, limit: heldAfter.length });
+    return inOrder(records, held, heldAfter);
   }
 
   async #fetch(claim: Claim, missing: number): Promise<StoreUnavailableError | null> {
@@ -346,7 +394,7 @@ export class HybridTaskStore implements TaskStore {
     return records.map((record) => {
       const next = claimedState(record, to, owner, leaseExpiresAt, startedAt);
       const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next, event };
+      const change = { id: record.id, version: record.version, next, event, identity: record };
       this.#writes.pushClaim({
         change,
         now,
@@ -363,20 +411,26 @@ export class HybridTaskStore implements TaskStore {
     this.#notify();
   };
 
-  #write(change: Change, now: number): Promise<Applied | null> {
+  #write(
+    change: Change,
+    now: number,
+    resolve: (applied: Applied | null) => void,
+    failed: (error: unknown) => void,
+  ): void {
     const early = this.#flushMs > 0 ? this.#acknowledge(change, now) : null;
-    if (early) return Promise.resolve(early);
-    return new Promise((resolve, failed) => {
-      const done = (applied: Applied | null) => {
-        if (applied) {
-          // A look that was on its way may have brought it here as it was before.
-          this.#shelf.dropBefore(applied.record);
-          this.#follow(applied, now);
-        }
-        resolve(applied);
-      };
-      this.#writes.push({ change, now, patientUntil: this.#patientUntil(change), done, failed });
-    });
+    if (early) {
+      resolve(early);
+      return;
+    }
+    const done = (applied: Applied | null) => {
+      if (applied) {
+        // A look that was on its way may have brought it here as it was before.
+        this.#shelf.dropBefore(applied.record);
+        this.#follow(applied, now);
+      }
+      resolve(applied);
+    };
+    this.#writes.push({ change, now, patientUntil: this.#patientUntil(change), done, failed });
   }
 
   /**
@@ -391,6 +445,8 @@ export class HybridTaskStore implements TaskStore {
   /** Something may wait now that did not before. */
   #follow({ record, effects }: Applied, now: number): void {
     if (effects.released.length > 0) this.#shelf.changed();
+    // It has left its gates.
+    if (record.quota !== undefined && !isLeased(record.status)) this.#shelf.quotasChanged();
     if (record.status !== 'pending' && record.status !== 'retrying') return;
     if (record.runAt > now) this.#shelf.due(record.runAt);
     else this.#shelf.arrived(record, record);
@@ -399,6 +455,7 @@ export class HybridTaskStore implements TaskStore {
   /** With `flushMs` a worker's word on its own task is taken at once, by the record as last acknowledged. */
   #acknowledge(change: Change, now: number): Applied | null {
     const mine = this.#mine.get(change.id);
+    if (change.dependsOn) return null;
     if (!mine || mine.version !== change.version || mine.owner === null || this.#writes.isFull) return null;
     const { event, next } = change;
     const record = { ...mine, ...next, version: mine.version + 1, events: mine.events + (event ? 1 : 0) };
@@ -422,8 +479,31 @@ export class HybridTaskStore implements TaskStore {
   }
 }
 
+/**
+ * A claim raises fence and version, and so does what ends it: a fence that ran ahead was used up by a node that
+ * died before it had written its claim, perhaps of this very task. The next start is stored before it begins.
+ */
+function mayBePoison({ fence, version }: TaskRecord): boolean {
+  return fence * 2 > version;
+}
+
 /** The answer to a claim: who asked has gone on already. */
 function noted(): void {}
+
+/** `heldAfter`: how many of the records come before each that was held. */
+function inOrder(
+  records: readonly TaskRecord[],
+  held: readonly TaskRecord[],
+  heldAfter: readonly number[],
+): TaskRecord[] {
+  const all: TaskRecord[] = [];
+  let taken = 0;
+  held.forEach((record, i) => {
+    while (taken < heldAfter[i]!) all.push(records[taken++]!);
+    all.push(record);
+  });
+  return [...all, ...records.slice(taken)];
+}
 
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {

@@ -12,10 +12,19 @@ export interface HeldAhead {
   readonly heldAt: number;
 }
 
+/**
+ * An entry of the deques. One that is gone lets go of its task: maps and lists leave old tables behind, one linked to
+ * the next, which keep alive what they held until the next full collection.
+ */
+interface Entry {
+  record: TaskRecord | undefined;
+  readonly heldAt: number;
+}
+
 /** Sorted by place; the first `head` entries are gone. */
 interface LaneDeque extends Lane {
   readonly key: string;
-  entries: HeldAhead[];
+  entries: Entry[];
   head: number;
 }
 
@@ -30,7 +39,7 @@ const LANES_MAX = 1_000;
  */
 export class LaneDeques {
   readonly #lanes = new Map<string, LaneDeque>();
-  readonly #byId = new Map<string, HeldAhead>();
+  readonly #byId = new Map<string, Entry>();
   #bytes = 0;
 
   get size(): number {
@@ -52,12 +61,12 @@ export class LaneDeques {
 
   add(record: TaskRecord, heldAt: number): void {
     if (this.#byId.has(record.id)) this.remove(record.id);
-    const entry = { record, heldAt };
+    const entry: Entry = { record, heldAt };
     this.#byId.set(record.id, entry);
     this.#bytes += bytesOf(record);
     const { entries, head } = this.#lane(record);
     const last = entries[entries.length - 1];
-    if (!last || isAfter(record, last.record)) entries.push(entry);
+    if (!last?.record || isAfter(record, last.record)) entries.push(entry);
     else entries.splice(placeOf(entries, head, record), 0, entry);
   }
 
@@ -68,24 +77,42 @@ export class LaneDeques {
     while (taken.length < limit) {
       const lane = this.#firstOf(lanes);
       const entry = lane?.entries[lane.head];
-      if (!lane || !entry || isAfter(entry.record, last)) break;
+      const record = entry?.record;
+      if (!lane || !record || isAfter(record, last)) break;
       this.#drop(lane);
-      this.#byId.delete(entry.record.id);
-      this.#bytes -= bytesOf(entry.record);
-      taken.push(entry.record);
+      this.#byId.delete(record.id);
+      this.#bytes -= bytesOf(record);
+      taken.push(record);
+      entry.record = undefined;
     }
     return taken;
   }
 
+  /** The places of what `take` would remove. */
+  peek(limit: number, filter: ClaimFilter | null, last: Place): Place[] {
+    const lanes = this.#matching(filter).map((lane) => ({ ...lane }));
+    const places: Place[] = [];
+    while (places.length < limit) {
+      const lane = this.#firstOf(lanes);
+      const record = lane?.entries[lane.head]?.record;
+      if (!lane || !record || isAfter(record, last)) break;
+      lane.head++;
+      places.push({ rank: record.rank, seq: record.seq });
+    }
+    return places;
+  }
+
   remove(id: string): TaskRecord | undefined {
     const entry = this.#byId.get(id);
-    if (!entry) return undefined;
+    const record = entry?.record;
+    if (!record) return undefined;
     this.#byId.delete(id);
-    this.#bytes -= bytesOf(entry.record);
-    const lane = this.#lane(entry.record);
-    const at = placeOf(lane.entries, lane.head, entry.record) - 1;
+    this.#bytes -= bytesOf(record);
+    const lane = this.#lane(record);
+    const at = placeOf(lane.entries, lane.head, record) - 1;
     if (lane.entries[at] === entry) lane.entries.splice(at, 1);
-    return entry.record;
+    entry.record = undefined;
+    return record;
   }
 
   clear(): void {
@@ -96,7 +123,7 @@ export class LaneDeques {
 
   /** All of them, in order. */
   sorted(): HeldAhead[] {
-    return [...this.#byId.values()].sort((a, b) => (isAfter(a.record, b.record) ? 1 : -1));
+    return this.#all().sort((a, b) => (isAfter(a.record, b.record) ? 1 : -1));
   }
 
   /** The place of what goes last of all that the filter allows, null with none. */
@@ -111,14 +138,18 @@ export class LaneDeques {
 
   oldestAt(): number | null {
     let oldest: number | null = null;
-    for (const { record } of this.#byId.values()) {
+    for (const { record } of this.#all()) {
       if (oldest === null || record.createdAt < oldest) oldest = record.createdAt;
     }
     return oldest;
   }
 
   kinds(): Kind[] {
-    return kindsOf([...this.#byId.values()].map(({ record }) => record));
+    return kindsOf(this.#all().map(({ record }) => record));
+  }
+
+  #all(): HeldAhead[] {
+    return [...this.#byId.values()] as HeldAhead[];
   }
 
   #lane(record: TaskRecord): LaneDeque {
@@ -174,12 +205,12 @@ function bytesOf({ submission, details }: TaskRecord): number {
   return submission.length + (details?.length ?? 0);
 }
 
-function placeOf(entries: readonly HeldAhead[], head: number, place: Place): number {
+function placeOf(entries: readonly Entry[], head: number, place: Place): number {
   let low = head;
   let high = entries.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (isAfter(entries[middle]!.record, place)) high = middle;
+    if (isAfter(entries[middle]!.record!, place)) high = middle;
     else low = middle + 1;
   }
   return low;

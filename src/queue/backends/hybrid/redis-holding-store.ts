@@ -1,14 +1,25 @@
-import type { Held, HeldChange, HoldingStore, HoldRequest } from '../../holding-store.ts';
-import type { Applied } from '../../task-store.ts';
+import type {
+  Beside,
+  Held,
+  HeldChange,
+  HoldingStore,
+  HoldRequest,
+  Place,
+  Quotas,
+} from '../../holding-store.ts';
+import type { Applied, Claim } from '../../task-store.ts';
 import { RedisTaskStore } from '../redis/redis-task-store.ts';
 import { filterArguments, readRecords } from '../redis/replies.ts';
 
 /** Calls about holds are made one after another, so that one answer to remember is enough. */
 const HOLD_MARK = 'h';
 const APPLY_SLOT = 'h';
+const BESIDE_MARK = 'b';
 
-/** Known, paused, wanted, the next due time, dropped, ask again. */
-type Told = readonly [0 | 1, 0 | 1, 0 | 1, string, readonly string[], (0 | 1)?];
+/** Known, paused, wanted, the next due time, dropped, ask again, whether tasks with a quota wait. */
+type Told = readonly [0 | 1, 0 | 1, 0 | 1, string, readonly string[], 0 | 1, 0 | 1 | 2];
+
+const QUOTAS: readonly Quotas[] = ['none', 'later', 'ready'];
 
 /** The tasks of a queue in Redis, and those that nodes hold ahead. See `holds.lua`. */
 export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
@@ -27,7 +38,6 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
       const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
       const told = reply[1] as Told;
       const records = readRecords(reply, 2);
-      for (const record of records) this.known.put(record);
       if (records.length > 0 || told[5] !== 1) return toHeld(records, told);
     }
   }
@@ -43,15 +53,30 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
   async nodes(): Promise<number> {
     return (await this.scripts.run('nodes', { now: '' })) as unknown as number;
   }
+
+  async recalled(): Promise<number> {
+    return (await this.scripts.run('nodes', { now: '', values: ['1'] })) as unknown as number;
+  }
+
+  /** One after another, as all calls about holds. */
+  async claimBeside(claim: Claim, held: readonly Place[]): Promise<Beside> {
+    const places = held.flatMap(({ rank, seq }) => [rank, seq]);
+    for (;;) {
+      const { records, told } = await this.claimTold(claim, BESIDE_MARK, places);
+      const [again, heldAfter, quotas] = told as readonly [0 | 1, readonly number[], 0 | 1 | 2];
+      if (records.length > 0 || again === 0) return { records, heldAfter, quotas: QUOTAS[quotas]! };
+    }
+  }
 }
 
-function toHeld(records: Held['records'], [isKnown, isPaused, isWanted, due, dropped]: Told): Held {
+function toHeld(records: Held['records'], [isKnown, isPaused, isWanted, due, dropped, , quotas]: Told): Held {
   return {
     records,
     dropped,
     isKnown: isKnown === 1,
     isPaused: isPaused === 1,
     isWanted: isWanted === 1,
+    quotas: QUOTAS[quotas]!,
     nextDueAt: due === '' ? null : Number(due),
   };
 }

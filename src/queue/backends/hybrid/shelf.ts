@@ -1,5 +1,5 @@
 import type { ClaimFilter, Kind, Lane } from '../../claim-filter.ts';
-import type { Held, Place } from '../../holding-store.ts';
+import type { Held, Place, Quotas } from '../../holding-store.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
 import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
 import { LaneDeques } from './lane-deques.ts';
@@ -29,6 +29,11 @@ export class Shelf {
   /** When the next delayed task of the store falls due, by the tasks' clock. */
   #dueAt: number | null = null;
   #dueWhileAsking: number | null = null;
+  /** Whether tasks that are never held wait in the store. */
+  #quotas: Quotas = 'none';
+  /** Rises with each change that an answer under way may not know. */
+  #quotaChanges = 0;
+  #quotaChangesWhenAsked = 0;
 
   get size(): number {
     return this.#deques.size;
@@ -60,6 +65,32 @@ export class Shelf {
     return this.#heldUntil - at;
   }
 
+  /** Whether tasks that are never held may be ready: claims must ask the store, which tells their order. */
+  get isBesideQuotas(): boolean {
+    return this.#quotas === 'ready';
+  }
+
+  get quotaChanges(): number {
+    return this.#quotaChanges;
+  }
+
+  /** `changes`: what was known when the store was asked. */
+  quotasTold(quotas: Quotas, changes: number): void {
+    if (changes === this.#quotaChanges) this.#quotas = quotas;
+  }
+
+  /** A task that is never held came to wait, or may pass its gates now. */
+  quotasChanged(): void {
+    this.#quotas = 'ready';
+    this.#quotaChanges++;
+  }
+
+  /** The places of what may be handed out now, in order. */
+  places({ limit, filter, now }: Claim): Place[] {
+    this.#lookAtTime(now);
+    return this.#deques.peek(limit, filter, this.#frontiers.of(filter));
+  }
+
   /** Whether nothing waits in the store for this filter, as far as is known. */
   isDry(filter: ClaimFilter | null): boolean {
     return this.#frontiers.of(filter) === DRY;
@@ -70,7 +101,7 @@ export class Shelf {
    * reach the store late. `isBlind`: the store cannot be asked what is more urgent.
    */
   take(claim: Claim, at: number, isBlind: boolean): Served {
-    if (this.#dueAt !== null && claim.now >= this.#dueAt) this.#frontiers.forget();
+    this.#lookAtTime(claim.now);
     const last = isBlind ? DRY : this.#frontiers.of(claim.filter);
     const leaseMs = Math.min(claim.leaseExpiresAt - claim.now, Math.floor(this.heldMs(at)));
     return {
@@ -82,6 +113,7 @@ export class Shelf {
   asking({ filter, limit }: Question): void {
     if (limit > 0) this.#frontiers.ask(filter);
     this.#dueWhileAsking = null;
+    this.#quotaChangesWhenAsked = this.#quotaChanges;
   }
 
   unanswered(): void {
@@ -94,12 +126,14 @@ export class Shelf {
     for (const record of held.records) this.#deques.add(record, askedAt);
     this.#heldUntil = askedAt + holdMs;
     this.#dueAt = earliest(held.nextDueAt, this.#dueWhileAsking);
+    this.quotasTold(held.quotas, this.#quotaChangesWhenAsked);
     if (question.limit > 0) this.#frontiers.answer(frontierOf(question, held));
   }
 
   /** A task came to wait in the store: of this lane, after this place or at it. */
   arrived(lane: Lane, place: Place): void {
-    this.#frontiers.lower(lane, { rank: place.rank, seq: place.seq - 1 });
+    if (lane.quota !== undefined) this.quotasChanged();
+    else this.#frontiers.lower(lane, { rank: place.rank, seq: place.seq - 1 });
   }
 
   due(runAt: number): void {
@@ -110,6 +144,7 @@ export class Shelf {
   /** Tasks came to wait of which nothing is known. */
   changed(): void {
     this.#frontiers.forget();
+    if (this.#quotas !== 'none') this.quotasChanged();
   }
 
   /** Takes tasks off the shelf, to be given back. From now on they wait in the store. */
@@ -138,6 +173,10 @@ export class Shelf {
     if (this.size <= keep) return [];
     const waiting = this.#deques.sorted().slice(keep);
     return waiting.filter(({ heldAt }) => heldAt < time).map(({ record }) => record.id);
+  }
+
+  #lookAtTime(now: number): void {
+    if (this.#dueAt !== null && now >= this.#dueAt) this.#frontiers.forget();
   }
 
   clear(): void {

@@ -17,7 +17,7 @@ const RETRY_MS_MAX = 500;
 const LOST_MAX = 10_000;
 
 export interface Write {
-  readonly change: Change;
+  readonly change: HeldChange;
   readonly now: number;
   /** Until then the store may be away, by the clock of holds; ms. */
   readonly patientUntil: number;
@@ -29,7 +29,7 @@ export interface Write {
 /** A write on its way. A claim may have taken what follows it along, as its rider. */
 interface Entry {
   readonly number: number;
-  readonly write: Write;
+  write: Write;
   readonly isClaim: boolean;
   /** Its effect was handed out before it is written: a claim, or what `flushMs` allows to be late. */
   readonly isOwed: boolean;
@@ -38,6 +38,14 @@ interface Entry {
   /** A call that carried it failed: nobody knows whether it was written. */
   isInDoubt: boolean;
 }
+
+const OVER: Write = {
+  change: {} as HeldChange,
+  now: 0,
+  patientUntil: 0,
+  done: () => {},
+  failed: () => {},
+};
 
 /** Somebody who waits for the answers to all up to a number. */
 interface Barrier {
@@ -177,10 +185,11 @@ export class WriteQueue {
 
   /** What follows a claim that has not left yet becomes one change with it: one write, two events. */
   #ride(claim: Entry, rider: Write): boolean {
-    const { version, event } = claim.write.change;
+    const { id, version, event, identity } = claim.write.change;
     if (claim.rider || claim.isInDoubt || this.#leaving.has(claim)) return false;
     if (rider.change.version !== version + 1 || !rider.change.event || !event) return false;
-    claim.change = { ...rider.change, version, claimed: event };
+    const { next, event: ending } = rider.change;
+    claim.change = { id, version, next, event: ending, claimed: event, ...(identity && { identity }) };
     claim.rider = rider;
     return true;
   }
@@ -272,8 +281,13 @@ export class WriteQueue {
       this.#claims.delete(id);
       if (!isWritten) this.#lose(id, next.fence, entry.write.now);
     }
-    entry.write.done(applied);
-    entry.rider?.done(applied);
+    const { write, rider } = entry;
+    // What is over keeps nothing alive: old tables of the map of claims still lead here.
+    entry.write = OVER;
+    entry.change = OVER.change;
+    entry.rider = null;
+    write.done(applied);
+    rider?.done(applied);
   }
 
   #lose(id: string, fence: number, now: number): void {

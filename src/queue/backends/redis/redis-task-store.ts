@@ -10,8 +10,10 @@ import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
+  type Change,
   type Claim,
   type Effects,
+  type GateChange,
   type InsertOutcome,
   type ListPage,
   type ListQuery,
@@ -25,9 +27,10 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX, Batcher } from './batcher.ts';
+import { gateWords } from './gate-text.ts';
 import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf, edgeLines, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
 import { filterArguments, readClaimed, readRecords, toEffects } from './replies.ts';
@@ -97,7 +100,11 @@ export class RedisTaskStore implements TaskStore {
     });
   }
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
     const { isOpen } = this.#scripts;
@@ -106,7 +113,7 @@ export class RedisTaskStore implements TaskStore {
     const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
     let bytes = 0;
     for (const { submission } of records) bytes += submission.length;
-    const outcome = await this.#inserts.ask({ records: timely, now: now + skew, bytes });
+    const outcome = await this.#inserts.ask({ records: timely, now: now + skew, bytes, rules });
     // A claim that was to come after it may have come before it.
     if (!isOpen || resent !== this.#connection.resent) this.#signal.hint();
     return outcome;
@@ -155,15 +162,22 @@ export class RedisTaskStore implements TaskStore {
     return this.#reader.nextDueAt(now);
   }
 
-  async alarmed(): Promise<TaskRecord[]> {
-    return [];
+  async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    this.#use();
+    return readRecords(await this.#scripts.run('alarmed', { now, values: [limit] }), 0);
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
-    return (keys ?? []).map(() => null);
+    this.#use();
+    return this.#reader.gates(keys);
   }
 
-  async setGates(): Promise<void> {}
+  async setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    this.#use();
+    if (changes.length === 0) return;
+    const values = changes.flatMap(gateWords);
+    await this.#scripts.run('setGates', { now: this.judgeAt(now), isWrite: true, values });
+  }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     this.#use();
@@ -216,7 +230,7 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
     return this.#signal.watch(listener);
   }
@@ -282,32 +296,43 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
-    const { owner, leaseExpiresAt, filter, to, now } = claim;
+    for (;;) {
+      const { records, told } = await this.claimTold({ ...claim, limit }, `c${slot}`);
+      if (records.length > 0 || told === 0) return records;
+    }
+  }
+
+  /** One call of the script: what it took, and what else it says. `beside`: places of tasks held ahead. */
+  protected async claimTold(
+    claim: Claim,
+    mark: string,
+    beside?: readonly number[],
+  ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
+    const { limit, owner, leaseExpiresAt, filter, to, now } = claim;
     const lease = this.#leaseEnd(leaseExpiresAt, now);
+    const filtered = filterArguments(filter);
     const values = [
       limit,
       ownerField(owner),
       JSON.stringify(owner),
       lease,
       STATUS_LETTERS[to],
-      ...filterArguments(filter),
+      ...(beside ? [...filtered.slice(0, 4), 'b', ...beside] : filtered),
     ];
-    for (;;) {
-      const askedAt = performance.now();
-      const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark: `c${slot}`, values });
-      const at = reply[0] as number;
-      this.#scripts.learn(at, askedAt);
-      const records = readClaimed(reply, {
-        status: to,
-        fence: 1,
-        owner,
-        leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
-        startedAt: to === 'in_progress' ? at : null,
-        version: 2,
-      });
-      for (const record of records) this.known.put(record);
-      if (records.length > 0 || reply[1] === 0) return records;
-    }
+    const askedAt = performance.now();
+    const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark, values });
+    const at = reply[0] as number;
+    this.#scripts.learn(at, askedAt);
+    const records = readClaimed(reply, {
+      status: to,
+      fence: 1,
+      owner,
+      leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
+      startedAt: to === 'in_progress' ? at : null,
+      version: 2,
+    });
+    for (const record of records) this.known.put(record);
+    return { records, told: reply[1] };
   }
 
   /** Sends these in one call. Calls of one slot are made one after another. */
@@ -316,15 +341,15 @@ export class RedisTaskStore implements TaskStore {
     slot: number | string,
   ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
+    let common = '';
     for (const { changes, now } of items) {
-      for (const { id, version, next, event, claimed } of changes) {
-        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        values.push(
-          id,
-          head,
-          restOf(next),
-          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
-        );
+      for (const change of changes) {
+        const own = this.#commonOf(change, now);
+        if (own !== common) values.push(own);
+        common = own;
+        const extras = extrasOf(change);
+        if (extras !== '') values.push(extras);
+        values.push(change.id, restOf(change.next));
       }
     }
     const { now } = items.at(-1)!;
@@ -335,13 +360,26 @@ export class RedisTaskStore implements TaskStore {
       changes.map((change) => {
         const answer = reply[i++];
         if (answer === 0) return null;
-        const identity = this.known.get(change.id) ?? read?.get(change.id);
+        const identity = change.identity ?? this.known.get(change.id) ?? read?.get(change.id);
+        if (identity && isSkipped(change, answer)) {
+          const record = read!.get(change.id)!;
+          return { record, effects: toEffects(answer as unknown[], 1) };
+        }
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
   }
 
-  #leaseOf({ status, leaseExpiresAt }: TaskState, now: number): string {
+  /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
+  #commonOf({ id, version, next, event, claimed }: HeldChange, now: number): string {
+    const before = this.known.get(id);
+    const runAt = before?.version === version && before.runAt === next.runAt ? '=' : next.runAt;
+    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${runAt} ${this.#leaseOf(next, now)}`;
+    return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
+  }
+
+  #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
+    if (alarmAt !== null && !isLeased(status) && !isEnded(status)) return `!${alarmAt}`;
     if (leaseExpiresAt === null) return '-';
     return isLeased(status) ? this.#leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
   }
@@ -364,7 +402,7 @@ export class RedisTaskStore implements TaskStore {
     return { record, effects };
   }
 
-  /** Those of the changed tasks that nobody read or claimed here lately. */
+  /** Those of the changed tasks that nobody read or claimed here lately, or that are not as they were told to be. */
   async #readUnknown(
     items: readonly Application[],
     reply: readonly unknown[],
@@ -372,10 +410,12 @@ export class RedisTaskStore implements TaskStore {
     let i = 1;
     let ids: string[] | undefined;
     for (const { changes } of items) {
-      for (const { id } of changes) {
-        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
+      for (const change of changes) {
+        const answer = reply[i++];
+        const isKnown = change.identity !== undefined || this.known.get(change.id) !== undefined;
+        if (answer === 0 || (isKnown && !isSkipped(change, answer))) continue;
         ids ??= [];
-        ids.push(id);
+        ids.push(change.id);
       }
     }
     return ids && this.#reader.read(ids);
@@ -388,6 +428,19 @@ const OWN_MARKS = 8;
 export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
+}
+
+/** New edges may skip the task that they were given. */
+function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
+  return dependsOn !== undefined && Array.isArray(answer) && toEffects(answer, 1).skipped.includes(id);
+}
+
+/** What only few changes have: see `apply.lua`. */
+function extrasOf({ dependsOn, spent, closes }: Change): string {
+  if (!dependsOn && !spent && !closes) return '';
+  const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
+  const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
+  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
 }
 
 /** How much of a batch a change fills. */

@@ -1,28 +1,46 @@
 import { RedisScript } from '../../../redis/redis-script.ts';
 
-type Prelude = 'tasks' | 'lanes' | 'edges' | 'records' | 'buckets' | 'holds';
+type Prelude =
+  | 'turns'
+  | 'gates'
+  | 'groups'
+  | 'idle'
+  | 'tasks'
+  | 'alarms'
+  | 'lanes'
+  | 'edges'
+  | 'links'
+  | 'records'
+  | 'buckets'
+  | 'holds';
 
 function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
   return new RedisScript(file(name), ['base', ...preludes].map(file));
 }
 
+/** What every script that writes tasks needs. */
+const TASKS = ['turns', 'gates', 'tasks', 'alarms'] as const;
+
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script('insert', 'tasks', 'lanes', 'edges', 'records', 'buckets'),
-  claim: script('claim', 'tasks', 'lanes', 'edges', 'records', 'holds'),
-  release: script('release', 'tasks', 'lanes', 'edges', 'holds'),
-  nodes: script('nodes', 'tasks', 'lanes', 'edges', 'holds'),
-  apply: script('apply', 'tasks', 'lanes', 'edges'),
-  judge: script('judge', 'tasks', 'lanes', 'edges'),
-  purgeable: script('purgeable'),
-  purge: script('purge', 'tasks', 'buckets'),
-  read: script('read', 'tasks', 'lanes', 'edges', 'records'),
-  list: script('list', 'tasks', 'lanes', 'edges', 'records', 'buckets'),
-  expired: script('expired', 'tasks', 'lanes', 'edges', 'records'),
-  unjudged: script('unjudged', 'tasks', 'lanes', 'edges'),
-  counts: script('counts', 'tasks', 'lanes'),
+  insert: script('insert', ...TASKS, 'lanes', 'edges', 'links', 'records', 'buckets'),
+  claim: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
+  release: script('release', ...TASKS, 'lanes', 'holds'),
+  nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
+  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),
+  judge: script('judge', ...TASKS, 'lanes', 'edges'),
+  setGates: script('set-gates', 'turns', 'gates'),
+  purgeable: script('purgeable', 'turns', 'gates', 'idle'),
+  purge: script('purge', ...TASKS, 'buckets'),
+  read: script('read', 'tasks', 'records'),
+  list: script('list', 'tasks', 'records', 'buckets'),
+  expired: script('expired', 'tasks', 'records'),
+  alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
+  due: script('due'),
+  unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
+  counts: script('counts', ...TASKS, 'lanes'),
   pause: script('pause'),
   registryPut: script('registry-put'),
   registryEntries: script('registry-entries'),

@@ -1,14 +1,15 @@
 -- Who waits for whom.
 --
--- `e:<id>`    the undecided edges of a task: position -> `u|j` `s|f|c|x` dependency condition
---             (u: the dependency has not ended, j: only a verdict can tell · success, failure, completion, custom)
+-- `e:<id>`    the undecided edges of a task: position -> `u|j|U|J` `s|f|c|x` dependency condition
+--             (u: the dependency has not ended, j: only a verdict can tell; capital where the first edge that holds is
+--             enough · success, failure, completion, custom)
 -- `d:<id>`    who depends on a task: a list of `dependent position`; entries are checked against `e:`
 -- `unjudged`  `dependent position` by the dependent's sequence
 -- `judging`   how many verdicts depend on the result of a task: it is not purged before
 local UNJUDGED = base .. 'unjudged'
 local ON_NAMES = { s = 'success', f = 'failure', c = 'completion', x = 'success' }
 local END_NAMES = { c = 'completed', f = 'failed', x = 'cancelled', s = 'skipped' }
-local EDGE = '^([uj])([sfcx]) (%S+) ?(%S*)$'
+local ANY, UNJUDGED_EDGE = { U = true, J = true }, { j = true, J = true }
 
 -- 'holds', 'fails' or 'unjudged': what an end decides for an edge.
 local function verdictOf(on, status)
@@ -32,9 +33,9 @@ local function judged(dependency)
   end
 end
 
-local function markUnjudged(task, position, dependency, condition)
+local function markUnjudged(task, position, dependency, condition, isAny)
   identify(task)
-  call('HSET', base .. 'e:' .. task.id, position, 'jx ' .. dependency .. ' ' .. condition)
+  call('HSET', base .. 'e:' .. task.id, position, (isAny and 'Jx ' or 'jx ') .. dependency .. ' ' .. condition)
   call('ZADD', UNJUDGED, task.seq, task.id .. ' ' .. position)
   call('HINCRBY', JUDGING, dependency, 1)
 end
@@ -45,7 +46,7 @@ local function dropEdges(task)
   local all = call('HGETALL', key)
   for i = 1, #all, 2 do
     local state, _, dependency = match(all[i + 1], EDGE)
-    if state == 'j' and call('ZREM', UNJUDGED, task.id .. ' ' .. all[i]) == 1 then
+    if UNJUDGED_EDGE[state] and call('ZREM', UNJUDGED, task.id .. ' ' .. all[i]) == 1 then
       judged(dependency)
     end
   end
@@ -65,16 +66,23 @@ local function skip(task, reason, effects, ended)
   addEvent(task, 'ps' .. int(now) .. '[null,' .. reason .. ']\n')
   local fence, started, tail = match(restOf(task), '^(%d+) (%S+) %S+ %S+ (.*)$')
   task.rest = fence .. ' ' .. started .. ' ' .. int(now) .. ' - ' .. tail
-  task.lease = '-'
+  setLease(task, '-')
   enter(task, now)
+  if limitsOf(task) ~= '' then
+    gates.addTasks(turns.keysOf(task.limits), -1)
+  end
   countEnd('s', now)
   write(task)
   effects.skipped[#effects.skipped + 1] = task.id
   ended[#ended + 1] = task
 end
 
--- One edge of the task holds; with the last of them it is released.
-local function held(task, effects)
+-- One edge of the task holds; with the last of them it is released, or with the first where that is enough.
+local function held(task, effects, isAny)
+  if isAny then
+    dropEdges(task)
+    task.blocked = 1
+  end
   local before = task.blocked
   task.blocked = max(0, before - 1)
   task.v = task.v + 1
@@ -92,6 +100,17 @@ local function held(task, effects)
   end
 end
 
+-- One edge of the task fails: it is skipped, unless another one may still hold.
+local function failed(task, position, reason, effects, ended, isAny)
+  if not isAny or task.blocked <= 1 then
+    return skip(task, reason, effects, ended)
+  end
+  call('HDEL', base .. 'e:' .. task.id, position)
+  task.blocked = task.blocked - 1
+  task.v = task.v + 1
+  write(task)
+end
+
 -- Decides the edges to tasks that have ended, and to those this ends. A list, not recursion: chains are long.
 local function settleDependents(ended, effects)
   local at = 1
@@ -106,17 +125,18 @@ local function settleDependents(ended, effects)
         local id, position = match(entry, '^(%S+) (%d+)$')
         local edge = id and call('HGET', base .. 'e:' .. id, position)
         local state, on, on_id, condition = match(edge or '', EDGE)
-        local task = state == 'u' and on_id == dependency.id and load(id)
+        local isAny = ANY[state]
+        local task = (state == 'u' or state == 'U') and on_id == dependency.id and load(id)
         if task and not OVER[task.st] then
           local verdict = verdictOf(on, dependency.st)
           if verdict == 'unjudged' then
-            markUnjudged(task, position, dependency.id, condition)
+            markUnjudged(task, position, dependency.id, condition, isAny)
             effects.unjudged = true
           elseif verdict == 'fails' then
-            skip(task, skipReason(dependency.id, on, dependency.st), effects, ended)
+            failed(task, position, skipReason(dependency.id, on, dependency.st), effects, ended, isAny)
           else
             call('HDEL', base .. 'e:' .. id, position)
-            held(task, effects)
+            held(task, effects, isAny)
           end
         end
       end
@@ -135,14 +155,4 @@ end
 
 local function isQuiet(effects)
   return #effects.released == 0 and #effects.skipped == 0 and not effects.unjudged
-end
-
--- The undecided edges of a task as `position dependency …`.
-local function blockersOf(id)
-  local all, parts = call('HGETALL', base .. 'e:' .. id), {}
-  for i = 1, #all, 2 do
-    local _, _, dependency = match(all[i + 1], EDGE)
-    parts[#parts + 1] = all[i] .. ' ' .. (dependency or '?')
-  end
-  return table.concat(parts, ' ')
 end

@@ -4,6 +4,7 @@
 -- `holders`, `holder` counter fields: `name=number:until` of each node, and the last number given. A node is silent for
 --                     too long by the time of Redis, whatever the `now` of the call
 -- `dropped:<number>`  a list of what the node held until somebody else wrote it
+-- `recall`            counter field: nodes up to this number give back all they hold
 -- `wanted`            counter field: the node that found the lanes empty while others hold something
 local DROPPED_KEPT_MS, DROPPED_TOLD_MAX = 600000, 1000
 local nodes
@@ -84,7 +85,22 @@ local function othersHold(number)
   return call('ZCOUNT', AGENDA, int(HELD), '+inf') > call('ZCOUNT', AGENDA, own, own)
 end
 
--- What a node is told at each sign of life: known, paused, wanted, the next due time (empty: none), what it lost.
+local function earlier(a, b)
+  return a and b and min(a, b) or a or b
+end
+
+-- Whether all that the node holds was called back, since its agent or type was paused: for it that is a pause.
+local function isRecalled(number)
+  return counters.quotas and number <= (tonumber(call('HGET', COUNTERS, 'recall') or nil) or 0)
+end
+
+-- 2 while groups of lanes are ready, of which nothing is held (`turns.lua`); 1 when there may be some later.
+local function readiness()
+  return counters.quotas and (call('EXISTS', base .. 'groups', base .. 'line') > 0 and 2 or 1) or 0
+end
+
+-- What a node is told at each sign of life: known, paused, wanted, the next due time (empty: none), what it lost; then
+-- comes whether to ask again, and `readiness`.
 local function newsFor(name, number, isKnown)
   local key = base .. 'dropped:' .. int(number)
   local dropped = call('LRANGE', key, 0, DROPPED_TOLD_MAX - 1)
@@ -97,5 +113,10 @@ local function newsFor(name, number, isKnown)
     fields.wanted = ''
   end
   local due = call('ZRANGEBYSCORE', AGENDA, '(' .. int(DELAYED + now), '(' .. int(ENDED), 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  return { isKnown and 1 or 0, counters.paused == '1' and 1 or 0, isWanted and 1 or 0, due and int(tonumber(due) - DELAYED) or '', dropped }
+  due = due and tonumber(due) - DELAYED
+  if counters.quotas then
+    due = earlier(due, tonumber(sound('ZRANGEBYSCORE', base .. 'opens', '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or nil))
+  end
+  local isPaused = counters.paused == '1' or isRecalled(number)
+  return { isKnown and 1 or 0, isPaused and 1 or 0, isWanted and 1 or 0, due and int(due) or '', dropped, 0, readiness() }
 end

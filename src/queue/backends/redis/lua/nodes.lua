@@ -1,4 +1,6 @@
 -- Counts the nodes that may hold tasks ahead.
+--
+-- ARGV[5]   '1': only those that were to give back what they hold, and have not yet
 local failure = begin()
 if failure then
   return failure
@@ -6,7 +8,9 @@ end
 expireNodes()
 finish()
 local count = 0
-for _ in pairs(nodes) do
-  count = count + 1
+for _, node in pairs(nodes) do
+  if ARGV[5] ~= '1' or isRecalled(node.number) then
+    count = count + 1
+  end
 end
 return count

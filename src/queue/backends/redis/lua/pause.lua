@@ -7,6 +7,7 @@ if failure then
   return failure
 end
 fields.paused = ARGV[5]
-tell(ARGV[5] == '1' and 'updated' or 'new')
+-- Nodes that hold tasks ahead listen for what is new.
+tell('new')
 finish()
 return 1
