@@ -14,7 +14,7 @@ export interface WatchedStore {
   readonly onDue: () => void;
   readonly onError: (error: unknown) => void;
   /** Something has fallen due: perhaps not a task, but the alarm of one. */
-  readonly onAlarm: () => void;
+  readonly onAlarm?: () => void;
 }
 
 /** Turns a store's hints, and the due times of delayed tasks, into calls. Costs nothing until started. */
@@ -62,7 +62,7 @@ export class StoreWatch {
       this.#due = null;
       this.#watched.onDue();
       void this.refreshDue();
-      this.#watched.onAlarm();
+      this.#watched.onAlarm?.();
     }, ms);
     this.#due = { at: runAt, timer };
   }
