@@ -17,7 +17,7 @@ export interface WatchedStore {
   readonly onReady: () => void;
   readonly onError: (error: unknown) => void;
   /** Something has fallen due: perhaps not a task, but the alarm of one. */
-  readonly onAlarm: () => void;
+  readonly onAlarm?: () => void;
 }
 
 /** Turns a store's hints, and the due times of delayed tasks, into calls. Costs nothing until started. */
@@ -66,7 +66,7 @@ export class StoreWatch {
       this.#due = null;
       this.#watched.onReady();
       void this.refreshDue();
-      this.#watched.onAlarm();
+      this.#watched.onAlarm?.();
     }, ms);
     this.#due = { at: runAt, timer };
   }
