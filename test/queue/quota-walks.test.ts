@@ -196,7 +196,11 @@ class Walk {
 
   async #compare(): Promise<void> {
     await this.#both((store) =>
-      store.gates(null).then((all) => all.map((gate) => ({ ...gate, starts: gate?.starts.filter(([from]) => from + 420 > this.#now) }))),
+      store
+        .gates(null)
+        .then((all) =>
+          all.map((gate) => ({ ...gate, starts: gate?.starts.filter(([from]) => from + 420 > this.#now) })),
+        ),
     );
     await this.#both(async (store) => (await store.alarmed(this.#now, 100)).map(({ id }) => id).sort());
     await this.#both(async (store) => (await store.counts(this.#now)).byStatus);

@@ -277,12 +277,20 @@ export class RemoteMemory implements HoldingStore {
     const result = await this.#storage.atomically(() => work(this.#storage.tasks));
     if (isWrite) this.#storage.tell(this);
     this.#check(this.isDeaf);
-    return result;
+    return withoutAbsent(result);
   }
 
   #check(isDown: boolean): void {
     if (isDown) throw new StoreUnavailableError('the store is away');
   }
+}
+
+/** A store elsewhere says nothing of what is not there; one in memory may say undefined. */
+function withoutAbsent<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(withoutAbsent) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  const known = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.fromEntries(known.map(([key, item]) => [key, withoutAbsent(item)])) as T;
 }
 
 function turn(): Promise<void> {

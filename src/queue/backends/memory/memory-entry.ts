@@ -72,6 +72,7 @@ function newRecord(inserted: NewRecord, seq: number): Writable<TaskRecord> {
     events: 1,
     blockedBy: NO_IDS,
     content,
+    // Also where there is none: records of two shapes would cost every claim and settlement.
     quota,
   };
 }
