@@ -1,0 +1,93 @@
+import type { Entrant, Goal, Row, Section } from './sections.ts';
+
+/** Tasks that wait: for one another, and for a place under a limit. */
+
+/** Jotty's sides, by where the tasks are kept. */
+const SIDES: Readonly<Record<string, string>> = {
+  memory: 'jotty-memory',
+  sqlite: 'jotty',
+  redis: 'redis',
+  hybrid: 'hybrid',
+};
+const STORES = Object.keys(SIDES);
+/** Those whose figures have goals; the others are shown, and take no part in a quick run. */
+const JUDGED = ['memory', 'sqlite', 'redis'];
+const QUICK_MANAGER = 'sqlite';
+
+const PG_RELEASE = 'pg-boss.releaseMs';
+const PG_RELEASED = 'pg-boss.releasedMs';
+
+const flows: Section = {
+  name: 'flows',
+  title:
+    'Flows: 1,000 no-op tasks, from submission to the last ending (the graph: 100 layers of ten that wait for all ten before, 9,900 edges; BullMQ has only the nearest tree, 990 edges; pg-boss is told to fetch, complete and resolve at once)',
+  rounds: 3,
+  quickRounds: 1,
+  entrants: [
+    ...STORES.map((store) => entrant(store, 'flows')),
+    ...STORES.map((store) => ({
+      ...entrant(store, 'flows', '-manager'),
+      isSlow: store !== QUICK_MANAGER,
+      roundsMax: 2,
+    })),
+    { key: 'bullmq', measure: 'flows', side: 'bullmq' },
+    { key: 'pg-boss', measure: 'flows', side: 'pg-boss', isSlow: true, roundsMax: 2 },
+  ],
+  rows: [
+    ...STORES.flatMap((store) => graphRows(store, 'the graph', { times: 1 })),
+    ...STORES.flatMap((store) => graphRows(`${store}-manager`, 'as a Workflow, through TaskQueueManager')),
+    ...['redis', 'hybrid'].map((store) => timeRow('tree against tree', store, 'treeMs', 'bullmq.treeMs')),
+    ...STORES.map((store) => timeRow('end of a task with 1,000 dependents', store, 'releaseMs', PG_RELEASE)),
+    ...STORES.map((store) => timeRow('until all of them are claimed', store, 'releasedMs', PG_RELEASED)),
+  ],
+};
+
+function graphRows(key: string, label: string, goal?: Goal): Row[] {
+  return [
+    timeRow(`${label}, against the graph`, key, 'graphMs', 'pg-boss.graphMs', goal),
+    timeRow(`${label}, against the tree`, key, 'graphMs', 'bullmq.treeMs', goal),
+  ];
+}
+
+function timeRow(label: string, key: string, figure: string, against: string, goal?: Goal): Row {
+  const isJudged = goal !== undefined && JUDGED.includes(key);
+  return { label, unit: 'ms', subject: `${key}.${figure}`, against, ...(isJudged && { goal }) };
+}
+
+const limits: Section = {
+  name: 'limits',
+  title:
+    'Limits: 20,000 tasks under one key or none; claims beside 100,000 that wait for a place (--quick: 20,000)',
+  rounds: 3,
+  quickRounds: 1,
+  entrants: STORES.map((store) => ({
+    ...entrant(store, 'limits'),
+    isSlow: !JUDGED.includes(store),
+    roundsMax: JUDGED.includes(store) ? 3 : 1,
+  })),
+  rows: [
+    ...STORES.map(
+      (store): Row => ({
+        label: 'process, c=100, a limit on each task or none',
+        unit: '/s',
+        subject: `${store}.limited`,
+        against: `${store}.free`,
+        ...(JUDGED.includes(store) && { goal: { times: 1 / 1.3 } }),
+      }),
+    ),
+    ...STORES.map((store) => besideRow('claim beside those of a full key, or alone', store, 'besideOneMs')),
+    ...STORES.map((store) => besideRow('the same, of 1,000 full keys', store, 'besideManyMs')),
+  ],
+};
+
+function besideRow(label: string, store: string, figure: string): Row {
+  const subject = `${store}.${figure}`;
+  const goal = JUDGED.includes(store) ? { goal: { growth: 2 } } : {};
+  return { label, unit: 'ms', subject, against: `${store}.aloneMs`, ...goal };
+}
+
+function entrant(store: string, measure: string, suffix = ''): Entrant {
+  return { key: `${store}${suffix}`, measure, side: `${SIDES[store]}${suffix}` };
+}
+
+export const FLOW_SECTIONS: readonly Section[] = [flows, limits];
