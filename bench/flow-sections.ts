@@ -66,23 +66,28 @@ const limits: Section = {
     roundsMax: JUDGED.includes(store) ? 3 : 1,
   })),
   rows: [
-    ...STORES.map(
-      (store): Row => ({
-        label: 'process, c=100, a limit on each task or none',
-        unit: '/s',
-        subject: `${store}.limited`,
-        against: `${store}.free`,
-        ...(JUDGED.includes(store) && { goal: { times: 1 / 1.3 } }),
-      }),
-    ),
+    ...STORES.map((store) => costRow('process, c=100, a limit on each task or none', store, 'Processed')),
+    ...STORES.map((store) => costRow('the same from the enqueueing on', store, 'Through')),
     ...STORES.map((store) => besideRow('claim beside those of a full key, or alone', store, 'besideOneMs')),
     ...STORES.map((store) => besideRow('the same, of 1,000 full keys', store, 'besideManyMs')),
   ],
 };
 
+function costRow(label: string, store: string, figure: string): Row {
+  const goal = JUDGED.includes(store) ? { goal: { times: 1 / 1.3 } } : {};
+  return {
+    label,
+    unit: '/s',
+    subject: `${store}.limited${figure}`,
+    against: `${store}.free${figure}`,
+    ...goal,
+  };
+}
+
+/** Of a thousand keys there is no goal: it is shown what each further full key costs. */
 function besideRow(label: string, store: string, figure: string): Row {
   const subject = `${store}.${figure}`;
-  const goal = JUDGED.includes(store) ? { goal: { growth: 2 } } : {};
+  const goal = JUDGED.includes(store) && figure === 'besideOneMs' ? { goal: { growth: 2 } } : {};
   return { label, unit: 'ms', subject, against: `${store}.aloneMs`, ...goal };
 }
 

@@ -38,8 +38,8 @@ export const limits: Measure = async ({ side, folder, quick }) => {
   const parked = quick ? QUICK_PARKED : PARKED;
   for (const extra of [{}, LIMITED]) await onFresh((queue) => processed(queue, WARM_UP_TASKS, extra));
   const figures: Figures = {
-    free: await onFresh((queue) => processed(queue, tasks, {})),
-    limited: await onFresh((queue) => processed(queue, tasks, LIMITED)),
+    ...prefixed('free', await onFresh((queue) => processed(queue, tasks, {}))),
+    ...prefixed('limited', await onFresh((queue) => processed(queue, tasks, LIMITED))),
   };
   await onFresh((queue) => claimsBeside(queue, 0));
   figures.aloneMs = await onFresh((queue) => claimsBeside(queue, 0));
@@ -48,9 +48,15 @@ export const limits: Measure = async ({ side, folder, quick }) => {
   return figures;
 };
 
-async function processed(queue: TaskQueue, tasks: number, extra: Partial<NewTask>): Promise<number> {
-  await fill(queue, tasks, () => extra);
-  return rate(tasks, () => drain(queue, CONCURRENCY, tasks));
+function prefixed(prefix: string, figures: Figures): Figures {
+  return Object.fromEntries(Object.entries(figures).map(([name, value]) => [prefix + name, value]));
+}
+
+/** Tasks/s of the processing, and of the whole way with the enqueueing. */
+async function processed(queue: TaskQueue, tasks: number, extra: Partial<NewTask>): Promise<Figures> {
+  const Filled = await rate(tasks, () => fill(queue, tasks, () => extra));
+  const Processed = await rate(tasks, () => drain(queue, CONCURRENCY, tasks));
+  return { Processed, Through: 1 / (1 / Filled + 1 / Processed) };
 }
 
 /** The median claim beside tasks that go first and cannot: their keys are full. */
