@@ -9,8 +9,15 @@ import { describe, expect, test } from 'vitest';
 import { CHECKPOINT_COMPONENT } from '../../../src/checkpoint/component.ts';
 import * as claiming from '../../../src/queue/backends/sqlite/claiming.ts';
 import * as counting from '../../../src/queue/backends/sqlite/counting.ts';
+import * as depending from '../../../src/queue/backends/sqlite/dependents.ts';
+import * as gating from '../../../src/queue/backends/sqlite/gate-rows.ts';
+import * as reading from '../../../src/queue/backends/sqlite/lane-cursor.ts';
 import * as listing from '../../../src/queue/backends/sqlite/listing.ts';
+import * as laning from '../../../src/queue/backends/sqlite/quota-lane.ts';
+import * as sourcing from '../../../src/queue/backends/sqlite/quota-lanes.ts';
 import * as storing from '../../../src/queue/backends/sqlite/sqlite-task-store.ts';
+import * as passing from '../../../src/queue/backends/sqlite/transaction-gates.ts';
+import * as turning from '../../../src/queue/backends/sqlite/transaction-turns.ts';
 import { SqliteDatabase } from '../../../src/sqlite/sqlite-database.ts';
 import {
   aChange,
@@ -62,9 +69,21 @@ function ids(count: number, prefix = 't'): string[] {
 }
 
 describe('query plans', () => {
-  const exported: Record<string, unknown> = { ...claiming, ...counting, ...listing, ...storing };
+  const exported: Record<string, unknown> = {
+    ...claiming,
+    ...reading,
+    ...counting,
+    ...depending,
+    ...gating,
+    ...laning,
+    ...listing,
+    ...passing,
+    ...sourcing,
+    ...storing,
+    ...turning,
+  };
   const statements = Object.entries(exported).flatMap(([name, sql]): [string, string][] =>
-    typeof sql === 'string' ? [[name, sql]] : [],
+    typeof sql === 'string' && /^[A-Z]+ /.test(sql) ? [[name, sql]] : [],
   );
 
   test.each(statements)(
@@ -80,10 +99,14 @@ describe('query plans', () => {
       // The first lane and the first ready tasks are the first entries of their tables, which nothing has to sort.
       // Nothing else may scan what grows with the queue.
       const scans = details.filter((detail) =>
-        /^SCAN (states|tasks|s|t|edges|e|ready|ready_lanes|r)\b/.test(detail),
+        /^SCAN (states|tasks|s|t|edges|e|ready|ready_lanes|r|quota_lanes|lane_heads|l|gates|turns)\b/.test(
+          detail,
+        ),
       );
-      expect(scans.filter((detail) => !/^SCAN ready(_lanes)?$/.test(detail))).toEqual([]);
-      if (scans.length > 0) expect(sql).toMatch(/LIMIT (1|\+\?)/);
+      expect(
+        scans.filter((detail) => !/^SCAN (ready|ready_lanes|lane_heads|l|gates)\b/.test(detail)),
+      ).toEqual([]);
+      if (scans.length > 0) expect(sql).toMatch(/LIMIT (1|\+\?)|EXISTS/);
       expect(details.join('\n')).toMatch(/PRIMARY KEY|INDEX/);
       // A bare parameter there has the statement planned anew each time it is bound.
       expect(sql).not.toMatch(/LIMIT \?/);
@@ -105,6 +128,26 @@ describe('query plans', () => {
     ]);
     expect(plan(claiming.SELECT_LANE_HEADS, 'x', 1, 1, 1)).toEqual([
       'SEARCH ready_lanes USING PRIMARY KEY (lane=? AND (due,seq)>(?,?))',
+    ]);
+  });
+
+  test('a claim goes by the heads of the lanes in the order of their turns, then by the places of one lane', async () => {
+    await using bench = new Bench();
+    const plan = (sql: string, ...values: (string | number)[]) =>
+      bench.database.read((connection) =>
+        (connection.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[]).map(
+          (step) => step.detail,
+        ),
+      );
+    expect(plan(reading.SELECT_SOURCE_HEADS, 'k|', 1, 1, 1, 1)).toEqual([
+      'SEARCH lane_heads USING INDEX lane_heads_by_turn (source=? AND (turn,rank,seq)>(?,?,?))',
+    ]);
+    expect(plan(laning.SELECT_PLACES, 'x', 1, 1, 1)).toEqual([
+      'SEARCH quota_lanes USING PRIMARY KEY (lane=? AND (rank,seq)>(?,?))',
+    ]);
+    expect(plan(storing.SELECT_ALARMED, 1, 1)).toEqual([
+      'SEARCH s USING INDEX states_by_alarm (alarm_at>? AND alarm_at<?)',
+      'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
     ]);
   });
 });

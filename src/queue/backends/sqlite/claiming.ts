@@ -2,16 +2,27 @@ import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { type ClaimFilter, type Lane, laneFromKey, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Lease, QueueTransaction } from './queue-transaction.ts';
+import { chooseAmong, type PlainHead, QuotaChoice } from './quota-choice.ts';
 import { STAGE } from './stage.ts';
-import { columns, SELECT_BY_ID, SELECT_TASKS, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import {
+  columns,
+  IS_READY,
+  SELECT_BY_ID,
+  SELECT_READY_TASK,
+  selectRow,
+  selectRows,
+  type TaskRow,
+} from './task-row.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
 
-/** A place in `ready` that the task itself does not confirm, which only damage can bring about, is passed over. */
-const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
 export const SELECT_READY = `SELECT ${columns('ready.rank')} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
+/** Only where they stand: what is merged with tasks of other lanes is read when its turn has come. */
+export const SELECT_READY_HEADS = `SELECT ready.rank AS due, ready.seq, NULL AS lane FROM ready
+  CROSS JOIN tasks t ON t.seq = ready.seq LEFT JOIN states s ON s.seq = t.seq
+  WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 export const SELECT_READY_LANES_AHEAD = `SELECT t.lane FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 /** One seek per lane, however many tasks each holds. */
@@ -23,8 +34,7 @@ export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
   ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
 export const SELECT_LANE_HEADS = `SELECT lane, due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
   ORDER BY due, seq LIMIT +?`;
-const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
-export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane FROM states s CROSS JOIN tasks t ON t.seq = s.seq
+export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane, t.weights FROM states s CROSS JOIN tasks t ON t.seq = s.seq
   WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
@@ -51,13 +61,14 @@ export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null 
 
 interface DueHead extends Head {
   readonly rank: number;
+  readonly weights: string | null;
 }
 
 function promoteDue(tx: QueueTransaction, now: number): void {
   const heads = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as DueHead[];
-  for (const { rank, lane, due, seq } of heads) {
+  for (const { rank, lane, due, seq, weights } of heads) {
     tx.connection.prepare(PROMOTE).run(rank, due, seq);
-    tx.becomeReady(lane, rank, seq);
+    tx.becomeReady(lane, { rank, seq, weights });
   }
   tx.totals.count('delayed', -heads.length);
 }
@@ -77,29 +88,66 @@ function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim):
   return rows.flatMap((row) => {
     if (row.isFresh) return freshInOrder.next().value ?? [];
     const { record } = row;
-    const next = { ...record, ...lease, fence: record.fence + 1 };
+    const next = { ...record, ...lease, alarmAt: null, fence: record.fence + 1 };
     return tx.update(row, next, { from: record.status, to, at: now, worker: owner }, now) ?? [];
   });
 }
 
-/** Chooses rows and takes them out of `ready`. */
-function takeRows(tx: QueueTransaction, { filter, limit }: Claim): TaskRow[] | null {
-  const { connection } = tx;
-  if (filter === null || (filter.ids === null && doAllAheadMatch(connection, filter, limit))) {
-    const first = selectRows(connection, SELECT_READY, limit);
+/** Whether a claim may take from a lane; null: from any. */
+type Passes = (lane: Lane) => boolean;
+
+/** Chooses rows and takes them out of the lists of ready tasks. */
+function takeRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
+  const { filter, limit } = claim;
+  if (filter !== null && filter.ids !== null) {
+    const chosen = chooseByIds(tx, filter, claim);
+    for (const row of chosen) tx.leaveReady(row);
+    return chosen;
+  }
+  const passes = passesOf(tx, filter);
+  const choice = choiceFor(tx, claim);
+  if (choice?.first(claim.now)) return takeAmong(tx, choice, passes, claim);
+  if (passes === null || doAllAheadMatch(tx.connection, passes, limit)) {
+    const first = selectRows(tx.connection, SELECT_READY, limit);
     tx.firstLeaveReady(first);
     return first;
   }
-  const chosen =
-    filter.ids === null ? chooseByLane(tx, filter, limit) : chooseByIds(connection, filter, limit);
+  const chosen = chooseByLane(tx, passes, limit);
   for (const row of chosen ?? []) tx.leaveReady(row);
   return chosen;
 }
 
-function chooseByLane(tx: QueueTransaction, filter: ClaimFilter, limit: number): TaskRow[] | null {
+function passesOf({ gates }: QueueTransaction, filter: ClaimFilter | null): Passes | null {
+  if (!gates.hasPausedKinds) return filter && ((lane) => laneMatches(lane, filter));
+  return (lane) => !gates.isPaused(lane) && (filter === null || laneMatches(lane, filter));
+}
+
+/** Takes from both kinds of ready tasks, with a quota and without. */
+function takeAmong(
+  tx: QueueTransaction,
+  choice: QuotaChoice,
+  passes: Passes | null,
+  claim: Claim,
+): TaskRow[] | null {
+  const { connection } = tx;
+  const { limit } = claim;
+  if (passes === null || doAllAheadMatch(connection, passes, limit)) {
+    const heads = connection.prepare(SELECT_READY_HEADS).all(limit) as PlainHead[];
+    const chosen = chooseAmong(tx, choice, heads, claim, ({ seq }) => readyRow(connection, seq));
+    tx.firstLeaveReady(chosen.filter(({ isPlain }) => isPlain).map(({ row }) => row));
+    return chosen.map(({ row }) => row);
+  }
+  if (!tx.catchUpLanes()) return null;
+  const heads = mergeLanes(connection, matchingLanes(connection, passes), limit);
+  const chosen = chooseAmong(tx, choice, heads, claim, (head) => rowAt(connection, head as Head));
+  for (const { row, isPlain } of chosen) if (isPlain) tx.leaveReady(row);
+  return chosen.map(({ row }) => row);
+}
+
+function chooseByLane(tx: QueueTransaction, passes: Passes, limit: number): TaskRow[] | null {
   const { connection } = tx;
   if (!tx.catchUpLanes()) return null;
-  const lanes = matchingLanes(connection, filter);
+  const lanes = matchingLanes(connection, passes);
   for (;;) {
     const heads = mergeLanes(connection, lanes, limit);
     const rows = heads.flatMap((head) => rowAt(connection, head) ?? []);
@@ -107,23 +155,40 @@ function chooseByLane(tx: QueueTransaction, filter: ClaimFilter, limit: number):
   }
 }
 
+function readyRow(connection: SqliteConnection, seq: number): TaskRow | undefined {
+  return selectRow(connection, SELECT_READY_TASK, seq);
+}
+
+/** Kept for the claims of the transaction that follow with the same filter; undefined where no task has a quota. */
+function choiceFor(tx: QueueTransaction, { filter, now }: Claim): QuotaChoice | undefined {
+  if (tx.quotaLanes.isEmpty) return undefined;
+  tx.gates.refresh(now);
+  const key = filter === null ? '' : JSON.stringify(filter);
+  let choice = tx.choices.get(key);
+  if (!choice) {
+    choice = new QuotaChoice(tx, filter);
+    tx.choices.set(key, choice);
+  }
+  return choice;
+}
+
 /** A place the task does not confirm is cleared away: it would be the first of its lane for ever. */
 function rowAt(connection: SqliteConnection, { lane, due, seq }: Head): TaskRow | undefined {
-  const row = selectRow(connection, SELECT_READY_TASK, seq);
+  const row = readyRow(connection, seq);
   if (row?.due === due && laneKey(row.record) === lane) return row;
   connection.prepare(FORGET_LANE_HEAD).run(lane, due, seq);
   return undefined;
 }
 
 /** Most filters let everything pass that is there; then the lanes need not be looked for. */
-function doAllAheadMatch(connection: SqliteConnection, filter: ClaimFilter, limit: number): boolean {
+function doAllAheadMatch(connection: SqliteConnection, passes: Passes, limit: number): boolean {
   const ahead = connection.prepareValue(SELECT_READY_LANES_AHEAD).all(limit);
-  return ahead.every((key) => laneMatches(laneOf(key), filter));
+  return ahead.every((key) => passes(laneOf(key)));
 }
 
-function matchingLanes(connection: SqliteConnection, filter: ClaimFilter): string[] {
+function matchingLanes(connection: SqliteConnection, passes: Passes): string[] {
   const keys = connection.prepareValue(SELECT_LANES).all();
-  return keys.filter((key): key is string => typeof key === 'string' && laneMatches(laneOf(key), filter));
+  return keys.filter((key): key is string => typeof key === 'string' && passes(laneOf(key)));
 }
 
 function laneOf(key: unknown): Lane {
@@ -168,10 +233,19 @@ function isBefore(a: Head, b: Head): boolean {
   return a.due < b.due || (a.due === b.due && a.seq < b.seq);
 }
 
-function chooseByIds(connection: SqliteConnection, filter: ClaimFilter, limit: number): TaskRow[] {
-  return [...new Set(filter.ids)]
+function chooseByIds(tx: QueueTransaction, filter: ClaimFilter, { limit, now }: Claim): TaskRow[] {
+  const { connection, gates } = tx;
+  const ready = [...new Set(filter.ids)]
     .flatMap((id) => selectRow(connection, SELECT_BY_ID, id) ?? [])
-    .filter((row) => row.stage === STAGE.ready && laneMatches(row.record, filter))
-    .sort((a, b) => a.due - b.due || a.record.seq - b.record.seq)
-    .slice(0, limit);
+    .filter(({ stage, record }) => stage === STAGE.ready && laneMatches(record, filter))
+    .sort((a, b) => a.due - b.due || a.record.seq - b.record.seq);
+  const chosen: TaskRow[] = [];
+  for (const row of ready) {
+    if (chosen.length === limit) break;
+    const { quota } = row.record;
+    if (gates.isPaused(row.record) || (quota && gates.obstacleOf(quota.limits, now) !== null)) continue;
+    if (quota) gates.enter(quota, now);
+    chosen.push(row);
+  }
+  return chosen;
 }

@@ -12,6 +12,8 @@ export const COUNT_DUE = 'SELECT count(*) FROM (SELECT 1 FROM states WHERE stage
 const READY_SEEN_MAX = 1_000;
 export const SELECT_READY_FIRST = `SELECT t.lane, t.created_at FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   ORDER BY ready.rank, ready.seq LIMIT +?`;
+export const SELECT_QUOTA_FIRST = `SELECT l.lane, t.created_at FROM lane_heads l CROSS JOIN tasks t ON t.seq = l.seq
+  LIMIT +?`;
 export const SELECT_DUE_FIRST = `SELECT t.lane, t.created_at FROM states s CROSS JOIN tasks t ON t.seq = s.seq
   WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due LIMIT +?`;
 
@@ -41,10 +43,11 @@ function firstReady(
   now: number,
 ): Pick<StoreCounts, 'oldestReadyAt' | 'readyKinds'> {
   const ready = connection.prepare(SELECT_READY_FIRST).raw().all(READY_SEEN_MAX);
+  const limited = connection.prepareRows(SELECT_QUOTA_FIRST).all(READY_SEEN_MAX);
   const due = connection.prepare(SELECT_DUE_FIRST).raw().all(now, READY_SEEN_MAX);
   const lanes = new Set<string>();
   let oldest = Number.POSITIVE_INFINITY;
-  for (const [lane, createdAt] of [...ready, ...due] as unknown[][]) {
+  for (const [lane, createdAt] of [...ready, ...limited, ...due] as unknown[][]) {
     // What somebody else wrote there counts for nothing.
     if (typeof lane === 'string') lanes.add(lane);
     if (typeof createdAt === 'number') oldest = Math.min(oldest, createdAt);

@@ -1,8 +1,9 @@
 import { edgeVerdict, skipReason } from '../../dependencies.ts';
 import { type EndStatus, isEnded } from '../../task.ts';
 import type { Edge, Effects, Verdict } from '../../task-store.ts';
+import { forgetEdges } from './edge-rows.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
-import { SELECT_BY_ID, SELECT_TASKS, selectRow, type TaskRow } from './task-row.ts';
+import { SELECT_BY_ID, SELECT_BY_SEQ, selectRow, type TaskRow } from './task-row.ts';
 
 export interface MutableEffects extends Effects {
   readonly released: string[];
@@ -23,9 +24,15 @@ interface EdgeRow {
   readonly task: number;
   readonly position: number;
   readonly wanted: Edge['on'];
+  /** The first edge of the task that holds is enough. */
+  readonly isAny: number;
 }
 
-const ROW_BY_SEQ = `${SELECT_TASKS} WHERE t.seq = ?`;
+const UNJUDGED = 'task = ? AND dependency_id = ? AND condition = ? AND unjudged = 1';
+const SELECT_UNJUDGED = `SELECT is_any FROM edges WHERE ${UNJUDGED}`;
+const FORGET_UNJUDGED = `DELETE FROM edges WHERE ${UNJUDGED}`;
+export const SELECT_EDGES_TO = `SELECT task, position, wanted, is_any AS isAny FROM edges
+  WHERE dependency_id = ? AND unjudged = 0 ORDER BY task, position`;
 
 /**
  * Decides the edges of tasks that have ended, and what follows from that for the tasks that waited, down to
@@ -47,7 +54,7 @@ export class Dependents {
   hasEnded(row: TaskRow): void {
     const { id, seq, status } = row.record;
     if (!this.#tx.hasEdges || !isEnded(status)) return;
-    this.#tx.connection.prepare('DELETE FROM edges WHERE task = ?').run(seq);
+    forgetEdges(this.#tx, seq);
     this.#endings.push({ id, status });
     this.#workOff();
   }
@@ -62,12 +69,13 @@ export class Dependents {
     const { connection } = this.#tx;
     const row = selectRow(connection, SELECT_BY_ID, taskId);
     if (!row) return;
-    const { changes } = connection
-      .prepare('DELETE FROM edges WHERE task = ? AND dependency_id = ? AND condition = ? AND unjudged = 1')
-      .run(row.record.seq, dependencyId, condition);
+    const edge = [row.record.seq, dependencyId, condition];
+    const isAny = connection.prepareValue(SELECT_UNJUDGED).get(...edge) === 1;
+    const { changes } = connection.prepare(FORGET_UNJUDGED).run(...edge);
     if (changes === 0) return;
-    if (holds) this.#decided(row.record.seq, changes);
-    else this.skip(row.record.seq, reason);
+    if (holds) this.#hold(row.record.seq, isAny, changes);
+    else this.#fail(row.record.seq, isAny, changes, reason);
+    this.#workOff();
   }
 
   #workOff(): void {
@@ -75,15 +83,11 @@ export class Dependents {
   }
 
   #settle({ id, status }: Ended): void {
-    const edges = this.#tx.connection
-      .prepare(
-        'SELECT task, position, wanted FROM edges WHERE dependency_id = ? AND unjudged = 0 ORDER BY task, position',
-      )
-      .all(id) as EdgeRow[];
+    const edges = this.#tx.connection.prepare(SELECT_EDGES_TO).all(id) as EdgeRow[];
     for (const edge of edges) this.#decide(edge, id, status);
   }
 
-  #decide({ task, position, wanted }: EdgeRow, dependencyId: string, status: EndStatus): void {
+  #decide({ task, position, wanted, isAny }: EdgeRow, dependencyId: string, status: EndStatus): void {
     const { connection } = this.#tx;
     const verdict = edgeVerdict(wanted, status);
     if (verdict === 'unjudged') {
@@ -91,27 +95,37 @@ export class Dependents {
       this.effects.unjudged = true;
       return;
     }
-    // An edge that is gone belonged to a task that was skipped by an earlier edge of this list.
+    // An edge that is gone belonged to a task that was skipped, or released, by an earlier edge of this list.
     const { changes } = connection
       .prepare('DELETE FROM edges WHERE task = ? AND position = ?')
       .run(task, position);
     if (changes === 0) return;
-    if (verdict === 'holds') this.#decided(task, 1);
-    else this.#skip(task, skipReason(dependencyId, wanted, status));
+    if (verdict === 'holds') this.#hold(task, isAny === 1, 1);
+    else this.#fail(task, isAny === 1, 1, skipReason(dependencyId, wanted, status));
   }
 
-  /** Some edges of the task hold; with the last of them it is released. */
-  #decided(seq: number, edges: number): void {
-    const row = selectRow(this.#tx.connection, ROW_BY_SEQ, seq);
+  /** Some edges of the task hold; with the last of them it is released, or with the first where any is enough. */
+  #hold(seq: number, isAny: boolean, edges: number): void {
+    const row = selectRow(this.#tx.connection, SELECT_BY_SEQ, seq);
     if (!row) return;
-    const blocked = Math.max(0, row.blocked - edges);
+    if (isAny) forgetEdges(this.#tx, seq);
+    const blocked = isAny ? 0 : Math.max(0, row.blocked - edges);
     this.#tx.update(row, row.record, undefined, this.#now, blocked, edges);
     if (blocked === 0 && row.record.status === 'pending') this.effects.released.push(row.record.id);
   }
 
+  /** Some edges of the task fail: it is skipped, unless another one may still hold and is enough. */
+  #fail(seq: number, isAny: boolean, edges: number, reason: string): void {
+    const row = isAny ? selectRow(this.#tx.connection, SELECT_BY_SEQ, seq) : undefined;
+    if (row && row.blocked > edges) {
+      this.#tx.update(row, row.record, undefined, this.#now, row.blocked - edges, edges);
+    } else {
+      this.#skip(seq, reason);
+    }
+  }
+
   #skip(seq: number, reason: string): void {
-    const { connection } = this.#tx;
-    const row = selectRow(connection, ROW_BY_SEQ, seq);
+    const row = selectRow(this.#tx.connection, SELECT_BY_SEQ, seq);
     if (!row || isEnded(row.record.status)) return;
     const { record } = row;
     const at = this.#now;
@@ -120,10 +134,11 @@ export class Dependents {
       status: 'skipped',
       owner: null,
       leaseExpiresAt: null,
+      alarmAt: null,
       completedAt: at,
     } as const;
     this.#tx.update(row, next, { from: record.status, to: 'skipped', at, reason }, at, 0);
-    connection.prepare('DELETE FROM edges WHERE task = ?').run(seq);
+    forgetEdges(this.#tx, seq);
     this.effects.skipped.push(record.id);
     this.#endings.push({ id: record.id, status: 'skipped' });
   }

@@ -1,9 +1,10 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
-import { edgeVerdict, skipReason } from '../../dependencies.ts';
-import { type EndStatus, isEnded, type TaskStatus } from '../../task.ts';
-import type { InsertOutcome, NewRecord } from '../../task-store.ts';
+import { type Quota, weightsText } from '../../quota.ts';
+import type { TaskStatus } from '../../task.ts';
+import type { GateChange, InsertOutcome, NewRecord } from '../../task-store.ts';
 import { Dependents, noEffects } from './dependents.ts';
+import { decideEdges, insertEdges } from './edge-rows.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { STAGE } from './stage.ts';
 import { SELECT_BY_ID, selectRow } from './task-row.ts';
@@ -23,19 +24,43 @@ interface Skip {
 }
 
 /** The statements by their number of rows. */
-const INSERT_TASKS = Array.from(
-  { length: ROWS_AT_ONCE + 1 },
-  (_, rows) => `INSERT INTO tasks (seq, rank, created_at, run_at, lane, id, hash, submission)
-    VALUES ${Array(rows).fill('(?, ?, ?, ?, ?, ?, ?, ?)').join(', ')} ON CONFLICT (id) DO NOTHING`,
-);
-const INSERT_EDGE = `INSERT INTO edges (task, position, dependency_id, wanted, condition, unjudged)
-  VALUES (?, ?, ?, ?, ?, ?)`;
+const INSERT_TASKS = insertStatements([
+  'seq',
+  'rank',
+  'created_at',
+  'run_at',
+  'lane',
+  'id',
+  'hash',
+  'submission',
+]);
+const INSERT_WEIGHED = insertStatements([
+  'seq',
+  'rank',
+  'created_at',
+  'run_at',
+  'lane',
+  'id',
+  'hash',
+  'submission',
+  'weights',
+]);
+
+function insertStatements(columns: readonly string[]): string[] {
+  const row = `(${columns.map(() => '?').join(', ')})`;
+  return Array.from(
+    { length: ROWS_AT_ONCE + 1 },
+    (_, rows) => `INSERT INTO tasks (${columns.join(', ')})
+      VALUES ${Array(rows).fill(row).join(', ')} ON CONFLICT (id) DO NOTHING`,
+  );
+}
 
 /** Stores all records or none. Yields every hundred rows. */
 export function* insertRecords(
   tx: QueueTransaction,
   records: readonly NewRecord[],
   now: number,
+  rules: readonly GateChange[],
 ): Generator<undefined, InsertOutcome, undefined> {
   const known = knownDependencies(tx, records);
   const unknown = unknownDependencies(records, known);
@@ -46,6 +71,7 @@ export function* insertRecords(
   const skips: Skip[] = [];
   const dependents = new Dependents(tx, now);
   const before = tx.totals.mark();
+  const limited: Limited[] = [];
   try {
     for (let i = 0; i < records.length; i += ROWS_AT_ONCE) {
       if (i > 0 && i % INSERT_STEP_ROWS === 0) {
@@ -61,17 +87,37 @@ export function* insertRecords(
       tx.totals.count('pending', some.length);
       some.forEach((record, n) => {
         const seq = firstSeq + n;
-        const blocked =
-          record.dependsOn.length === 0 ? 0 : insertEdges(tx, record, seq, known, skips, dependents);
-        if (blocked > 0 || record.runAt > now) insertState(tx, record, seq, blocked);
+        const blocked = record.dependsOn.length === 0 ? 0 : link(tx, record, seq, known, skips, dependents);
+        if (blocked > 0 || record.runAt > now || record.alarmAt !== null)
+          insertState(tx, record, seq, blocked, now);
+        if (record.quota === undefined) return;
+        tx.skipReady(seq);
+        limited.push({ record, quota: record.quota, seq, isReady: blocked === 0 && record.runAt <= now });
       });
     }
   } catch (error) {
     takeBack(tx, before);
     throw error;
   }
+  // Put off to here, so that nothing of it has to be taken back.
+  for (const rule of rules) tx.gates.set(rule, now);
+  for (const task of limited) enterLane(tx, task, now);
   for (const { seq, reason } of skips) dependents.skip(seq, reason);
   return { conflicts: [], unknown: [], effects: dependents.effects };
+}
+
+interface Limited {
+  readonly record: NewRecord;
+  readonly quota: Quota;
+  readonly seq: number;
+  readonly isReady: boolean;
+}
+
+function enterLane(tx: QueueTransaction, { record, quota, seq, isReady }: Limited, now: number): void {
+  tx.gates.addTask(quota, now);
+  if (!isReady) return;
+  const weights = weightsText(quota) || null;
+  tx.quotaLanes.add(laneKey(record), { rank: record.rank, seq, weights });
 }
 
 /** Removes what was inserted since the mark. Rare, so that the usual insert needs no look at what exists. */
@@ -87,47 +133,47 @@ function takeBack(tx: QueueTransaction, before: InsertMark): void {
 
 /** False when an id exists; which of the others were written is not told then. */
 function insertTasks(connection: SqliteConnection, records: readonly NewRecord[], firstSeq: number): boolean {
-  const values: (string | number)[] = [];
+  const values: (string | number | null)[] = [];
+  const isWeighed = records.some(({ quota }) => quota !== undefined && weightsText(quota) !== '');
   records.forEach((record, n) => {
     const { rank, createdAt, runAt, id, hash, submission } = record;
     values.push(firstSeq + n, rank, createdAt, runAt, laneKey(record), id, hash, submission);
+    if (isWeighed) values.push((record.quota && weightsText(record.quota)) || null);
   });
-  return connection.prepare(INSERT_TASKS[records.length]!).run(...values).changes === records.length;
+  const statements = isWeighed ? INSERT_WEIGHED : INSERT_TASKS;
+  return connection.prepare(statements[records.length]!).run(...values).changes === records.length;
 }
 
-/** The state of a task that is not ready at once. */
-function insertState(tx: QueueTransaction, { runAt }: NewRecord, seq: number, blocked: number): void {
-  if (blocked > 0) tx.insertState(STAGE.blocked, 0, seq, runAt, blocked);
-  else tx.insertState(STAGE.delayed, runAt, seq, runAt, 0);
-  tx.totals.count(blocked > 0 ? 'blocked' : 'delayed', 1);
+/** The state of a task that is not ready at once, or has an alarm. */
+function insertState(
+  tx: QueueTransaction,
+  { runAt, rank, alarmAt }: NewRecord,
+  seq: number,
+  blocked: number,
+  now: number,
+): void {
+  const isReady = blocked === 0 && runAt <= now;
+  if (!isReady) tx.skipReady(seq);
+  if (blocked > 0) tx.insertState({ stage: STAGE.blocked, due: 0 }, seq, runAt, blocked, alarmAt);
+  else if (isReady) tx.insertState({ stage: STAGE.ready, due: rank }, seq, runAt, 0, alarmAt);
+  else tx.insertState({ stage: STAGE.delayed, due: runAt }, seq, runAt, 0, alarmAt);
+  if (!isReady) tx.totals.count(blocked > 0 ? 'blocked' : 'delayed', 1);
 }
 
 /** Stores the edges that are undecided and returns how many they are. */
-function insertEdges(
+function link(
   tx: QueueTransaction,
-  { dependsOn }: NewRecord,
+  { dependsOn, join }: NewRecord,
   seq: number,
   known: Known,
   skips: Skip[],
   dependents: Dependents,
 ): number {
-  let blocked = 0;
-  dependsOn.forEach(({ dependencyId, on, condition }, position) => {
-    const status = known.get(dependencyId);
-    const verdict = status !== undefined && isEnded(status) ? edgeVerdict(on, status) : undefined;
-    if (verdict === 'holds') return;
-    if (verdict === 'fails') {
-      skips.push({ seq, reason: skipReason(dependencyId, on, status as EndStatus) });
-      return;
-    }
-    if (verdict === 'unjudged') dependents.effects.unjudged = true;
-    tx.connection
-      .prepare(INSERT_EDGE)
-      .run(seq, position, dependencyId, on, condition, verdict === 'unjudged' ? 1 : 0);
-    tx.edgesWereAdded();
-    blocked++;
-  });
-  return blocked;
+  const { open, skipReason } = decideEdges(dependsOn, join, (id) => known.get(id));
+  if (skipReason !== null) skips.push({ seq, reason: skipReason });
+  if (open.some((edge) => edge.isUnjudged)) dependents.effects.unjudged = true;
+  insertEdges(tx, seq, open, join);
+  return open.length;
 }
 
 function knownDependencies(tx: QueueTransaction, records: readonly NewRecord[]): Known {

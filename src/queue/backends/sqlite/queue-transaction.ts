@@ -1,12 +1,18 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
+import { weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
-import { placeOf, STAGE, type Stage } from './stage.ts';
+import type { QuotaChoice } from './quota-choice.ts';
+import { hasQuota, type Place as QuotaPlace } from './quota-lane.ts';
+import { QuotaLanes } from './quota-lanes.ts';
+import { type Place, placeOf, STAGE } from './stage.ts';
 import type { TaskRow } from './task-row.ts';
 import { type InsertMark, Totals } from './totals.ts';
+import { TransactionGates } from './transaction-gates.ts';
+import { TransactionTurns } from './transaction-turns.ts';
 
 /**
  * 500 is HISTORY_EVENTS_MAX: from there on each new line takes the place of the oldest. An empty line stands for
@@ -14,10 +20,11 @@ import { type InsertMark, Totals } from './totals.ts';
  */
 const UPDATE_STATE = `UPDATE states SET stage = ?, due = ?, status = ?, version = ?, run_at = ?, retry_count = ?,
   crashes = ?, fence = ?, owner = ?, lease_expires_at = ?, started_at = ?, completed_at = ?, result = ?, details = ?,
-  blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
+  alarm_at = ?, blocked = ?, events = ?, history = CASE WHEN events <= 500 OR ? = '' THEN history
     ELSE substr(history, instr(history, char(10)) + 1) END || ?
   WHERE stage = ? AND due = ? AND seq = ? AND version = ?`;
-const INSERT_STATE = 'INSERT INTO states (stage, due, seq, run_at, blocked) VALUES (?, ?, ?, ?, ?)';
+const INSERT_STATE =
+  'INSERT INTO states (stage, due, seq, run_at, blocked, alarm_at) VALUES (?, ?, ?, ?, ?, ?)';
 /**
  * One statement for many rows. Without OR IGNORE it would keep a copy of each page it changes, to take itself back
  * at a conflict, which there is none.
@@ -32,7 +39,7 @@ const ENTER_READY =
 const LANE_SLICE_SEQS = 5_000;
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
   SELECT t.lane, t.rank, t.seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq
-  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1)`;
+  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1) AND t.lane NOT GLOB '*|*|*|*'`;
 
 /** What a claim gives. */
 export interface Lease {
@@ -46,16 +53,37 @@ export interface Lease {
 export class QueueTransaction {
   readonly connection: SqliteConnection;
   readonly totals: Totals;
+  /** What the claims so far chose from, by their filter. */
+  readonly choices = new Map<string, QuotaChoice>();
   #isPaused: boolean;
   /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
   #entered: number;
   #hasEdges: boolean | undefined;
+  #gates: TransactionGates | undefined;
+  #lanes: QuotaLanes | undefined;
 
   constructor(connection: SqliteConnection) {
     this.connection = connection;
     this.totals = new Totals(connection);
     this.#isPaused = this.totals.isPaused;
     this.#entered = this.totals.seq;
+  }
+
+  get gates(): TransactionGates {
+    this.#gates ??= new TransactionGates(this.connection, (key) => this.#gateOpened(key));
+    return this.#gates;
+  }
+
+  /** The ready tasks that have a quota. */
+  get quotaLanes(): QuotaLanes {
+    this.#lanes ??= new QuotaLanes(
+      this.connection,
+      new TransactionTurns(this.connection, this.totals.turnAt),
+      (lane) => {
+        for (const choice of this.choices.values()) choice.laneChanged(lane);
+      },
+    );
+    return this.#lanes;
   }
 
   get isPaused(): boolean {
@@ -101,16 +129,31 @@ export class QueueTransaction {
     this.#entered = upTo;
   }
 
-  /** Stores the state of the task just inserted, which is not ready. */
-  insertState(stage: Stage, due: number, seq: number, runAt: number, blocked: number): void {
+  /** The task just inserted has no place in `ready`. */
+  skipReady(seq: number): void {
     this.enterReady(seq - 1);
     this.#entered = seq;
-    this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked);
+  }
+
+  /** Stores the state of the task just inserted, which is more than `tasks` tells. */
+  insertState(
+    { stage, due }: Place,
+    seq: number,
+    runAt: number,
+    blocked: number,
+    alarmAt: number | null,
+  ): void {
+    this.connection.prepare(INSERT_STATE).run(stage, due, seq, runAt, blocked, alarmAt);
   }
 
   /** A task has become ready again, or for the first time some while after its insert. */
-  becomeReady(lane: string, rank: number, seq: number): void {
+  becomeReady(lane: string, place: QuotaPlace): void {
+    if (hasQuota(lane)) {
+      this.quotaLanes.add(lane, place);
+      return;
+    }
     const { connection } = this;
+    const { rank, seq } = place;
     connection.prepare('INSERT OR IGNORE INTO ready (rank, seq) VALUES (?, ?)').run(rank, seq);
     if (seq > this.totals.laned) return;
     connection
@@ -120,8 +163,13 @@ export class QueueTransaction {
 
   /** A task is no longer ready, wherever it goes from here. */
   leaveReady(row: TaskRow): void {
+    const { record, due } = row;
+    if (record.quota) {
+      this.quotaLanes.remove(laneKey(record), { rank: due, seq: record.seq });
+      return;
+    }
     this.enterReady();
-    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(row.due, row.record.seq);
+    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(due, record.seq);
     this.#leaveLane(row);
   }
 
@@ -188,7 +236,7 @@ export class QueueTransaction {
     const { stage, due } = placeOf(next, blocked, record.rank, now);
     const line = event ? historyLine(event) : '';
     if (row.isFresh)
-      this.connection.prepare(INSERT_STATE).run(row.stage, row.due, record.seq, record.runAt, 0);
+      this.connection.prepare(INSERT_STATE).run(row.stage, row.due, record.seq, record.runAt, 0, null);
     // Listed rather than spread: this statement runs twice for every task.
     const { changes } = this.connection
       .prepare(UPDATE_STATE)
@@ -207,6 +255,7 @@ export class QueueTransaction {
         next.completedAt,
         next.result,
         next.details,
+        next.alarmAt,
         blocked,
         events,
         line,
@@ -231,15 +280,30 @@ export class QueueTransaction {
   /** What follows from a row's new state for the places it is listed and counted in. */
   #moved(from: TaskRow, to: TaskRow, now: number): void {
     if (from.stage === STAGE.ready) this.leaveReady(from);
-    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), to.due, to.record.seq);
+    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to));
+    const { quota } = to.record;
+    if (quota) this.gates.move(quota, from.record.status, to.record.status, now);
     this.totals.countRow(from, -1);
     this.totals.countRow(to, 1);
     if (!isEnded(from.record.status)) this.totals.countEnding(to.record.status, now);
   }
 
+  #gateOpened(key: string): void {
+    // With another kind paused, or none, other lanes pass.
+    if (key.startsWith('@')) this.choices.clear();
+    for (const choice of this.choices.values()) choice.gateOpened(key);
+  }
+
   /** Writes what was put off. Called once, as the last step. */
   finish(): void {
     this.enterReady();
+    this.#lanes?.finish();
+    this.#gates?.finish();
     this.totals.write();
   }
+}
+
+function quotaPlace({ due, record }: TaskRow): QuotaPlace {
+  const weights = record.quota ? weightsText(record.quota) : '';
+  return { rank: due, seq: record.seq, weights: weights || null };
 }

@@ -3,12 +3,13 @@ import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import type { Gate } from '../../gate.ts';
 import { parseHistory } from '../../history-text.ts';
-import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import { isLeased, type TaskEvent } from '../../task.ts';
 import type {
   Applied,
   Change,
   Claim,
   Effects,
+  GateChange,
   InsertOutcome,
   ListPage,
   ListQuery,
@@ -19,15 +20,17 @@ import type {
   UnjudgedEdge,
   Verdict,
 } from '../../task-store.ts';
+import { removeTask, type Written, writeChange } from './changing.ts';
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
+import { nextOpening, readGates } from './gate-rows.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
 import { SQLiteRegistry } from './sqlite-registry.ts';
-import { SELECT_BY_ID, SELECT_STATES, selectRow, selectRows, type TaskRow } from './task-row.ts';
+import { columns, SELECT_BY_ID, SELECT_STATES, selectRow, selectRows } from './task-row.ts';
 import { TaskWriter } from './task-writer.ts';
 
 export { TASK_COMPONENT } from './component.ts';
@@ -36,6 +39,11 @@ export { TASK_COMPONENT } from './component.ts';
 const INSERT_AT_ONCE_MAX = 1_000;
 
 export const SELECT_EXPIRED = `${SELECT_STATES} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
+export const SELECT_ALARMED = `SELECT ${columns('s.due')} FROM states s INDEXED BY states_by_alarm
+  CROSS JOIN tasks t ON t.seq = s.seq
+  WHERE s.alarm_at IS NOT NULL AND s.alarm_at <= ? ORDER BY s.alarm_at, s.seq LIMIT +?`;
+export const SELECT_NEXT_ALARM = `SELECT alarm_at FROM states INDEXED BY states_by_alarm
+  WHERE alarm_at IS NOT NULL AND alarm_at > ? ORDER BY alarm_at LIMIT 1`;
 export const SELECT_NEXT_DUE = 'SELECT due FROM states WHERE stage = 2 AND due > ? ORDER BY due LIMIT 1';
 /** A task somebody still has to judge by its result stays. */
 export const SELECT_PURGEABLE = `${SELECT_STATES} WHERE s.stage = 6 AND s.due < ?
@@ -58,13 +66,17 @@ export class SQLiteTaskStore implements TaskStore {
     this.#open = open;
   }
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
     if (records.length > INSERT_AT_ONCE_MAX) {
-      return this.#writer.writeSliced((tx) => insertRecords(tx, records, now));
+      return this.#writer.writeSliced((tx) => insertRecords(tx, records, now, rules));
     }
     return this.#writer.write(records.length, (tx) => {
-      const steps = insertRecords(tx, records, now);
+      const steps = insertRecords(tx, records, now, rules);
       for (;;) {
         const step = steps.next();
         if (step.done === true) return step.value;
@@ -126,19 +138,29 @@ export class SQLiteTaskStore implements TaskStore {
   }
 
   async nextDueAt(now: number): Promise<number | null> {
-    const due = this.#use().read((connection) => connection.prepareValue(SELECT_NEXT_DUE).get(now));
-    return typeof due === 'number' ? due : null;
+    const times = this.#use().read((connection) => [
+      connection.prepareValue(SELECT_NEXT_DUE).get(now),
+      connection.prepareValue(SELECT_NEXT_ALARM).get(now),
+      nextOpening(connection, now),
+    ]);
+    return earliest(times);
   }
 
-  async alarmed(): Promise<TaskRecord[]> {
-    return [];
+  async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    const rows = this.#use().read((connection) => selectRows(connection, SELECT_ALARMED, now, limit));
+    return rows.map((row) => row.record);
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
-    return (keys ?? []).map(() => null);
+    return this.#use().read((connection) => readGates(connection, keys));
   }
 
-  async setGates(): Promise<void> {}
+  async setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    this.#use();
+    await this.#writer.write(changes.length, (tx) => {
+      for (const change of changes) tx.gates.set(change, now);
+    });
+  }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     return this.#use().read((connection) =>
@@ -182,8 +204,9 @@ export class SQLiteTaskStore implements TaskStore {
     this.#use();
     return this.#writer.write(limit, (tx) => {
       const { connection } = tx;
+      tx.gates.forgetIdle(endedBefore);
       const rows = selectRows(connection, SELECT_PURGEABLE, endedBefore, limit);
-      for (const row of rows) remove(tx, row);
+      for (const row of rows) removeTask(tx, row);
       const ids = rows.map((row) => row.record.id);
       purgeCheckpoints(connection, ids);
       return ids;
@@ -208,36 +231,15 @@ export class SQLiteTaskStore implements TaskStore {
 
   #applyOne(tx: QueueTransaction, change: Change, now: number): Written | null {
     const cached = this.#cache.get(change.id, change.version);
-    const written = cached && write(tx, cached, change, now);
+    const written = cached && writeChange(tx, cached, change, now);
     if (written) return written;
     // Not cached, or no longer as cached: the row itself decides.
     const row = selectRow(tx.connection, SELECT_BY_ID, change.id);
-    return row?.record.version === change.version ? write(tx, row, change, now) : null;
+    return row?.record.version === change.version ? writeChange(tx, row, change, now) : null;
   }
 }
 
-interface Written {
-  readonly row: TaskRow;
-  readonly effects: Effects;
-}
-
-/** Writes a change and what follows from it for other tasks; null when the row is not as it was read. */
-function write(tx: QueueTransaction, row: TaskRow, { next, event }: Change, now: number): Written | null {
-  const hasEnded = isEnded(next.status);
-  const written = tx.update(row, next, event, now, hasEnded ? 0 : row.blocked);
-  if (written === undefined) return null;
-  const dependents = new Dependents(tx, now);
-  if (hasEnded && !isEnded(row.record.status)) dependents.hasEnded(written);
-  return { row: written, effects: dependents.effects };
-}
-
-function remove(tx: QueueTransaction, row: TaskRow): void {
-  const { connection } = tx;
-  const { seq } = row.record;
-  connection
-    .prepare('DELETE FROM states WHERE stage = ? AND due = ? AND seq = ?')
-    .run(row.stage, row.due, seq);
-  connection.prepare('DELETE FROM tasks WHERE seq = ?').run(seq);
-  connection.prepare('DELETE FROM edges WHERE task = ?').run(seq);
-  tx.totals.countRow(row, -1);
+function earliest(times: readonly unknown[]): number | null {
+  const known = times.filter((at) => typeof at === 'number');
+  return known.length === 0 ? null : Math.min(...known);
 }

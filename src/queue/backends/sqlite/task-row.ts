@@ -16,12 +16,16 @@ export interface TaskRow extends Place {
 export function columns(due: string): string {
   return `t.seq, s.stage, ${due}, t.lane, t.rank, t.created_at, coalesce(s.run_at, t.run_at), s.status, s.version,
     s.events, s.blocked, s.retry_count, s.crashes, s.fence, s.owner, s.lease_expires_at, s.started_at,
-    s.completed_at, s.result, s.details, t.id, t.hash, t.submission`;
+    s.completed_at, s.result, s.details, t.id, t.hash, t.submission, s.alarm_at, t.weights`;
 }
 
 /** Tasks with their states, fresh ones too. */
 export const SELECT_TASKS = `SELECT ${columns('coalesce(s.due, t.rank)')} FROM tasks t LEFT JOIN states s ON s.seq = t.seq`;
+export const SELECT_BY_SEQ = `${SELECT_TASKS} WHERE t.seq = ?`;
 export const SELECT_BY_ID = `${SELECT_TASKS} WHERE t.id = ?`;
+/** A place among the ready tasks that the task itself does not confirm, which only damage can bring about, is passed over. */
+export const IS_READY = '(s.stage IS NULL OR s.stage = 1)';
+export const SELECT_READY_TASK = `${SELECT_TASKS} WHERE t.seq = ? AND ${IS_READY}`;
 /** By stage. CROSS JOIN keeps the order of the loops: the agenda first, its tasks by key. */
 export const SELECT_STATES = `SELECT ${columns('s.due')} FROM states s CROSS JOIN tasks t ON t.seq = s.seq`;
 
@@ -62,8 +66,8 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
   const isFresh = c[1] === null;
   const blocked = number(c[10]);
   const seq = number(c[0]);
-  const { priority, agentType, agent } = laneFromKey(text(c[3]));
-  const record: TaskRecord = {
+  const { priority, agentType, agent, quota } = laneFromKey(text(c[3]), text(c[24]));
+  const record = {
     seq,
     id: text(c[20]),
     submission: text(c[22]),
@@ -73,14 +77,14 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     agent,
     rank: number(c[4]),
     createdAt: number(c[5]),
-    status: isFresh ? 'pending' : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : 'failed',
+    status: isFresh ? ('pending' as const) : KNOWN.has(c[7]) ? (c[7] as TaskStatus) : ('failed' as const),
     runAt: number(c[6]),
     retryCount: number(c[11]),
     crashes: number(c[12]),
     fence: number(c[13]),
     owner: textOrNull(c[14]),
     leaseExpiresAt: numberOrNull(c[15]),
-    alarmAt: null,
+    alarmAt: numberOrNull(c[23]),
     startedAt: numberOrNull(c[16]),
     completedAt: numberOrNull(c[17]),
     result: textOrNull(c[18]),
@@ -90,7 +94,8 @@ function decode(connection: SqliteConnection, c: readonly unknown[]): TaskRow {
     blockedBy: blocked > 0 ? blockersOf(connection, seq) : [],
   };
   const stage = isFresh ? STAGE.ready : (c[1] as Stage);
-  return { record, stage, due: number(c[2]), blocked, isFresh };
+  const shown: TaskRecord = quota === undefined ? record : { ...record, quota };
+  return { record: shown, stage, due: number(c[2]), blocked, isFresh };
 }
 
 function blockersOf(connection: SqliteConnection, seq: number): string[] {

@@ -8,6 +8,7 @@ const MINUTE_MS = 60_000;
 const COUNTED = [...TASK_STATUSES, 'delayed', 'blocked'] as const;
 type Counted = (typeof COUNTED)[number];
 
+const SELECT_TOTALS = 'SELECT seq, paused, laned, turn_at FROM totals';
 const UPDATE_TOTALS = `UPDATE totals SET seq = ?, laned = ?, ${COUNTED.map((name) => `${name} = ${name} + ?`).join(', ')} WHERE id = 1`;
 
 export interface InsertMark {
@@ -25,6 +26,8 @@ export class Totals {
   readonly #deltas: Record<Counted, number>;
   readonly #endings = new Map<string, { minute: number; status: EndStatus; count: number }>();
   readonly isPaused: boolean;
+  /** Where the backlog served last began its turn (see turns.ts). */
+  readonly turnAt: number;
   /** The highest sequence given so far. */
   seq: number;
   /** Up to this sequence the ready tasks are in `ready_lanes`. */
@@ -32,13 +35,13 @@ export class Totals {
 
   constructor(connection: SqliteConnection) {
     this.#connection = connection;
-    const [seq, paused, laned] = (connection.prepare('SELECT seq, paused, laned FROM totals').raw().get() ??
-      []) as unknown[];
+    const [seq, paused, laned, turnAt] = (connection.prepareRows(SELECT_TOTALS).get() ?? []) as unknown[];
     this.seq = typeof seq === 'number' ? seq : highestSeq(connection);
     this.#firstSeq = this.seq;
     this.laned = typeof laned === 'number' ? laned : 0;
     this.#firstLaned = this.laned;
     this.isPaused = Boolean(paused);
+    this.turnAt = typeof turnAt === 'number' ? turnAt : 0;
     this.#deltas = Object.fromEntries(COUNTED.map((name) => [name, 0])) as Record<Counted, number>;
   }
 

@@ -1,0 +1,172 @@
+import type { SqliteConnection } from '../../../sqlite/connection.ts';
+import type { Kind } from '../../claim-filter.ts';
+import {
+  corrected,
+  entered,
+  type Gate,
+  kindGates,
+  left,
+  newGate,
+  type Obstacle,
+  OPEN,
+  obstacleAt,
+} from '../../gate.ts';
+import type { LimitUse, Quota } from '../../quota.ts';
+import { isEnded, isLeased, type TaskStatus } from '../../task.ts';
+import type { Change, GateChange } from '../../task-store.ts';
+import { openedGates, readGate, writeGate } from './gate-rows.ts';
+
+/** Pauses of agents and types have keys that begin so, and nothing else has. */
+export const SELECT_PAUSED_KINDS = `SELECT key FROM gates WHERE key >= '@' AND key < 'A' AND paused = 1`;
+const FORGET_IDLE = 'DELETE FROM gates INDEXED BY gates_idle WHERE idle_at IS NOT NULL AND idle_at <= ?';
+/** Less than any start weighs. */
+const NEXT_TO_NOTHING = 1e-6;
+
+interface KnownGate {
+  gate: Gate;
+  tasks: number;
+  isChanged: boolean;
+}
+
+/** The gates that one transaction meets: each is read once, and written once at its end. */
+export class TransactionGates {
+  readonly #connection: SqliteConnection;
+  readonly #known = new Map<string, KnownGate>();
+  readonly #opened: (key: string) => void;
+  #pausedKinds: Set<string> | undefined;
+  /** The latest time anybody gave. */
+  #now = 0;
+  #hasRefreshed = false;
+
+  /** `opened` is told of gates that may let more pass than before. */
+  constructor(connection: SqliteConnection, opened: (key: string) => void) {
+    this.#connection = connection;
+    this.#opened = opened;
+  }
+
+  get hasPausedKinds(): boolean {
+    return this.#kinds().size > 0;
+  }
+
+  /** Whether the task's agent or type is paused. */
+  isPaused(kind: Kind): boolean {
+    const paused = this.#kinds();
+    return paused.size > 0 && kindGates(kind).some((key) => paused.has(key));
+  }
+
+  /** What keeps a start that weighs this from passing now; null: nothing. */
+  obstacleOf(limits: readonly LimitUse[], now: number): Obstacle | null {
+    for (const { key, weight } of limits) {
+      const obstacle = obstacleAt(this.#at(key).gate, weight, now);
+      if (obstacle !== null) return obstacle;
+    }
+    return null;
+  }
+
+  /** Whether anything at all could pass these limits now. */
+  isOpen(keys: readonly string[], now: number): boolean {
+    for (const key of keys) if (obstacleAt(this.#at(key).gate, NEXT_TO_NOTHING, now) !== null) return false;
+    return true;
+  }
+
+  enter({ limits }: Quota, now: number): void {
+    for (const { key, weight } of limits) this.#change(key, now, (gate) => entered(gate, weight, now));
+  }
+
+  /** A task goes from one status to another; that it enters is told apart. */
+  move({ limits }: Quota, before: TaskStatus, after: TaskStatus, now: number): void {
+    const isLeaving = isLeased(before) && !isLeased(after);
+    const tasks = Number(isEnded(before)) - Number(isEnded(after));
+    if (!isLeaving && tasks === 0) return;
+    for (const { key } of limits) {
+      if (isLeaving) this.#change(key, now, left);
+      if (isLeaving) this.#opened(key);
+      if (tasks !== 0) this.#count(key, tasks, now);
+    }
+  }
+
+  /** A new task names these limits. */
+  addTask({ limits }: Quota, now: number): void {
+    for (const { key } of limits) this.#count(key, 1, now);
+  }
+
+  /** What a change says of the limits of its task, and of others. */
+  settle(quota: Quota | undefined, { spent, closes }: Change, startedAt: number, now: number): void {
+    for (const { key, weight } of (quota && spent) ?? []) {
+      const reserved = quota?.limits.find((use) => use.key === key)?.weight;
+      if (reserved === undefined) continue;
+      this.#change(key, now, (gate) => corrected(gate, startedAt, weight - reserved));
+      this.#opened(key);
+    }
+    for (const { key, until } of closes ?? []) {
+      this.#change(key, now, (gate) => ({ ...gate, closedUntil: Math.max(gate.closedUntil, until) }));
+    }
+  }
+
+  set({ key, rule, isPaused, closedUntil }: GateChange, now: number): void {
+    this.#change(key, now, (gate) => ({
+      ...gate,
+      ...rule,
+      ...(isPaused !== undefined && { isPaused }),
+      ...(closedUntil !== undefined && { closedUntil }),
+    }));
+    this.#opened(key);
+    if (isPaused === undefined || !key.startsWith('@')) return;
+    if (isPaused) this.#kinds().add(key);
+    else this.#kinds().delete(key);
+  }
+
+  /** Gates that have opened are told apart from those that will: their next opening is written anew. */
+  refresh(now: number): void {
+    if (this.#hasRefreshed) return;
+    this.#hasRefreshed = true;
+    for (const { gate } of openedGates(this.#connection, now)) this.#change(gate.key, now, (same) => same);
+  }
+
+  /** Forgets what no task names and nobody set apart. */
+  forgetIdle(now: number): void {
+    this.finish();
+    this.#known.clear();
+    this.#connection.prepare(FORGET_IDLE).run(now);
+  }
+
+  finish(): void {
+    for (const known of this.#known.values()) {
+      if (!known.isChanged) continue;
+      writeGate(this.#connection, known, this.#now);
+      known.isChanged = false;
+    }
+  }
+
+  #kinds(): Set<string> {
+    this.#pausedKinds ??= new Set(this.#connection.prepareValue(SELECT_PAUSED_KINDS).all().map(String));
+    return this.#pausedKinds;
+  }
+
+  #at(key: string): KnownGate {
+    let known = this.#known.get(key);
+    if (!known) {
+      const { gate, tasks } = readGate(this.#connection, key) ?? { gate: newGate(key, OPEN), tasks: 0 };
+      known = { gate, tasks, isChanged: false };
+      this.#known.set(key, known);
+    }
+    return known;
+  }
+
+  #change(key: string, now: number, change: (gate: Gate) => Gate): void {
+    const known = this.#at(key);
+    known.gate = change(known.gate);
+    this.#mark(known, now);
+  }
+
+  #count(key: string, by: number, now: number): void {
+    const known = this.#at(key);
+    known.tasks = Math.max(0, known.tasks + by);
+    this.#mark(known, now);
+  }
+
+  #mark(known: KnownGate, now: number): void {
+    known.isChanged = true;
+    if (now > this.#now) this.#now = now;
+  }
+}
