@@ -33,14 +33,19 @@ export function identityText(record: NewRecord): string {
   return `${rank} ${createdAt} ${due} ${laneKey(record)}\n${hash}\n${submission}`;
 }
 
-/** When the task is due and what it waits for; empty for a task that is ready at once. */
-export function specialText({ runAt, dependsOn }: NewRecord, now: number): string {
-  return runAt <= now && dependsOn.length === 0 ? '' : `${runAt}\n${edgeLines(dependsOn)}`;
+/** When the task is due, its alarm, and what it waits for; empty for a task that is ready at once. */
+export function specialText({ runAt, alarmAt, dependsOn, join }: NewRecord, now: number): string {
+  if (runAt <= now && alarmAt === null && dependsOn.length === 0) return '';
+  return `${runAt} ${alarmAt ?? ''}\n${edgeLines(dependsOn, join)}`;
 }
 
-function edgeLines(edges: readonly Edge[]): string {
+/** A line for each, with a plus where the first that holds is enough. */
+export function edgeLines(edges: readonly Edge[], join: NewRecord['join'] = 'all'): string {
+  const plus = join === 'any' ? '+' : '';
   return edges
-    .map(({ dependencyId, on, condition }) => `${EDGE_LETTERS[on]} ${dependencyId} ${condition ?? ''}\n`)
+    .map(
+      ({ dependencyId, on, condition }) => `${plus}${EDGE_LETTERS[on]} ${dependencyId} ${condition ?? ''}\n`,
+    )
     .join('');
 }
 
@@ -193,7 +198,7 @@ function toState(text: string): StoredState {
     fence: toNumber(f[8]),
     owner: ownerOf(f[11]),
     leaseExpiresAt: toTime(f[7]),
-    alarmAt: null,
+    alarmAt: f[7]!.startsWith('!') ? toTime(f[7]!.slice(1)) : null,
     startedAt: toTime(f[9]),
     completedAt: toTime(f[10]),
     result: f[12] === '-' ? null : text.slice(headEnd + 1, resultEnd),

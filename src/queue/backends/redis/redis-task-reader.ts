@@ -7,9 +7,8 @@ import { names, readListed, readRecords } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 const READ_AT_ONCE_MAX = 500;
-/** The bands of the agenda, see `base.lua`. */
+/** The bands of the agenda, see `base.lua`: leases lie below. */
 const DELAYED = 2 ** 43;
-const ENDED = 2 ** 44;
 
 /** What is read of a queue in Redis and changes nothing there. */
 export class RedisTaskReader {
@@ -60,19 +59,8 @@ export class RedisTaskReader {
   }
 
   async nextDueAt(now: number): Promise<number | null> {
-    const reply = await this.#scripts.call(
-      'ZRANGEBYSCORE',
-      'agenda',
-      `(${DELAYED + now}`,
-      `(${ENDED}`,
-      'WITHSCORES',
-      'LIMIT',
-      0,
-      1,
-    );
-    // RESP 3 pairs each member with its score.
-    const score = (reply as unknown[]).flat()[1];
-    return score === undefined ? null : Number(score) - DELAYED;
+    const [due] = await this.#scripts.run('due', { now });
+    return due === '' ? null : Number(due);
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {

@@ -10,6 +10,7 @@ import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
+  type Change,
   type Claim,
   type Effects,
   type InsertOutcome,
@@ -27,7 +28,7 @@ import {
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf, edgeLines, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
 import { filterArguments, readClaimed, readRecords, toEffects } from './replies.ts';
@@ -150,8 +151,9 @@ export class RedisTaskStore implements TaskStore {
     return this.#reader.nextDueAt(now);
   }
 
-  async alarmed(): Promise<TaskRecord[]> {
-    return [];
+  async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
+    this.#use();
+    return readRecords(await this.#scripts.run('alarmed', { now, values: [limit] }), 0);
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
@@ -312,11 +314,12 @@ export class RedisTaskStore implements TaskStore {
   ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
     for (const { changes, now } of items) {
-      for (const { id, version, next, event, claimed } of changes) {
+      for (const change of changes) {
+        const { id, version, next, event, claimed } = change;
         const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
         values.push(
           id,
-          head,
+          head + extrasOf(change),
           restOf(next),
           (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
         );
@@ -331,12 +334,17 @@ export class RedisTaskStore implements TaskStore {
         const answer = reply[i++];
         if (answer === 0) return null;
         const identity = this.known.get(change.id) ?? read?.get(change.id);
+        if (identity && isSkipped(change, answer)) {
+          const record = read!.get(change.id)!;
+          return { record, effects: toEffects(answer as unknown[], 1) };
+        }
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
   }
 
-  #leaseOf({ status, leaseExpiresAt }: TaskState, now: number): string {
+  #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
+    if (alarmAt !== null && !isLeased(status) && !isEnded(status)) return `!${alarmAt}`;
     if (leaseExpiresAt === null) return '-';
     return isLeased(status) ? this.#leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
   }
@@ -359,7 +367,7 @@ export class RedisTaskStore implements TaskStore {
     return { record, effects };
   }
 
-  /** Those of the changed tasks that nobody read or claimed here lately. */
+  /** Those of the changed tasks that nobody read or claimed here lately, or that are not as they were told to be. */
   async #readUnknown(
     items: readonly Application[],
     reply: readonly unknown[],
@@ -367,10 +375,11 @@ export class RedisTaskStore implements TaskStore {
     let i = 1;
     let ids: string[] | undefined;
     for (const { changes } of items) {
-      for (const { id } of changes) {
-        if (reply[i++] === 0 || this.known.get(id) !== undefined) continue;
+      for (const change of changes) {
+        const answer = reply[i++];
+        if (answer === 0 || (this.known.get(change.id) && !isSkipped(change, answer))) continue;
         ids ??= [];
-        ids.push(id);
+        ids.push(change.id);
       }
     }
     return ids && this.#reader.read(ids);
@@ -383,6 +392,16 @@ const OWN_MARKS = 8;
 export interface Application {
   readonly changes: readonly HeldChange[];
   readonly now: number;
+}
+
+/** New edges may skip the task that they were given. */
+function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
+  return dependsOn !== undefined && Array.isArray(answer) && toEffects(answer, 1).skipped.includes(id);
+}
+
+/** What only few changes have: see `apply.lua`. */
+function extrasOf({ dependsOn }: Change): string {
+  return dependsOn ? `\n${edgeLines(dependsOn)}` : '';
 }
 
 /** How much of a batch a change fills. */

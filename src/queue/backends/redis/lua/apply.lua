@@ -3,6 +3,8 @@
 -- ARGV[5…]  four for each change: id · `version status runAt lease`: the version it was decided on, and the end of the
 --           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event.
 --           A version with '+': the task was held ahead and claimed before, in the same step; the claim's line comes first
+--           After a line break what few changes have, a line each: `on dependency condition` of the edges that the task
+--           waits for from now on
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -15,7 +17,7 @@ if answered then
 end
 
 local STEP, FIRST = 4, 5
-local WANTED = '^(%d+)(%+?) (%l) (%S+) (%S+)$'
+local WANTED = '^(%d+)(%+?) (%l) (%S+) (%S+)\n?(.*)$'
 local ids = {}
 for i = FIRST, #ARGV, STEP do
   ids[#ids + 1] = ARGV[i]
@@ -62,10 +64,24 @@ local function addClaim(task, lines)
   return rest
 end
 
-local function change(task, st, runAt, lease, rest, event, isHeld)
+-- Where the task stands now, behind new edges if there are some; what is against it at once skips it.
+local function settle(task, edges, completed, effects)
+  local reason = edges and link(task, edges, effects)
+  if not reason then
+    return enter(task, completed)
+  end
+  local ended = {}
+  add(task.st, 1)
+  task.isArriving = true
+  skip(task, reason, effects, ended)
+  task.isArriving = nil
+  settleDependents(ended, effects)
+end
+
+local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
   if stays then
     add(before, -1)
     add(st, 1)
@@ -80,22 +96,24 @@ local function change(task, st, runAt, lease, rest, event, isHeld)
   if sub(lease, 1, 1) == '+' then
     lease = int(serverNow() + tonumber(sub(lease, 2)))
   end
-  task.v, task.st, task.runAt, task.lease, task.rest = task.v + 1, st, runAt, lease, rest
-  if OVER[st] and task.blocked > 0 then
+  task.v, task.st, task.runAt, task.rest = task.v + 1, st, runAt, rest
+  setLease(task, lease)
+  local effects = edges and newEffects()
+  if (OVER[st] or edges) and task.blocked > 0 then
     dropEdges(task)
   end
   if not stays then
-    enter(task, OVER[st] and tonumber(match(rest, '^%S+ %S+ (%S+)') or nil))
+    settle(task, edges, OVER[st] and tonumber(match(rest, '^%S+ %S+ (%S+)') or nil), effects)
   end
   write(task)
   if hasEnded then
     countEnd(st, now)
     if task.links == '1' then
-      local effects = newEffects()
+      effects = newEffects()
       settleDependents({ task }, effects)
-      return effects
     end
   end
+  return effects
 end
 
 -- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own.
@@ -153,13 +171,24 @@ local function endQuickly(id, version, isClaimed, st, runAt, rest, event)
   return stateTexts[id] and endClaimed(id, version, st, runAt, rest, event)
 end
 
+local function answerOf(task, effects)
+  if not effects and task.blocked == 0 then
+    return task.e
+  end
+  local blockers = task.blocked > 0 and blockersOf(task.id) or ''
+  if not effects then
+    return { task.e, {}, {}, 0, blockers }
+  end
+  return { task.e, effects.released, effects.skipped, effects.unjudged and 1 or 0, blockers }
+end
+
 local results, isChanged = { 0 }, false
 for i, id in ipairs(ids) do
   local at = FIRST + (i - 1) * STEP
   local rest, event = ARGV[at + 2], ARGV[at + 3]
-  local version, claimed, st, runAt, lease = match(ARGV[at + 1], WANTED)
+  local version, claimed, st, runAt, lease, extras = match(ARGV[at + 1], WANTED)
   local isClaimed = claimed == '+'
-  local events = endQuickly(id, version, isClaimed, st, runAt, rest, event)
+  local events = extras == '' and endQuickly(id, version, isClaimed, st, runAt, rest, event)
   if events then
     results[i + 1] = events
   else
@@ -177,16 +206,8 @@ for i, id in ipairs(ids) do
       if isClaimed then
         event = addClaim(task, event)
       end
-      local effects = change(task, st, runAt, lease, rest, event, holder)
-      if effects or task.blocked > 0 then
-        local released, skipped, unjudged = {}, {}, 0
-        if effects then
-          released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
-        end
-        results[i + 1] = { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
-      else
-        results[i + 1] = task.e
-      end
+      local edges = extras ~= '' and st == 'p' and edgesOf(extras) or nil
+      results[i + 1] = answerOf(task, change(task, st, runAt, lease, rest, event, holder, edges))
     end
   end
 end

@@ -29,6 +29,17 @@ local function int(number)
   return format('%.0f', number)
 end
 
+-- A command on a key that somebody else may have written to: something of another type there is put aside.
+local function sound(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then
+    return answer
+  elseif find(answer.err, 'WRONGTYPE', 1, true) then
+    call('RENAME', key, base .. 'damaged:' .. sub(key, #base + 1))
+  end
+  return call(command, key, ...)
+end
+
 local function add(name, by)
   delta[name] = (delta[name] or 0) + by
 end

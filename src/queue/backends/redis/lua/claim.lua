@@ -162,7 +162,8 @@ local function claimAgain(task, text)
   addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
   local fence, completed, tail = match(restOf(task), '^(%d+) %S+ (%S+) %S+ (.*)$')
   task.rest = int(fence + 1) .. ' ' .. started .. ' ' .. completed .. ' ' .. OWNER .. ' ' .. tail
-  task.v, task.st, task.lease = task.v + 1, TO, lease
+  task.v, task.st = task.v + 1, TO
+  setLease(task, lease)
   record(task.id, text, textOf(task))
 end
 

@@ -1,14 +1,16 @@
 -- Who waits for whom.
 --
--- `e:<id>`    the undecided edges of a task: position -> `u|j` `s|f|c|x` dependency condition
---             (u: the dependency has not ended, j: only a verdict can tell · success, failure, completion, custom)
+-- `e:<id>`    the undecided edges of a task: position -> `u|j|U|J` `s|f|c|x` dependency condition
+--             (u: the dependency has not ended, j: only a verdict can tell; capital where the first edge that holds is
+--             enough · success, failure, completion, custom)
 -- `d:<id>`    who depends on a task: a list of `dependent position`; entries are checked against `e:`
 -- `unjudged`  `dependent position` by the dependent's sequence
 -- `judging`   how many verdicts depend on the result of a task: it is not purged before
 local UNJUDGED = base .. 'unjudged'
 local ON_NAMES = { s = 'success', f = 'failure', c = 'completion', x = 'success' }
 local END_NAMES = { c = 'completed', f = 'failed', x = 'cancelled', s = 'skipped' }
-local EDGE = '^([uj])([sfcx]) (%S+) ?(%S*)$'
+local EDGE = '^([ujUJ])([sfcx]) (%S+) ?(%S*)$'
+local ANY, UNJUDGED_EDGE = { U = true, J = true }, { j = true, J = true }
 
 -- 'holds', 'fails' or 'unjudged': what an end decides for an edge.
 local function verdictOf(on, status)
@@ -32,9 +34,9 @@ local function judged(dependency)
   end
 end
 
-local function markUnjudged(task, position, dependency, condition)
+local function markUnjudged(task, position, dependency, condition, isAny)
   identify(task)
-  call('HSET', base .. 'e:' .. task.id, position, 'jx ' .. dependency .. ' ' .. condition)
+  call('HSET', base .. 'e:' .. task.id, position, (isAny and 'Jx ' or 'jx ') .. dependency .. ' ' .. condition)
   call('ZADD', UNJUDGED, task.seq, task.id .. ' ' .. position)
   call('HINCRBY', JUDGING, dependency, 1)
 end
@@ -45,7 +47,7 @@ local function dropEdges(task)
   local all = call('HGETALL', key)
   for i = 1, #all, 2 do
     local state, _, dependency = match(all[i + 1], EDGE)
-    if state == 'j' and call('ZREM', UNJUDGED, task.id .. ' ' .. all[i]) == 1 then
+    if UNJUDGED_EDGE[state] and call('ZREM', UNJUDGED, task.id .. ' ' .. all[i]) == 1 then
       judged(dependency)
     end
   end
@@ -65,7 +67,7 @@ local function skip(task, reason, effects, ended)
   addEvent(task, 'ps' .. int(now) .. '[null,' .. reason .. ']\n')
   local fence, started, tail = match(restOf(task), '^(%d+) (%S+) %S+ %S+ (.*)$')
   task.rest = fence .. ' ' .. started .. ' ' .. int(now) .. ' - ' .. tail
-  task.lease = '-'
+  setLease(task, '-')
   enter(task, now)
   countEnd('s', now)
   write(task)
@@ -73,8 +75,12 @@ local function skip(task, reason, effects, ended)
   ended[#ended + 1] = task
 end
 
--- One edge of the task holds; with the last of them it is released.
-local function held(task, effects)
+-- One edge of the task holds; with the last of them it is released, or with the first where that is enough.
+local function held(task, effects, isAny)
+  if isAny then
+    dropEdges(task)
+    task.blocked = 1
+  end
   local before = task.blocked
   task.blocked = max(0, before - 1)
   task.v = task.v + 1
@@ -92,6 +98,76 @@ local function held(task, effects)
   end
 end
 
+-- One edge of the task fails: it is skipped, unless another one may still hold.
+local function failed(task, position, reason, effects, ended, isAny)
+  if not isAny or task.blocked <= 1 then
+    return skip(task, reason, effects, ended)
+  end
+  call('HDEL', base .. 'e:' .. task.id, position)
+  task.blocked = task.blocked - 1
+  task.v = task.v + 1
+  write(task)
+end
+
+-- What stands against the task at once, by its edges to tasks that have ended, or are gone: why it is skipped, if it
+-- is; false where one of them holds and that is enough; and the verdicts.
+local function examineEdges(edges)
+  local reason, isOpen, verdicts = nil, false, {}
+  for i, edge in ipairs(edges) do
+    local dependency = load(edge.id)
+    local status = dependency and dependency.st or 's'
+    local verdict = OVER[status] and verdictOf(edge.on, status) or 'open'
+    verdicts[i] = verdict
+    if verdict == 'holds' and edge.isAny then
+      return false, verdicts
+    elseif verdict == 'fails' then
+      reason = not edge.isAny and reason or skipReason(edge.id, edge.on, status)
+    else
+      isOpen = isOpen or edge.isAny
+    end
+  end
+  return not isOpen and reason or nil, verdicts
+end
+
+-- Puts edges of a task in place; returns why it is skipped at once, if it is.
+local function link(task, edges, effects)
+  local reason, verdicts = examineEdges(edges)
+  if reason ~= nil then
+    return reason
+  end
+  for i, edge in ipairs(edges) do
+    local verdict, position = verdicts[i], i - 1
+    if verdict == 'unjudged' then
+      task.blocked = task.blocked + 1
+      markUnjudged(task, position, edge.id, edge.condition, edge.isAny)
+      effects.unjudged = true
+    elseif verdict == 'open' then
+      task.blocked = task.blocked + 1
+      local state = (edge.isAny and 'U' or 'u') .. edge.on
+      call('HSET', base .. 'e:' .. task.id, position, state .. ' ' .. edge.id .. ' ' .. edge.condition)
+      call('RPUSH', base .. 'd:' .. edge.id, task.id .. ' ' .. position)
+      local dependency = load(edge.id)
+      if dependency.links ~= '1' then
+        dependency.links = '1'
+        write(dependency)
+      end
+    end
+  end
+end
+
+-- Edges as they come in an argument, one a line, with '+' where the first that holds is enough; nothing without any.
+local function edgesOf(lines)
+  local edges
+  for line in string.gmatch(lines, '[^\n]+') do
+    local any, on, id, condition = match(line, '^(%+?)([sfcx]) (%S+) ?(%S*)$')
+    if on then
+      edges = edges or {}
+      edges[#edges + 1] = { on = on, id = id, condition = condition, isAny = any == '+' }
+    end
+  end
+  return edges
+end
+
 -- Decides the edges to tasks that have ended, and to those this ends. A list, not recursion: chains are long.
 local function settleDependents(ended, effects)
   local at = 1
@@ -106,17 +182,18 @@ local function settleDependents(ended, effects)
         local id, position = match(entry, '^(%S+) (%d+)$')
         local edge = id and call('HGET', base .. 'e:' .. id, position)
         local state, on, on_id, condition = match(edge or '', EDGE)
-        local task = state == 'u' and on_id == dependency.id and load(id)
+        local isAny = ANY[state]
+        local task = (state == 'u' or state == 'U') and on_id == dependency.id and load(id)
         if task and not OVER[task.st] then
           local verdict = verdictOf(on, dependency.st)
           if verdict == 'unjudged' then
-            markUnjudged(task, position, dependency.id, condition)
+            markUnjudged(task, position, dependency.id, condition, isAny)
             effects.unjudged = true
           elseif verdict == 'fails' then
-            skip(task, skipReason(dependency.id, on, dependency.st), effects, ended)
+            failed(task, position, skipReason(dependency.id, on, dependency.st), effects, ended, isAny)
           else
             call('HDEL', base .. 'e:' .. id, position)
-            held(task, effects)
+            held(task, effects, isAny)
           end
         end
       end

@@ -3,7 +3,7 @@
 -- ARGV[5]   the sizes of the groups; empty: every task is one
 -- ARGV[6]   how many tasks
 -- ARGV[7…]  two for each task: id, and its identity without the sequence; then two for each task with something
---           special: its index, and `runAt` with a line `on dependency condition` for each edge
+--           special: its index, and `runAt alarmAt` with a line `on dependency condition` for each edge ('+on' in a join of any)
 --           Instead '@' and the name of a hash in which they were staged, `stage:<name>`: 1… -> id \n length of what
 --           is special \n what is special, identity
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
@@ -102,32 +102,6 @@ local function delay(id, runAt)
   end
 end
 
--- Puts the edges of a new task in place; returns why it is skipped at once, if it is.
-local function link(task, edges, effects)
-  local reason
-  for position, edge in ipairs(edges) do
-    local dependency = load(edge.id)
-    local verdict = OVER[dependency.st] and verdictOf(edge.on, dependency.st) or 'open'
-    if verdict == 'fails' then
-      reason = reason or skipReason(edge.id, edge.on, dependency.st)
-    elseif verdict ~= 'holds' then
-      task.blocked = task.blocked + 1
-      if verdict == 'unjudged' then
-        markUnjudged(task, position - 1, edge.id, edge.condition)
-        effects.unjudged = true
-      else
-        call('HSET', base .. 'e:' .. task.id, position - 1, 'u' .. edge.on .. ' ' .. edge.id .. ' ' .. edge.condition)
-        call('RPUSH', base .. 'd:' .. edge.id, task.id .. ' ' .. (position - 1))
-        if dependency.links ~= '1' then
-          dependency.links = '1'
-          write(dependency)
-        end
-      end
-    end
-  end
-  return reason
-end
-
 local function linkAll(linked, effects)
   local ended = {}
   for _, one in ipairs(linked) do
@@ -158,14 +132,6 @@ local function linkAll(linked, effects)
   end
 end
 
-local function edgesOf(lines)
-  local edges = {}
-  for on, id, condition in string.gmatch(lines, '([sfcx]) (%S+) ?(%S*)\n') do
-    edges[#edges + 1] = { on = on, id = id, condition = condition }
-  end
-  return edges
-end
-
 local function unknownOf(linked, group)
   local unknown = {}
   for _, one in ipairs(linked) do
@@ -188,9 +154,9 @@ local function examine(from, to)
       conflicts[#conflicts + 1] = id
     end
     group[id] = true
-    local lines = special and match(special, '^[^\n]*\n(.+)$')
-    if lines then
-      linked[#linked + 1] = { id = id, index = i - from, edges = edgesOf(lines), lines = true }
+    local edges = special and edgesOf(match(special, '^[^\n]*\n(.*)$'))
+    if edges then
+      linked[#linked + 1] = { id = id, index = i - from, edges = edges }
     end
   end
   return conflicts, #conflicts == 0 and unknownOf(linked, group) or {}, linked
@@ -213,7 +179,12 @@ local function store(from, to)
     if not special then
       pushReady(id, seqText, rank, lane)
     else
-      local runAt, lines = match(special, '^([^\n]*)\n(.*)$')
+      local runAt, alarm, lines = match(special, '^(%S*) ?(%S*)\n(.*)$')
+      if alarm ~= '' then
+        local task = load(id)
+        setLease(task, '!' .. alarm)
+        write(task)
+      end
       if lines == '' then
         runAt = tonumber(runAt)
         if runAt and runAt > now then

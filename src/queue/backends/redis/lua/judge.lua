@@ -15,20 +15,21 @@ local effects, isChanged = newEffects(), false
 
 local function judge(id, dependency, condition, holds, reason)
   local task = load(id)
-  local wanted = 'jx ' .. dependency .. ' ' .. condition
+  local wanted = 'x ' .. dependency .. ' ' .. condition
   local key = base .. 'e:' .. id
   local edges = task and not OVER[task.st] and task.blocked > 0 and call('HGETALL', key) or {}
   for i = 1, #edges, 2 do
-    if edges[i + 1] == wanted and not OVER[task.st] then
+    local state = sub(edges[i + 1], 1, 1)
+    if UNJUDGED_EDGE[state] and sub(edges[i + 1], 2) == wanted and task.blocked > 0 and not OVER[task.st] then
       isChanged = true
       call('HDEL', key, edges[i])
       call('ZREM', UNJUDGED, id .. ' ' .. edges[i])
       judged(dependency)
       if holds == '1' then
-        held(task, effects)
+        held(task, effects, ANY[state])
       else
         local ended = {}
-        skip(task, reason, effects, ended)
+        failed(task, edges[i], reason, effects, ended, ANY[state])
         settleDependents(ended, effects)
       end
     end

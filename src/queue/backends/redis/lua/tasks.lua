@@ -5,6 +5,7 @@
 -- =id -> `version events status runAt blocked place links lease` `fence started completed owner rLen dLen
 --   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes.
 --   Without an entry a task is as it was submitted: pending, version 1, one event.
+-- `lease` is when it ends, or `!` and when an alarm rings.
 -- `place` counts how often the task has left its lane other than by a claim from there: entries of a lane carry it,
 -- and one with another number is not valid any more. `links` is 1 where others depend on the task.
 local STATE = '^(%d+) (%d+) (%l) (%S+) (%d+) (%d+) ([01]) (%S+) ()%d+ %S+ %S+ %S+ (%S+) (%S+) [^\n]*\n()'

@@ -11,7 +11,7 @@ for _, member in ipairs(call('ZRANGE', UNJUDGED, 0, ARGV[5] - 1)) do
   local id, position = match(member, '^(%S+) (%d+)$')
   local edge = id and call('HGET', base .. 'e:' .. id, position)
   local state, _, dependency, condition = match(edge or '', EDGE)
-  if state == 'j' then
+  if UNJUDGED_EDGE[state] then
     local size = #reply
     reply[size + 1] = id
     reply[size + 2] = dependency
