@@ -33,7 +33,7 @@ export class Observers {
     this.#waiters = new Waiters(clock);
     this.#watch = new StoreWatch(store, clock, {
       onHint: () => this.#lookAround(),
-      onDue: () => this.#events.emit('available', undefined),
+      onReady: () => this.#events.emit('available', undefined),
       onError: (error) => this.report(error),
     });
   }

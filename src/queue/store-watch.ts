@@ -4,14 +4,17 @@ import type { TaskStore } from './task-store.ts';
 /** Hints come as often as others write. The first is acted on at once, more of them this often. */
 const REACT_MS = 25;
 
+/** That there is a new task is passed on this often: who is idle asks for it, and nothing else is looked after. */
+const NEWS_MS = 5;
+
 /** The safety net where a hint was lost. */
 export const POLL_MS = 1_000;
 
 export interface WatchedStore {
   /** Something may have changed. */
   readonly onHint: () => Promise<void>;
-  /** A delayed task has fallen due. */
-  readonly onDue: () => void;
+  /** A delayed task has fallen due, or a new one is there. */
+  readonly onReady: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -23,6 +26,7 @@ export class StoreWatch {
   #unwatch: (() => void) | null = null;
   #reaction: unknown = null;
   #reactedAt = Number.NEGATIVE_INFINITY;
+  #newsAt = Number.NEGATIVE_INFINITY;
   #poll: unknown = null;
   #due: { readonly at: number; readonly timer: unknown } | null = null;
 
@@ -34,7 +38,7 @@ export class StoreWatch {
 
   start(): void {
     if (this.#unwatch) return;
-    this.#unwatch = this.#store.watch(() => this.#hint());
+    this.#unwatch = this.#store.watch((isNew = false) => this.#hint(isNew));
     this.#armPoll();
     void this.refreshDue();
   }
@@ -58,7 +62,7 @@ export class StoreWatch {
     const ms = Math.min(Math.max(0, runAt - this.#clock.now()), 2 ** 31 - 1);
     const timer = this.#clock.setTimeout(() => {
       this.#due = null;
-      this.#watched.onDue();
+      this.#watched.onReady();
       void this.refreshDue();
     }, ms);
     this.#due = { at: runAt, timer };
@@ -74,12 +78,17 @@ export class StoreWatch {
     }
   }
 
-  #hint(): void {
-    if (this.#reaction !== null) return;
-    const wait = this.#reactedAt + REACT_MS - this.#clock.now();
-    // A clock set back must not silence hints, hence the upper bound.
-    if (wait <= 0 || wait > REACT_MS) this.#react();
-    else this.#reaction = this.#clock.setTimeout(() => this.#react(), wait);
+  #hint(isNew: boolean): void {
+    const now = this.#clock.now();
+    if (this.#reaction === null) {
+      const wait = this.#reactedAt + REACT_MS - now;
+      // A clock set back must not silence hints, hence the upper bound.
+      if (wait <= 0 || wait > REACT_MS) return this.#react();
+      this.#reaction = this.#clock.setTimeout(() => this.#react(), wait);
+    }
+    if (!isNew || Math.abs(now - this.#newsAt) < NEWS_MS) return;
+    this.#newsAt = now;
+    this.#watched.onReady();
   }
 
   #react(): void {

@@ -263,7 +263,10 @@ export interface TaskStore {
    * gates that no task names, that nobody paused or closed, and whose window is over. Returns the tasks' ids.
    */
   purge(endedBefore: number, limit: number): Promise<string[]>;
-  /** Calls back, soon and without details, when another user of the same store may have written. */
-  watch(listener: () => void): () => void;
+  /**
+   * Calls back, soon and without details, when another user of the same store may have written. `isNew` where it
+   * is known that there is a task to take.
+   */
+  watch(listener: (isNew?: boolean) => void): () => void;
   close(): Promise<void>;
 }

@@ -24,9 +24,17 @@ export class RedisScript {
 
   #read(): { readonly source: string; readonly sha: string } {
     if (!this.#loaded) {
-      const source = this.#files.map((file) => readFileSync(file, 'utf8')).join('\n');
+      const source = nested(this.#files.map((file) => readFileSync(file, 'utf8')));
       this.#loaded = { source, sha: createHash('sha1').update(source).digest('hex') };
     }
     return this.#loaded;
   }
+}
+
+/**
+ * Each part in a function within the one before. Lua looks for a variable that a function captures among all that
+ * are captured so far; side by side, that took a fourth of the time of a short call. From outside it is inherited.
+ */
+function nested(parts: readonly string[]): string {
+  return parts.join('\nreturn (function()\n') + '\nend)()'.repeat(parts.length - 1);
 }

@@ -66,7 +66,12 @@ test('answers are remembered for a bounded time, and forgotten when their store 
   expect((await fields()).length).toBeGreaterThan(0);
   await queue.close();
   expect(await fields()).toEqual([]);
-  const old = Array.from({ length: 100 }, (_, i) => [`a0:dead${i}`, '7 1700000000000 x']).flat();
+  const old = Array.from({ length: 100 }, (_, i) => [
+    `a0:dead${i}`,
+    '7 1700000000000',
+    `a0:dead${i}=`,
+    'x',
+  ]).flat();
   await redis.server.ask('HSET', `{${prefix}}:c`, ...old);
   const other = new RedisTaskQueue({ url: redis.url, prefix, durability: { atLeast: 'none' } });
   await other.stats();

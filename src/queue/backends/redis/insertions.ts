@@ -1,5 +1,5 @@
 import type { RedisArgument } from '../../../redis/ioredis.ts';
-import type { InsertOutcome, NewRecord } from '../../task-store.ts';
+import type { GateChange, InsertOutcome, NewRecord } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
 import { identityText, specialText } from './record-text.ts';
 import { INSERTED, toOutcome } from './replies.ts';
@@ -11,6 +11,7 @@ export interface Insertion {
   readonly records: readonly NewRecord[];
   readonly now: number;
   readonly bytes: number;
+  readonly rules: readonly GateChange[];
 }
 
 export function sizeOfInsertion({ records, bytes }: Insertion): number {
@@ -19,8 +20,9 @@ export function sizeOfInsertion({ records, bytes }: Insertion): number {
 
 /** A record made before the time by Redis was known. */
 export function shifted(record: NewRecord, ms: number): NewRecord {
-  const { createdAt, runAt, rank } = record;
-  return { ...record, createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
+  const { createdAt, runAt, rank, alarmAt } = record;
+  const moved = { createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
+  return { ...record, ...moved, alarmAt: alarmAt === null ? null : alarmAt + ms };
 }
 
 /** Sends several in one call. */
@@ -37,11 +39,11 @@ export async function sendInsertions(
   const identities: string[] = [];
   const specials: RedisArgument[] = [];
   let index = 0;
-  for (const { records } of items) {
+  for (const { records, rules } of items) {
     for (const record of records) {
       index++;
       identities.push(record.id, identityText(record));
-      const special = specialText(record, now);
+      const special = specialText(record, now, record === records[0] ? rules : undefined);
       if (special !== '') specials.push(index, special);
     }
   }
@@ -56,10 +58,10 @@ export async function sendInsertions(
 
 async function sendStaged(
   scripts: ScriptRunner,
-  { records, now }: Insertion,
+  { records, now, rules }: Insertion,
   slot: number,
 ): Promise<InsertOutcome> {
-  const stage = await stageRecords(scripts, records, now);
+  const stage = await stageRecords(scripts, records, now, rules);
   const values = [String(records.length), records.length, '@', stage];
   const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
   return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);

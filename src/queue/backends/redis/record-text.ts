@@ -1,6 +1,8 @@
 import { type Lane, laneFromKey, laneKey } from '../../claim-filter.ts';
+import { weightsText } from '../../quota.ts';
 import { TASK_STATUSES, type TaskStatus } from '../../task.ts';
-import type { Edge, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
+import type { Edge, GateChange, NewRecord, TaskRecord, TaskState } from '../../task-store.ts';
+import { gateWords } from './gate-text.ts';
 
 /** As in the lines of the history. */
 export const STATUS_LETTERS: Readonly<Record<TaskStatus, string>> = {
@@ -30,13 +32,23 @@ const PLAIN = /^[A-Za-z0-9_.:-]+$/;
 export function identityText(record: NewRecord): string {
   const { rank, createdAt, runAt, hash, submission } = record;
   const due = runAt === createdAt ? '=' : runAt;
-  return `${rank} ${createdAt} ${due} ${laneKey(record)}\n${hash}\n${submission}`;
+  const weights = record.quota === undefined ? '' : weightsText(record.quota);
+  const lane = weights === '' ? laneKey(record) : `${laneKey(record)} ${weights}`;
+  return `${rank} ${createdAt} ${due} ${lane}\n${hash}\n${submission}`;
 }
 
-/** When the task is due, its alarm, and what it waits for; empty for a task that is ready at once. */
-export function specialText({ runAt, alarmAt, dependsOn, join }: NewRecord, now: number): string {
-  if (runAt <= now && alarmAt === null && dependsOn.length === 0) return '';
-  return `${runAt} ${alarmAt ?? ''}\n${edgeLines(dependsOn, join)}`;
+/**
+ * When the task is due, its alarm, what it waits for, and the rules that come with its batch; empty for a task that
+ * is ready at once.
+ */
+export function specialText(
+  { runAt, alarmAt, dependsOn, join }: NewRecord,
+  now: number,
+  rules: readonly GateChange[] = [],
+): string {
+  if (runAt <= now && alarmAt === null && dependsOn.length === 0 && rules.length === 0) return '';
+  const lines = rules.map((rule) => `g ${gateWords(rule).join(' ')}\n`).join('');
+  return `${runAt} ${alarmAt ?? ''}\n${edgeLines(dependsOn, join)}${lines}`;
 }
 
 /** A line for each, with a plus where the first that holds is enough. */
@@ -86,7 +98,7 @@ export function toRecord(
 ): TaskRecord {
   if (state === '') return firstRecord(id, text, NEVER_RAN, seq);
   const record = firstRecord(id, text, NEVER_RAN, seq);
-  return { ...record, ...toState(state), blockedBy: blockersOf(blockers) };
+  return { ...record, ...toState(state, record.runAt), blockedBy: blockersOf(blockers) };
 }
 
 /** What a task's first claim makes of it, or how it was before that. */
@@ -113,10 +125,12 @@ const NEVER_RAN: FirstState = {
 export function firstRecord(id: string, text: string, first: FirstState, known?: number): TaskRecord {
   const headEnd = text.indexOf('\n');
   const hashEnd = text.indexOf('\n', headEnd + 1);
-  const [seq, rank, createdAt, runAt, lane = ''] = text.slice(0, Math.max(0, headEnd)).split(' ');
-  const { priority, agentType, agent } = laneOf(lane);
+  const [seq, rank, createdAt, runAt, lane = '', weights = ''] = text
+    .slice(0, Math.max(0, headEnd))
+    .split(' ');
+  const { priority, agentType, agent, quota } = laneOf(lane);
   const created = toNumber(createdAt);
-  return {
+  const record = {
     seq: known ?? toNumber(seq),
     id,
     submission: hashEnd < 0 ? text : text.slice(hashEnd + 1),
@@ -142,6 +156,8 @@ export function firstRecord(id: string, text: string, first: FirstState, known?:
     events: first.version,
     blockedBy: [],
   };
+  if (quota === undefined) return record;
+  return { ...record, quota: weights === '' ? quota : laneFromKey(lane, weights).quota };
 }
 
 const LANES_MAX = 1_000;
@@ -183,16 +199,16 @@ const UNREADABLE: StoredState = {
 };
 
 /** The pattern by which the scripts read a state. */
-const STATE = /^\d+ \d+ [a-z] \S+ \d+ \d+ [01] \S+ \d+ \S+ \S+ \S+ \S+ \S+ [^\n]*\n/;
+const STATE = /^\d+ \d+ [a-z] \S+ \d+ \d+ [01]\S* \S+ \d+ \S+ \S+ \S+ \S+ \S+ [^\n]*\n/;
 
-function toState(text: string): StoredState {
+function toState(text: string, submittedRunAt: number): StoredState {
   if (!STATE.test(text)) return UNREADABLE;
   const headEnd = text.indexOf('\n');
   const f = text.slice(0, headEnd).split(' ');
   const resultEnd = headEnd + 1 + toNumber(f[16]);
   return {
     status: STATUS_OF.get(f[2]!) ?? 'failed',
-    runAt: toNumber(f[3]),
+    runAt: f[3] === '=' ? submittedRunAt : toNumber(f[3]),
     retryCount: toNumber(f[14]),
     crashes: toNumber(f[15]),
     fence: toNumber(f[8]),

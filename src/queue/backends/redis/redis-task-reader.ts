@@ -1,7 +1,16 @@
+import type { Gate } from '../../gate.ts';
 import { parseHistory } from '../../history-text.ts';
 import type { TaskEvent } from '../../task.ts';
-import type { ListPage, ListQuery, StoreCounts, TaskRecord, UnjudgedEdge } from '../../task-store.ts';
+import {
+  GATES_LISTED_MAX,
+  type ListPage,
+  type ListQuery,
+  type StoreCounts,
+  type TaskRecord,
+  type UnjudgedEdge,
+} from '../../task-store.ts';
 import { toCounts } from './counts.ts';
+import { toGate } from './gate-text.ts';
 import { historyOf, STATUS_LETTERS } from './record-text.ts';
 import { names, readListed, readRecords } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
@@ -61,6 +70,18 @@ export class RedisTaskReader {
   async nextDueAt(now: number): Promise<number | null> {
     const [due] = await this.#scripts.run('due', { now });
     return due === '' ? null : Number(due);
+  }
+
+  async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
+    const asked = keys ?? (await this.#gateKeys());
+    if (asked.length === 0) return [];
+    const texts = (await this.#scripts.call('HMGET', 'gates', ...asked)) as (string | null)[];
+    return asked.map((key, i) => (texts[i] ? toGate(key, texts[i]) : null));
+  }
+
+  async #gateKeys(): Promise<string[]> {
+    const all = (await this.#scripts.call('HKEYS', 'gates')) as string[];
+    return all.sort().slice(0, GATES_LISTED_MAX);
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {

@@ -13,6 +13,7 @@ import {
   type Change,
   type Claim,
   type Effects,
+  type GateChange,
   type InsertOutcome,
   type ListPage,
   type ListQuery,
@@ -26,6 +27,7 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX, Batcher } from './batcher.ts';
+import { gateWords } from './gate-text.ts';
 import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, edgeLines, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
@@ -98,14 +100,18 @@ export class RedisTaskStore implements TaskStore {
     });
   }
 
-  async insert(records: readonly NewRecord[], now: number): Promise<InsertOutcome> {
+  async insert(
+    records: readonly NewRecord[],
+    now: number,
+    rules: readonly GateChange[] = [],
+  ): Promise<InsertOutcome> {
     this.#use();
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
     const skew = this.#scripts.isOpen ? 0 : await this.#scripts.skewAtOpening();
     const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
     let bytes = 0;
     for (const { submission } of records) bytes += submission.length;
-    return this.#inserts.ask({ records: timely, now: now + skew, bytes });
+    return this.#inserts.ask({ records: timely, now: now + skew, bytes, rules });
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
@@ -157,10 +163,16 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
-    return (keys ?? []).map(() => null);
+    this.#use();
+    return this.#reader.gates(keys);
   }
 
-  async setGates(): Promise<void> {}
+  async setGates(changes: readonly GateChange[], now: number): Promise<void> {
+    this.#use();
+    if (changes.length === 0) return;
+    const values = changes.flatMap(gateWords);
+    await this.#scripts.run('setGates', { now: this.judgeAt(now), isWrite: true, values });
+  }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
     this.#use();
@@ -213,7 +225,7 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
   }
 
-  watch(listener: () => void): () => void {
+  watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
     return this.#signal.watch(listener);
   }
@@ -313,16 +325,15 @@ export class RedisTaskStore implements TaskStore {
     slot: number | string,
   ): Promise<(Applied | null)[][]> {
     const values: RedisArgument[] = [];
+    let common = '';
     for (const { changes, now } of items) {
       for (const change of changes) {
-        const { id, version, next, event, claimed } = change;
-        const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
-        values.push(
-          id,
-          head + extrasOf(change),
-          restOf(next),
-          (claimed ? historyLine(claimed) : '') + (event ? historyLine(event) : ''),
-        );
+        const own = this.#commonOf(change, now);
+        if (own !== common) values.push(own);
+        common = own;
+        const extras = extrasOf(change);
+        if (extras !== '') values.push(extras);
+        values.push(change.id, restOf(change.next));
       }
     }
     const { now } = items.at(-1)!;
@@ -341,6 +352,12 @@ export class RedisTaskStore implements TaskStore {
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
+  }
+
+  /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
+  #commonOf({ version, next, event, claimed }: HeldChange, now: number): string {
+    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${next.runAt} ${this.#leaseOf(next, now)}`;
+    return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
   }
 
   #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
@@ -400,8 +417,11 @@ function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
 }
 
 /** What only few changes have: see `apply.lua`. */
-function extrasOf({ dependsOn }: Change): string {
-  return dependsOn ? `\n${edgeLines(dependsOn)}` : '';
+function extrasOf({ dependsOn, spent, closes }: Change): string {
+  if (!dependsOn && !spent && !closes) return '';
+  const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
+  const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
+  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
 }
 
 /** How much of a batch a change fills. */

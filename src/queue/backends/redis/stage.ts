@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { NewRecord } from '../../task-store.ts';
+import type { GateChange, NewRecord } from '../../task-store.ts';
 import { identityText, specialText } from './record-text.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
@@ -16,13 +16,14 @@ export async function stageRecords(
   scripts: ScriptRunner,
   records: readonly NewRecord[],
   now: number,
+  rules: readonly GateChange[],
 ): Promise<string> {
   const name = `${scripts.instance}:${++stages}`;
   const key = `stage:${name}`;
   let values: (string | number)[] = [];
   let chars = 0;
   for (let i = 0; i < records.length; i++) {
-    const packed = pack(records[i]!, now);
+    const packed = pack(records[i]!, now, i === 0 ? rules : []);
     values.push(i + 1, packed);
     chars += packed.length;
     const isFull = values.length >= 2 * PART_TASKS_MAX || chars > PART_CHARS_MAX;
@@ -36,7 +37,7 @@ export async function stageRecords(
   return name;
 }
 
-function pack(record: NewRecord, now: number): string {
-  const special = specialText(record, now);
+function pack(record: NewRecord, now: number, rules: readonly GateChange[]): string {
+  const special = specialText(record, now, rules);
   return `${record.id}\n${special.length}\n${special}${identityText(record)}`;
 }

@@ -10,7 +10,7 @@ const RENEW_MS = 30_000;
 export class StoreSignal {
   readonly #connection: RedisConnection;
   readonly #scripts: ScriptRunner;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(isNew: boolean) => void>();
   #unsubscribe: (() => void) | undefined;
   #renewal: unknown;
   #isClosed = false;
@@ -20,8 +20,8 @@ export class StoreSignal {
     this.#scripts = scripts;
   }
 
-  watch(listener: () => void): () => void {
-    const own = () => listener();
+  watch(listener: (isNew: boolean) => void): () => void {
+    const own = (isNew: boolean) => listener(isNew);
     this.#listeners.add(own);
     this.#start();
     return () => {
@@ -44,7 +44,7 @@ export class StoreSignal {
     this.#unsubscribe = this.#connection.subscribe(
       this.#scripts.key('task_notifications'),
       (message) => {
-        if (!message.endsWith(instance)) this.#hint();
+        if (!message.endsWith(instance)) this.#hint(message.startsWith('new '));
       },
       () => void this.#listen(),
     );
@@ -66,7 +66,7 @@ export class StoreSignal {
     await this.#tell(LISTENING_MS).catch(() => {});
     if (!this.#unsubscribe || this.#isClosed) return;
     this.#renew();
-    this.#hint();
+    this.#hint(true);
   }
 
   /** One at a time: two gaps in a row both come here. */
@@ -82,7 +82,7 @@ export class StoreSignal {
     await this.#scripts.run('watch', { now: '', values: [ms] });
   }
 
-  #hint(): void {
-    for (const listener of this.#listeners) listener();
+  #hint(isNew: boolean): void {
+    for (const listener of this.#listeners) listener(isNew);
   }
 }

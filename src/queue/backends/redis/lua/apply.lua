@@ -1,10 +1,12 @@
 -- Writes changes by compare-and-set, each for itself, and what their endings decide for other tasks.
 --
--- ARGV[5…]  four for each change: id · `version status runAt lease`: the version it was decided on, and the end of the
---           lease ('-' none, `+ms` from now by the clock of Redis) · the rest of the state · the line of its event.
---           A version with '+': the task was held ahead and claimed before, in the same step; the claim's line comes first
---           After a line break what few changes have, a line each: `on dependency condition` of the edges that the task
---           waits for from now on
+-- ARGV[5…]  two for each change: id · the rest of the state; and before the first, and wherever it is another, what is
+--           common to those that follow: a line break, `version status runAt lease`, a line break, the line of the
+--           event. The version is the one it was decided on, the lease is '-' for none or `+ms` from now by the clock
+--           of Redis. A version with '+': the task was held ahead and claimed before, in the same step; the claim's
+--           line comes first. Before an id, what few changes have, after a tab, a line each: `on dependency condition` of
+--           the edges that the task waits for from now on, `w key weight` of limits whose reserved weight was wrong, and
+--           `k key time` of those to close
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -16,12 +18,29 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 
-local STEP, FIRST = 4, 5
-local WANTED = '^(%d+)(%+?) (%l) (%S+) (%S+)\n?(.*)$'
-local ids = {}
-for i = FIRST, #ARGV, STEP do
-  ids[#ids + 1] = ARGV[i]
+local COMMON = '^\n(%d+)(%+?) (%l) (%S+) (%S+)\n(.*)$'
+local ids, rests, commons, extras = {}, {}, {}, {}
+
+local function readChanges()
+  local common
+  local at = 5
+  while at <= #ARGV do
+    if byte(ARGV[at]) == 10 then
+      local version, claimed, st, runAt, lease, event = match(ARGV[at], COMMON)
+      common = { version = version, isClaimed = claimed == '+', st = st, runAt = runAt, lease = lease, event = event }
+      at = at + 1
+    end
+    local count = #ids + 1
+    if byte(ARGV[at]) == 9 then
+      extras[count] = sub(ARGV[at], 2)
+      at = at + 1
+    end
+    ids[count], rests[count], commons[count] = ARGV[at], ARGV[at + 1], common
+    at = at + 2
+  end
 end
+
+readChanges()
 local names = {}
 for i = 1, #ids do
   names[i] = '=' .. ids[i]
@@ -70,18 +89,43 @@ local function settle(task, edges, completed, effects)
   if not reason then
     return enter(task, completed)
   end
-  local ended = {}
+  local skipped = {}
   add(task.st, 1)
   task.isArriving = true
-  skip(task, reason, effects, ended)
+  skip(task, reason, effects, skipped)
   task.isArriving = nil
-  settleDependents(ended, effects)
+  settleDependents(skipped, effects)
+end
+
+-- What the task's new status means to the gates of its limits.
+local function moveThroughGates(task, before)
+  local keys = turns.keysOf(task.limits)
+  if LEASED[before] and not LEASED[task.st] then
+    gates.leave(keys, 1)
+  end
+  if OVER[before] ~= OVER[task.st] then
+    gates.addTasks(keys, OVER[task.st] and -1 or 1)
+  end
+end
+
+-- What a start weighed in truth, and until when nothing may pass.
+local function correct(task, lines)
+  identify(task)
+  local reserved = gates.weightsOf(turns.keysOf(limitsOf(task)), taskTexts[task.id] or '')
+  local started = tonumber(match(restOf(task), '^%S+ (%S+)') or nil) or now
+  for what, key, value in string.gmatch(lines, '([wk]) (%S+) (%S+)\n') do
+    if what == 'k' then
+      gates.close(key, tonumber(value))
+    elseif reserved[key] then
+      gates.correct(key, started, tonumber(value) - reserved[key])
+    end
+  end
 end
 
 local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   local before = task.st
   local hasEnded = OVER[st] and not OVER[before]
-  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == tonumber(task.runAt))
+  local stays = not isHeld and not edges and WAITING[before] and WAITING[st] and (task.blocked > 0 or tonumber(runAt) == runAtOf(task))
   if stays then
     add(before, -1)
     add(st, 1)
@@ -98,6 +142,9 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   end
   task.v, task.st, task.runAt, task.rest = task.v + 1, st, runAt, rest
   setLease(task, lease)
+  if limitsOf(task) ~= '' then
+    moveThroughGates(task, before)
+  end
   local effects = edges and newEffects()
   if (OVER[st] or edges) and task.blocked > 0 then
     dropEdges(task)
@@ -116,18 +163,35 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   return effects
 end
 
--- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0 %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
-local texts, scores, ends, lastEnd, lastScore = {}, {}, {}, nil, nil
+-- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own, and
+-- those that were claimed together have the same state.
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) %S+ 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+local COMPLETED = '^%d+ %S+ (%d+) '
+local claimedOnce, scoresOfEnds = {}, {}
+local texts, scores, ends, leaving = {}, {}, {}, {}
 
-local function ended(id, before, st, completed, text)
-  if completed ~= lastEnd or not lastEnd then
-    lastEnd, lastScore = completed, int(ENDED + (tonumber(completed) or now))
+local function readClaimed(text)
+  local version, e, before, place, limits, at = match(text, CLAIMED_ONCE)
+  local known = { version = version }
+  if version and e + 1 <= HISTORY_EVENTS_MAX then
+    known.v, known.e, known.before, known.place, known.hist = version + 1, e + 1, before, place, sub(text, at)
+    known.limits = limits
+  end
+  claimedOnce[text] = known
+  return known
+end
+
+local function ended(id, name, before, st, rest, text)
+  local completed = match(rest, COMPLETED) or now
+  local score = scoresOfEnds[completed]
+  if not score then
+    score = int(ENDED + completed)
+    scoresOfEnds[completed] = score
   end
   local count = #texts
-  texts[count + 1] = '=' .. id
+  texts[count + 1] = name
   texts[count + 2] = text
-  scores[count + 1] = lastScore
+  scores[count + 1] = score
   scores[count + 2] = id
   -- A second change of the same task in this script finds it changed.
   stateTexts[id] = text
@@ -135,81 +199,77 @@ local function ended(id, before, st, completed, text)
   ends[moved] = (ends[moved] or 0) + 1
 end
 
-local function endClaimed(id, version, st, runAt, rest, event)
+local function endClaimed(id, name, common, rest)
   local text = stateTexts[id]
-  local v, e, before, place, at = match(text, CLAIMED_ONCE)
-  if v ~= version then
+  local known = claimedOnce[text] or readClaimed(text)
+  if not known.v or known.version ~= common.version then
     return nil
   end
-  e = e + 1
-  if e > HISTORY_EVENTS_MAX then
-    return nil
+  if known.common ~= common then
+    known.common = common
+    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. common.runAt .. ' 0 ' .. known.place .. ' 0' .. known.limits .. ' - '
+    known.tail = known.hist .. common.event
   end
-  local state = (v + 1) .. ' ' .. e .. ' ' .. st .. ' ' .. runAt .. ' 0 ' .. place .. ' 0 - ' .. rest .. sub(text, at) .. event
-  ended(id, before, st, match(rest, '^%d+ %S+ (%d+) '), state)
-  return e
+  if known.limits ~= '' then
+    leaving[known.limits] = (leaving[known.limits] or 0) + 1
+  end
+  ended(id, name, known.before, common.st, rest, known.head .. rest .. known.tail)
+  return known.e
 end
 
 -- A task that was held as it was submitted, claimed and ended.
-local function endHeld(id, version, st, runAt, rest, event)
+local function endHeld(id, name, common, rest)
   local score = agendaScores[id]
-  local fence, completed = match(rest, '^(%d+) %S+ (%d+) ')
-  if version ~= '1' or fence ~= '1' or not score or score < HELD then
+  if common.version ~= '1' or find(rest, '1 ', 1, true) ~= 1 or not match(rest, COMPLETED) or not score or score < HELD then
     return nil
   end
   agendaScores[id] = false
-  ended(id, 'p', st, completed, '3 3 ' .. st .. ' ' .. runAt .. ' 0 0 0 - ' .. rest .. event)
+  ended(id, name, 'p', common.st, rest, '3 3 ' .. common.st .. ' ' .. common.runAt .. ' 0 0 0 - ' .. rest .. common.event)
   return 3
 end
 
-local function endQuickly(id, version, isClaimed, st, runAt, rest, event)
-  if not OVER[st] or event == '' or loaded[id] then
+local function endQuickly(id, name, common, rest)
+  if not OVER[common.st] or common.event == '' or loaded[id] then
     return nil
-  elseif isClaimed then
-    return not stateTexts[id] and endHeld(id, version, st, runAt, rest, event)
+  elseif common.isClaimed then
+    return not stateTexts[id] and endHeld(id, name, common, rest)
   end
-  return stateTexts[id] and endClaimed(id, version, st, runAt, rest, event)
-end
-
-local function answerOf(task, effects)
-  if not effects and task.blocked == 0 then
-    return task.e
-  end
-  local blockers = task.blocked > 0 and blockersOf(task.id) or ''
-  if not effects then
-    return { task.e, {}, {}, 0, blockers }
-  end
-  return { task.e, effects.released, effects.skipped, effects.unjudged and 1 or 0, blockers }
+  return stateTexts[id] and endClaimed(id, name, common, rest)
 end
 
 local results, isChanged = { 0 }, false
-for i, id in ipairs(ids) do
-  local at = FIRST + (i - 1) * STEP
-  local rest, event = ARGV[at + 2], ARGV[at + 3]
-  local version, claimed, st, runAt, lease, extras = match(ARGV[at + 1], WANTED)
-  local isClaimed = claimed == '+'
-  local events = extras == '' and endQuickly(id, version, isClaimed, st, runAt, rest, event)
-  if events then
-    results[i + 1] = events
-  else
-    local task = load(id)
-    local isCurrent = task and task.v == tonumber(version)
-    local holder = isCurrent and holderOf(task)
-    local isClaim = isClaimed or LEASED[st]
-    if not isCurrent or not respects(task, holder, isClaim, rest) then
-      results[i + 1] = 0
-    else
-      isChanged = true
-      if holder and not isClaim then
-        rest = takeAway(task, holder, rest)
-      end
-      if isClaimed then
-        event = addClaim(task, event)
-      end
-      local edges = extras ~= '' and st == 'p' and edgesOf(extras) or nil
-      results[i + 1] = answerOf(task, change(task, st, runAt, lease, rest, event, holder, edges))
-    end
+
+-- How a change that is not of the usual kind is answered.
+local function changeAny(id, common, rest, lines)
+  local task = load(id)
+  local isCurrent = task and task.v == tonumber(common.version)
+  local holder = isCurrent and holderOf(task)
+  local isClaim = common.isClaimed or LEASED[common.st]
+  if not isCurrent or not respects(task, holder, isClaim, rest) then
+    return 0
   end
+  isChanged = true
+  if holder and not isClaim then
+    rest = takeAway(task, holder, rest)
+  end
+  local event = common.isClaimed and addClaim(task, common.event) or common.event
+  local edges = lines and common.st == 'p' and edgesOf(lines) or nil
+  if lines then
+    correct(task, lines)
+  end
+  local effects = change(task, common.st, common.runAt, common.lease, rest, event, holder, edges)
+  if not effects and task.blocked == 0 then
+    return task.e
+  end
+  local released, skipped, unjudged = {}, {}, 0
+  if effects then
+    released, skipped, unjudged = effects.released, effects.skipped, effects.unjudged and 1 or 0
+  end
+  return { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
+end
+
+for i, id in ipairs(ids) do
+  results[i + 1] = not extras[i] and endQuickly(id, names[i], commons[i], rests[i]) or changeAny(id, commons[i], rests[i], extras[i])
 end
 results[1] = clock or 0
 
@@ -218,6 +278,10 @@ if #texts > 0 or isChanged then
     add(sub(moved, 1, 1), -count)
     add(sub(moved, 2), count)
     countEnd(sub(moved, 2), now, count)
+  end
+  for limits, count in pairs(leaving) do
+    gates.leave(turns.keysOf(limits), count)
+    gates.addTasks(turns.keysOf(limits), -count)
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)

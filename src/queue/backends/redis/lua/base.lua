@@ -3,13 +3,14 @@
 -- KEYS[1]  the counters of the queue, `{prefix}:c`. All other keys share its hash tag and are derived from it.
 -- ARGV[1]  now, ms since the epoch; empty: Redis tells the time (`TIME`)
 -- ARGV[2]  the store object that asks
--- ARGV[3]  the counter field that holds what this kind of request of that store was answered last; may be empty
+-- ARGV[3]  the counter field that holds which request of its kind that store made last, and when; with a '=' behind
+--          its name, what that was answered. May be empty
 -- ARGV[4]  the number of the request; sent again, the script changes nothing and answers as it did
 -- ARGV[5…] what each script says of itself
 --
 -- Guarantee of every script: all checks come before the first write, numbers are never written by tostring()
 -- beyond 14 digits, and JSON passes through unread.
-local call, match, sub, format, find = redis.call, string.match, string.sub, string.format, string.find
+local call, match, sub, format, find, byte = redis.call, string.match, string.sub, string.format, string.find, string.byte
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local base = sub(KEYS[1], 1, -2)
 local COUNTERS, TASKS, AGENDA, HEADS = KEYS[1], base .. 't', base .. 'agenda', base .. 'heads'
@@ -20,13 +21,13 @@ local FORMAT = '1'
 -- Lua gives at most 8,000 values to one call.
 local VALUES_MAX = 4000
 local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's',
-  'front', 'head', 'minute', 'holders', 'wanted', 'mark' }
+  'front', 'head', 'minute', 'holders', 'wanted', 'quotas', 'mark' }
 
 local counters, delta, fields = {}, {}, {}
 local now, clock, news
 
 local function int(number)
-  return format('%.0f', number)
+  return format('%d', number)
 end
 
 -- A command on a key that somebody else may have written to: something of another type there is put aside.
@@ -82,24 +83,23 @@ local isFrontRead = false
 local function begin(readsFront)
   isFrontRead = readsFront or false
   READ[16] = readsFront and 'front' or ''
-  READ[21] = ARGV[3]
-  local values = call('HMGET', COUNTERS, unpack(READ))
-  for i = 1, 20 do
-    counters[READ[i]] = values[i]
-  end
-  if values[1] ~= FORMAT then
-    local version = tonumber(values[1] or nil)
+  READ[22] = ARGV[3]
+  local v = call('HMGET', COUNTERS, unpack(READ))
+  counters = {
+    paused = v[2], seq = v[3], due = v[4], watchers = v[5], blocked = v[6], p = v[7], a = v[8], i = v[9], w = v[10],
+    r = v[11], c = v[12], f = v[13], x = v[14], s = v[15], front = v[16], head = v[17], minute = v[18],
+    holders = v[19], wanted = v[20], quotas = v[21],
+  }
+  if v[1] ~= FORMAT then
+    local version = tonumber(v[1] or nil)
     if version and version > 1 then
-      return redis.error_reply('JOTTYFORMAT ' .. values[1])
+      return redis.error_reply('JOTTYFORMAT ' .. v[1])
     end
     fields.format = FORMAT
   end
   now = tonumber(ARGV[1]) or serverNow()
-  if values[21] then
-    local request, answer = match(values[21], '^(%d+) %S+ (.*)$')
-    if request == ARGV[4] then
-      return nil, answer
-    end
+  if v[22] and match(v[22], '^%d+') == ARGV[4] then
+    return nil, call('HGET', COUNTERS, ARGV[3] .. '=')
   end
 end
 
@@ -138,7 +138,9 @@ local function finish(answer)
   end
   if answer and ARGV[3] ~= '' then
     values[#values + 1] = ARGV[3]
-    values[#values + 1] = ARGV[4] .. ' ' .. int(now) .. ' ' .. answer
+    values[#values + 1] = ARGV[4] .. ' ' .. int(now)
+    values[#values + 1] = ARGV[3] .. '='
+    values[#values + 1] = answer
   end
   if #values > 0 then
     call('HSET', COUNTERS, unpack(values))

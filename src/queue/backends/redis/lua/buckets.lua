@@ -1,27 +1,24 @@
--- All tasks in order of sequence: `ids:<seq / 512>` is a list of `seq % 512` id, `buckets` knows which there are.
-local BUCKETS, BUCKET_SIZE = base .. 'buckets', 512
+-- All tasks in order of sequence: `ids:<seq / 1000>` is a list of `seq % 1000` id, `buckets` knows which there are.
+local BUCKETS, BUCKET_SIZE = base .. 'buckets', 1000
 
 local function bucketOf(seq)
   local bucket = floor(seq / BUCKET_SIZE)
   return bucket, base .. 'ids:' .. int(bucket)
 end
 
-local function bucketEntry(seq, id)
-  return (seq % BUCKET_SIZE) .. ' ' .. id
+-- The last digits of a sequence say where in its bucket it is.
+local function bucketEntry(seqText, id)
+  return sub(seqText, -3) .. ' ' .. id
 end
 
--- Appends tasks with the sequences from `first` on.
-local function appendToBuckets(ids, first)
+-- Appends entries, of the sequences from `first` on.
+local function appendToBuckets(entries, first)
   local at = 1
-  while at <= #ids do
+  while at <= #entries do
     local seq = first + at - 1
     local bucket, key = bucketOf(seq)
-    local count = min(#ids - at + 1, BUCKET_SIZE - seq % BUCKET_SIZE)
-    local values = {}
-    for i = 1, count do
-      values[i] = bucketEntry(seq + i - 1, ids[at + i - 1])
-    end
-    if call('RPUSH', key, unpack(values)) == count then
+    local count = min(#entries - at + 1, BUCKET_SIZE - seq % BUCKET_SIZE)
+    if call('RPUSH', key, unpack(entries, at, at + count - 1)) == count then
       call('ZADD', BUCKETS, bucket, int(bucket))
     end
     at = at + count

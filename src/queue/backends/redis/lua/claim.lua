@@ -50,6 +50,11 @@ local started = TO == 'i' and int(now) or '-'
 local nowText = int(now)
 local isChanged, again = false, 0
 
+local function isBefore(a, b)
+  local first, second = tonumber(a.rank), tonumber(b.rank)
+  return first < second or (first == second and tonumber(a.seq) < tonumber(b.seq))
+end
+
 -- What has fallen due becomes ready.
 local function promote()
   local due = counters.due
@@ -57,32 +62,30 @@ local function promote()
     return
   end
   local ids = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), int(DELAYED + now), 'LIMIT', 0, PROMOTIONS_MAX)
-  local texts, lanes = fetchBoth(ids), {}
+  local texts, tasks = fetchBoth(ids), {}
   for i, id in ipairs(ids) do
     taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
     local task = taskTexts[id] and load(id)
     if task and isReady(task) then
       identify(task)
-      lanes[task.lane] = lanes[task.lane] or {}
-      table.insert(lanes[task.lane], { task.rank, task.seq, task.id, task.place })
+      tasks[#tasks + 1] = task
     end
     loaded[id] = nil
   end
-  for _, entries in pairs(lanes) do
-    table.sort(entries, function(a, b)
-      local first, second = tonumber(a[1]), tonumber(b[1])
-      return first < second or (first == second and tonumber(a[2]) < tonumber(b[2]))
-    end)
-  end
+  table.sort(tasks, isBefore)
   spread('ZREM', AGENDA, ids)
-  pushAll(lanes)
+  for _, task in ipairs(tasks) do
+    appendTask(task)
+  end
+  closeLanes()
   local nextDue = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), '(' .. int(ENDED), 'WITHSCORES', 'LIMIT', 0, 1)[2]
   fields.due = nextDue and int(tonumber(nextDue) - DELAYED) or ''
   isChanged = true
 end
 
 local PRIORITY_MIN, TYPES, AGENTS, AGENT_TYPES = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
-local isFiltered = PRIORITY_MIN or TYPES ~= '*' or AGENTS ~= '*'
+local paused = match(counters.quotas or '', '\n.*')
+local isFiltered = PRIORITY_MIN or TYPES ~= '*' or AGENTS ~= '*' or paused
 
 local function has(names, name)
   return find(names, ' ' .. name .. ' ', 1, true) ~= nil
@@ -92,8 +95,11 @@ local function laneMatches(lane)
   if not isFiltered then
     return true
   end
-  local priority, agentType, agent = match(lane, '^(%d+)|([^|]*)|([^|]*)$')
+  local priority, agentType, agent = match(lane, '^(%d+)|([^|]*)|([^|]*)')
   if not priority or (PRIORITY_MIN and tonumber(priority) < PRIORITY_MIN) then
+    return false
+  end
+  if paused and (find(paused .. '\n', '\n@type:' .. agentType .. '\n', 1, true) or find(paused .. '\n', '\n@agent:' .. agent .. '\n', 1, true)) then
     return false
   end
   if TYPES ~= '*' and (agentType == '' or not has(TYPES, agentType)) then
@@ -111,104 +117,113 @@ end
 
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
 
-local leaseScore = tonumber(lease) and int(ceil(tonumber(lease)))
+-- A hold is no lease: the task stays as it is.
+local leaseScore = IS_HOLD and int(HELD + number) or tonumber(lease) and int(ceil(tonumber(lease)))
+-- What the first claim makes of a task is the same for all of this call.
+local FIRST_HEAD = '2 2 ' .. TO .. ' = 0 0 0'
+local FIRST_REST = ' ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
+local FIRST_STATE = FIRST_HEAD .. FIRST_REST
+local firsts = 0
 
-local function record(id, text, state, isFirst)
+local function take(id, text, state)
   local count = #taken
   taken[count + 1] = id
-  states[2 * count + 1] = '=' .. id
-  states[2 * count + 2] = state
   if leaseScore then
     scores[2 * count + 1] = leaseScore
     scores[2 * count + 2] = id
   end
-  local size = #reply
-  reply[size + 1] = id
-  reply[size + 2] = text
-  reply[size + 3] = isFirst and '' or state
-  reply[size + 4] = ''
-end
-
-local function holdAhead(id, text, state)
-  local count = #taken
-  taken[count + 1] = id
-  scores[2 * count + 1] = int(HELD + number)
-  scores[2 * count + 2] = id
-  local size = #reply
+  local size = 4 * count + 2
   reply[size + 1] = id
   reply[size + 2] = text
   reply[size + 3] = state
   reply[size + 4] = ''
 end
 
-local FIRST_REST = ' 0 0 0 ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
+local function become(id, state)
+  local size = #states
+  states[size + 1] = '=' .. id
+  states[size + 2] = state
+end
 
-local firsts = 0
-
-local function claimFirst(id, text, runAt)
-  if IS_HOLD then
-    return holdAhead(id, text, '')
+local function claimFirst(id, text, limits)
+  if not IS_HOLD then
+    firsts = firsts + 1
+    become(id, limits and FIRST_HEAD .. limits .. FIRST_REST or FIRST_STATE)
   end
-  firsts = firsts + 1
-  record(id, text, '2 2 ' .. TO .. ' ' .. runAt .. FIRST_REST, true)
+  take(id, text, '')
 end
 
 local function claimAgain(task, text)
-  if IS_HOLD then
-    return holdAhead(task.id, text, textOf(task))
+  if not IS_HOLD then
+    add(task.st, -1)
+    add(TO, 1)
+    addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
+    local fence, completed, tail = match(restOf(task), '^(%d+) %S+ (%S+) %S+ (.*)$')
+    task.rest = int(fence + 1) .. ' ' .. started .. ' ' .. completed .. ' ' .. OWNER .. ' ' .. tail
+    task.v, task.st = task.v + 1, TO
+    setLease(task, lease)
   end
-  add(task.st, -1)
-  add(TO, 1)
-  addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
-  local fence, completed, tail = match(restOf(task), '^(%d+) %S+ (%S+) %S+ (.*)$')
-  task.rest = int(fence + 1) .. ' ' .. started .. ' ' .. completed .. ' ' .. OWNER .. ' ' .. tail
-  task.v, task.st = task.v + 1, TO
-  setLease(task, lease)
-  record(task.id, text, textOf(task))
+  local state = textOf(task)
+  if not IS_HOLD then
+    become(task.id, state)
+  end
+  take(task.id, text, state)
 end
 
--- Claims the task an entry names, if the entry still holds.
-local function claimEntry(id, seqWanted, place, text, state)
-  if not text then
-    return false
-  end
-  local seq, createdAt, runAt = match(text, '^(%d+) %S+ (%S+) (%S+) ')
-  if seq and tonumber(seq) ~= seqWanted then
-    return false
-  end
-  place = tonumber(place) or 0
-  if not state then
-    if place ~= 0 then
-      return false
-    end
-    claimFirst(id, text, (not seq and '0') or (runAt == '=' and createdAt) or runAt)
+-- Whether a task was given this sequence. One whose identity is damaged goes to policy, which finds the damage.
+local function hasSeq(text, seq)
+  if find(text, seq .. ' ', 1, true) == 1 then
     return true
   end
-  local task = parse(id, state)
-  if task.isDamaged or not isReady(task) or task.place ~= place then
-    return false
+  local own = match(text, '^(%d+) %S+ %S+ %S+ ')
+  return not own or tonumber(own) == tonumber(seq)
+end
+
+-- The task an entry names, if the entry still holds; true for a task that never ran.
+local function holds(id, seq, place, text, state)
+  if not text or not hasSeq(text, seq) then
+    return nil
   end
-  claimAgain(task, text)
+  if not state then
+    return (place == '' or place == '0') or nil
+  end
+  local task = parse(id, state)
+  if not task.isDamaged and isReady(task) and task.place == (tonumber(place) or 0) then
+    return task
+  end
+end
+
+local function claimEntry(id, seq, place, text, state)
+  local task = holds(id, seq, place, text, state)
+  if not task then
+    return false
+  elseif task == true then
+    claimFirst(id, text)
+  else
+    claimAgain(task, text)
+  end
   return true
 end
 
--- Where entries come from: what lies in front, one text for each lane, and the lanes behind it.
-local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n()'
-local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
+-- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What lies
+-- in front is read first, then the lanes behind it. Lua looks at every byte of a string it makes: few are made.
+local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n?()'
+local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 48, 4, 256, 32768
 local sources, opened, kept = {}, 0, {}
 
 -- Texts in front of lanes that do not match stay as they are.
 local function readFront()
-  local text = counters.front
-  if not text or text == '' then
-    return
-  end
-  for lane, lines in string.gmatch(text, '@([^\n]*)\n([^@]*)') do
+  local text = counters.front or ''
+  local at = find(text, '@', 1, true)
+  while at do
+    local lineEnd, after = find(text, '\n', at, true) or #text, find(text, '@', at + 1, true)
+    local lane, to = sub(text, at + 1, lineEnd - 1), after and after - 1 or #text
     if laneMatches(lane) then
-      sources[#sources + 1] = { lane = lane, text = lines, at = 1 }
+      sources[#sources + 1] = { lane = lane, text = text, at = lineEnd + 1, to = to, lines = {}, line = 1 }
     else
-      kept[#kept + 1] = '@' .. lane .. '\n' .. lines
+      kept[#kept + 1] = sub(text, at, to)
     end
+    at = after
   end
 end
 
@@ -236,29 +251,46 @@ local function refill(source, want)
   end
   source.isOver = #lines < portion
   source.score = match(lines[#lines] or '', '^(%S+) ') or source.score
-  source.text, source.at = table.concat(lines, '\n') .. '\n', 1
+  source.text, source.at, source.to, source.lines, source.line = '', 1, 0, lines, 1
   return #lines > 0
 end
 
--- The next entry of each source: its rank, and what else it says. No rank: it is not read yet; false: there is none.
-local ranks, seqs = {}, {}
-
-local function current(i, want)
-  local source = sources[i]
+-- Reads the next entry of a source; false when there is none.
+local function advance(source, want)
   while true do
-    local rank, seq, id, place, after = match(source.text, LINE, source.at)
-    rank = tonumber(rank or nil)
-    if rank then
-      ranks[i], seqs[i] = rank, tonumber(seq)
-      source.id, source.place, source.after = id, place, after
-      return rank
-    elseif source.at < #source.text then
-      source.at = (find(source.text, '\n', source.at, true) or #source.text) + 1
+    while source.at <= source.to do
+      local rank, seq, id, place, after = match(source.text, LINE, source.at)
+      local number = tonumber(rank or nil)
+      if number and after <= source.to + 1 then
+        source.rank, source.seqNumber = number, tonumber(seq)
+        source.seq, source.id, source.place, source.after = seq, id, place, after
+        return true
+      end
+      source.at = (find(source.text, '\n', source.at, true) or source.to) + 1
+    end
+    local line = source.lines[source.line]
+    if line then
+      source.text, source.at, source.to, source.line = line, 1, #line, source.line + 1
     elseif not source.head or source.isOver or not refill(source, want) then
-      ranks[i] = false
       return false
     end
   end
+end
+
+local function isAhead(a, b)
+  return a.rank < b.rank or (a.rank == b.rank and a.seqNumber < b.seqNumber)
+end
+
+-- The sources that have an entry, the one with the first of them last: there it is quickly taken and put back.
+local order = {}
+
+local function enlist(source)
+  local at = #order
+  while at > 0 and isAhead(order[at], source) do
+    order[at + 1] = order[at]
+    at = at - 1
+  end
+  order[at + 1] = source
 end
 
 -- The lanes behind, one after another by their heads.
@@ -285,48 +317,77 @@ local function peekHead()
   end
 end
 
--- The next entries of all matching lanes, in order.
-local function pick(want)
-  local ids, wanted, places, lanes, count = {}, {}, {}, {}, 0
-  while count < want do
-    local best, rank, seq
-    for i = 1, #sources do
-      local own = ranks[i]
-      if own == nil then
-        own = current(i, want)
-      end
-      if own and (not best or own < rank or (own == rank and seqs[i] < seq)) then
-        best, rank, seq = i, own, seqs[i]
-      end
+local used
+
+-- The source of the next entry of all matching lanes; nothing when there is none.
+local function nextSource(want)
+  if used then
+    local source = used
+    used = nil
+    order[#order] = nil
+    if advance(source, want) then
+      enlist(source)
     end
-    if not best and nextScore == math.huge then
-      break
-    elseif best and rank < nextScore then
-      if LAST_RANK and (rank > LAST_RANK or (rank == LAST_RANK and seq > LAST_SEQ)) then
-        break
-      end
-      local source = sources[best]
-      count = count + 1
-      ids[count], wanted[count], places[count], lanes[count] = source.id, seq, source.place, source.lane
-      source.at, ranks[best] = source.after, nil
+  end
+  while true do
+    local source = order[#order]
+    if source and source.rank < nextScore then
+      return source
+    elseif not source and nextScore == math.huge then
+      return nil
     elseif not isHeadsRead then
       peekHead()
     else
       opened = opened + 1
-      sources[#sources + 1] = { head = nextHead, lane = sub(nextHead, 2), score = heads[headAt - 1], text = '', at = 1 }
+      local fresh = { head = nextHead, lane = sub(nextHead, 2), score = heads[headAt - 1], text = '', at = 1, to = 0, lines = {}, line = 1 }
+      sources[#sources + 1] = fresh
+      if advance(fresh, want) then
+        enlist(fresh)
+      end
       peekHead()
     end
   end
-  return ids, wanted, places, lanes
+end
+
+-- The next entries of all matching lanes, in order.
+local function pick(want)
+  local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
+  while count < want do
+    local source = nextSource(want)
+    if not source or (LAST_RANK and (source.rank > LAST_RANK or (source.rank == LAST_RANK and source.seqNumber > LAST_SEQ))) then
+      break
+    end
+    count = count + 1
+    ids[count], seqs[count], places[count], lanes[count] = source.id, source.seq, source.place, source.lane
+    source.at = source.after
+    used = source
+  end
+  return ids, seqs, places, lanes
+end
+
+local function keepRest(source)
+  local text, at, to, lines = source.text, source.at, source.to, source.lines
+  if at > to and not lines[source.line] then
+    return
+  end
+  kept[#kept + 1] = '@' .. source.lane .. '\n'
+  if at <= to then
+    kept[#kept + 1] = at == 1 and to == #text and text or sub(text, at, to)
+    if sub(text, to, to) ~= '\n' then
+      kept[#kept + 1] = '\n'
+    end
+  end
+  for i = source.line, #lines do
+    kept[#kept + 1] = lines[i]
+    kept[#kept + 1] = '\n'
+  end
 end
 
 -- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
 local function closeSources()
   local gone, scores, lowest = {}, {}, nextScore
   for _, source in ipairs(sources) do
-    if source.at < #source.text then
-      kept[#kept + 1] = '@' .. source.lane .. '\n' .. sub(source.text, source.at)
-    end
+    keepRest(source)
     if source.head and source.isOver then
       gone[#gone + 1] = source.head
     elseif source.head then
@@ -353,16 +414,59 @@ local function forget(lane)
   end
 end
 
+-- Claims one by one while groups of lanes wait beside the plain ones.
+local function claimAmongGroups()
+  while #taken < LIMIT and groups.areWaiting() do
+    local plain = nextSource(LIMIT - #taken)
+    local first, group = groups.next(plain)
+    if not first then
+      break
+    end
+    isChanged = true
+    if first == true then
+      local text = fetchBoth({ plain.id })
+      if claimEntry(plain.id, plain.seq, plain.place, text[1], text[2]) then
+        groups.servedPlain()
+      else
+        forget(plain.lane)
+      end
+      plain.at = plain.after
+      used = plain
+    else
+      if first.task == true then
+        claimFirst(first.id, first.text, first.quota.limits)
+      else
+        claimAgain(first.task, first.text)
+      end
+      groups.taken(first, group)
+    end
+  end
+  if #taken == 0 and groups.looked >= LOOKED_AT_MAX then
+    again = 1
+  end
+end
+
 local function claimByOrder()
   local looked, picked = 0, 0
   nextScore = tonumber(fields.head or counters.head or nil) or -math.huge
   readFront()
+  for _, source in ipairs(sources) do
+    if advance(source, LIMIT) then
+      enlist(source)
+    end
+  end
+  local isGrouped = counters.quotas and not IS_HOLD
+  if isGrouped then
+    groups.matches, groups.holds, groups.forget = laneMatches, holds, forget
+    groups.begin(LIMIT)
+    claimAmongGroups()
+  end
   repeat
     local want = LIMIT - #taken
-    local ids, wanted, places, lanes = pick(want)
+    local ids, seqs, places, lanes = pick(want)
     local texts = fetchBoth(ids)
     for i = 1, #ids do
-      if not claimEntry(ids[i], wanted[i], places[i], texts[2 * i - 1], texts[2 * i]) then
+      if not claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) then
         forget(lanes[i])
       end
     end
@@ -374,6 +478,10 @@ local function claimByOrder()
       break
     end
   until #taken == LIMIT or picked < want
+  if isGrouped then
+    groups.close()
+    isChanged = isChanged or groups.isChanged
+  end
   if isChanged or isHeadsRead then
     closeSources()
   end
@@ -392,7 +500,7 @@ local function claimByIds()
     taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
     local task = taskTexts[id] and load(id)
     -- What stands in a lane was due when it came there, though its submitter's clock may be some ms ahead of this one.
-    local isDue = task and isReady(task) and (tonumber(task.runAt) <= now or not isScheduled(task.id))
+    local isDue = task and isReady(task) and (runAtOf(task) <= now or not isScheduled(task.id))
     if isDue and not holderOf(task) then
       identify(task)
       if laneMatches(task.lane) then
@@ -400,18 +508,20 @@ local function claimByIds()
       end
     end
   end
-  table.sort(ready, function(a, b)
-    local first, second = tonumber(a.rank), tonumber(b.rank)
-    return first < second or (first == second and tonumber(a.seq) < tonumber(b.seq))
-  end)
-  for i = 1, min(LIMIT, #ready) do
-    local task = ready[i]
-    if not isScheduled(task.id) then
-      leaveLane(task)
+  table.sort(ready, isBefore)
+  for _, task in ipairs(ready) do
+    local keys = turns.keysOf(limitsOf(task))
+    local weights = #keys > 0 and match(taskTexts[task.id], '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
+    if #taken < LIMIT and not gates.obstacle(keys, weights, 1) then
+      gates.enter(keys, weights)
+      if not isScheduled(task.id) then
+        leaveLane(task)
+      end
+      claimAgain(task, taskTexts[task.id])
+      isChanged = true
     end
-    claimAgain(task, taskTexts[task.id])
-    isChanged = true
   end
+  gates.save()
 end
 
 promote()
@@ -439,7 +549,9 @@ if isChanged or next(fields) then
   if #taken > 0 and not IS_HOLD then
     tell('updated')
   end
-  finish(#taken > 0 and nowText .. ' ' .. table.concat(taken, ' ') or nil)
+  local isAny = #taken > 0
+  taken[0] = nowText
+  finish(isAny and table.concat(taken, ' ', 0) or nil)
 end
 reply[2] = told or again
 if told then

@@ -69,6 +69,9 @@ local function skip(task, reason, effects, ended)
   task.rest = fence .. ' ' .. started .. ' ' .. int(now) .. ' - ' .. tail
   setLease(task, '-')
   enter(task, now)
+  if limitsOf(task) ~= '' then
+    gates.addTasks(turns.keysOf(task.limits), -1)
+  end
   countEnd('s', now)
   write(task)
   effects.skipped[#effects.skipped + 1] = task.id
@@ -111,7 +114,7 @@ end
 
 -- What stands against the task at once, by its edges to tasks that have ended, or are gone: why it is skipped, if it
 -- is; false where one of them holds and that is enough; and the verdicts.
-local function examineEdges(edges)
+local function verdictsFor(edges)
   local reason, isOpen, verdicts = nil, false, {}
   for i, edge in ipairs(edges) do
     local dependency = load(edge.id)
@@ -131,7 +134,7 @@ end
 
 -- Puts edges of a task in place; returns why it is skipped at once, if it is.
 local function link(task, edges, effects)
-  local reason, verdicts = examineEdges(edges)
+  local reason, verdicts = verdictsFor(edges)
   if reason ~= nil then
     return reason
   end

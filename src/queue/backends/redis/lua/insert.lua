@@ -3,7 +3,8 @@
 -- ARGV[5]   the sizes of the groups; empty: every task is one
 -- ARGV[6]   how many tasks
 -- ARGV[7…]  two for each task: id, and its identity without the sequence; then two for each task with something
---           special: its index, and `runAt alarmAt` with a line `on dependency condition` for each edge ('+on' in a join of any)
+--           special: its index, and `runAt alarmAt` with a line `on dependency condition` for each edge ('+on' in a join of
+--           any), and with the first of a group `g key max rate paused closed` for each rule, '_' what is not given
 --           Instead '@' and the name of a hash in which they were staged, `stage:<name>`: 1… -> id \n length of what
 --           is special \n what is special, identity
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
@@ -15,7 +16,7 @@ if failure then
 end
 
 local COUNT, FIRST = tonumber(ARGV[6]), 7
-local RANK_AND_LANE = '^(%S+) %S+ %S+ ([^\n]*)\n'
+local RANK_AND_LANE = '^(%S+) %S+ %S+ (%S*)'
 local results, ids = {}, {}
 
 local function reply()
@@ -81,16 +82,21 @@ if not seq then
   seq = last and (tonumber(last) + 1) * BUCKET_SIZE or 0
 end
 local firstSeq = seq + 1
-local texts, stored, lanes = {}, {}, {}
+local texts, stored, entries, isLinked = {}, {}, {}, {}
+local hasSpecials = next(specials) ~= nil
 
-local function pushReady(id, seqText, rank, lane)
-  local entries = lanes[lane]
-  if not entries then
-    entries = {}
-    lanes[lane] = entries
+-- Rank and lane stand in the first line of an identity. Such lines repeat, and are taken apart once.
+local routes = {}
+
+local function routeOf(identity)
+  local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
+  local route = routes[head]
+  if not route then
+    local rank, lane = match(head, RANK_AND_LANE)
+    route = { rank = rank, rankNumber = tonumber(rank), lane = lane, quota = turns.quotaOf(lane) }
+    routes[head] = route
   end
-  entries[#entries + 1] = { rank, seqText, id, 0 }
-  tell('new')
+  return route
 end
 
 local function delay(id, runAt)
@@ -123,10 +129,11 @@ local function linkAll(linked, effects)
       add('blocked', 1)
       write(task)
     elseif not OVER[task.st] then
-      if tonumber(task.runAt) > now then
-        delay(task.id, tonumber(task.runAt))
+      if runAtOf(task) > now then
+        delay(task.id, runAtOf(task))
       else
-        pushReady(task.id, task.seq, task.rank, task.lane)
+        appendTask(task)
+        tell('new')
       end
     end
   end
@@ -145,73 +152,103 @@ local function unknownOf(linked, group)
   return unknown
 end
 
--- Everything that is wrong with a group; its tasks with edges.
-local function examine(from, to)
-  local conflicts, linked, group = {}, {}, {}
+-- The tasks of a group that exist already; nothing where none does.
+local function conflictsOf(from, to)
+  local conflicts
   for i = from, to do
-    local id, special = ids[i], specials[i]
-    if exists[id] then
-      conflicts[#conflicts + 1] = id
-    end
-    group[id] = true
-    local edges = special and edgesOf(match(special, '^[^\n]*\n(.*)$'))
-    if edges then
-      linked[#linked + 1] = { id = id, index = i - from, edges = edges }
+    if exists[ids[i]] then
+      conflicts = conflicts or {}
+      conflicts[#conflicts + 1] = ids[i]
     end
   end
-  return conflicts, #conflicts == 0 and unknownOf(linked, group) or {}, linked
+  return conflicts
 end
 
-local function store(from, to)
+-- The tasks of a group that have edges, and what these lead to that is nowhere.
+local function examineEdges(from, to)
+  local linked, group = {}, {}
   for i = from, to do
-    local id, special = ids[i], specials[i]
-    seq = seq + 1
-    local seqText = int(seq)
-    local text = seqText .. ' ' .. identities[i]
-    local rank, lane = match(identities[i], RANK_AND_LANE)
-    texts[#texts + 1] = id
-    texts[#texts + 1] = text
-    stored[#stored + 1] = id
-    exists[id] = true
-    taskTexts[id] = text
-    stateTexts[id] = false
-    loaded[id] = nil
-    if not special then
-      pushReady(id, seqText, rank, lane)
-    else
-      local runAt, alarm, lines = match(special, '^(%S*) ?(%S*)\n(.*)$')
-      if alarm ~= '' then
-        local task = load(id)
-        setLease(task, '!' .. alarm)
-        write(task)
-      end
-      if lines == '' then
-        runAt = tonumber(runAt)
-        if runAt and runAt > now then
-          delay(id, runAt)
-        else
-          pushReady(id, seqText, rank, lane)
-        end
-      end
+    local edges = specials[i] and edgesOf(match(specials[i], '^[^\n]*\n(.*)$') or '')
+    group[ids[i]] = true
+    if edges then
+      linked[#linked + 1] = { id = ids[i], index = i - from, edges = edges }
+      isLinked[ids[i]] = true
     end
   end
-  add('p', to - from + 1)
+  return linked, unknownOf(linked, group)
+end
+
+local function setRules(lines)
+  for key, limit, rate, paused, closed in string.gmatch(lines, '\ng (%S+) (%S+) (%S+) (%S+) (%S+)') do
+    gates.set(key, limit, rate, paused, closed)
+  end
+end
+
+-- A task with edges is put in its place by `linkAll`.
+local function place(special, id, route, seqText)
+  local runAt, alarm, lines
+  if special then
+    runAt, alarm, lines = match(special, '^(%S*) ?(%S*)(.*)$')
+    setRules(lines)
+    if alarm ~= '' then
+      local task = load(id)
+      setLease(task, '!' .. alarm)
+      write(task)
+    end
+  end
+  if isLinked[id] then
+    return
+  elseif (tonumber(runAt) or 0) > now then
+    delay(id, tonumber(runAt))
+  else
+    append(openLane(route.lane), route.rank, route.rankNumber, seqText, seq, id, 0)
+    tell('new')
+  end
+end
+
+local function store(i)
+  local id, identity = ids[i], identities[i]
+  seq = seq + 1
+  local seqText = int(seq)
+  local text = seqText .. ' ' .. identity
+  local count = #stored + 1
+  texts[2 * count - 1] = id
+  texts[2 * count] = text
+  stored[count] = id
+  entries[count] = bucketEntry(seqText, id)
+  exists[id] = true
+  if hasSpecials then
+    taskTexts[id], stateTexts[id], loaded[id] = text, false, nil
+  end
+  local route = routeOf(identity)
+  if route.quota then
+    gates.addTasks(route.quota.keys, 1)
+  end
+  place(specials[i], id, route, seqText)
 end
 
 local function insertGroup(index, from, to)
-  local conflicts, unknown, linked = examine(from, to)
-  if #conflicts > 0 then
+  local conflicts = conflictsOf(from, to)
+  if conflicts then
     results[#results + 1] = { index, 'conflict', conflicts }
-  elseif #unknown > 0 then
+    return
+  end
+  local linked, unknown = {}, {}
+  if hasSpecials then
+    linked, unknown = examineEdges(from, to)
+  end
+  if #unknown > 0 then
     results[#results + 1] = { index, 'unknown', unknown }
-  else
-    store(from, to)
-    if #linked > 0 then
-      local effects = newEffects()
-      linkAll(linked, effects)
-      if not isQuiet(effects) then
-        results[#results + 1] = { index, 'effects', effectsReply(effects) }
-      end
+    return
+  end
+  for i = from, to do
+    store(i)
+  end
+  if #linked > 0 then
+    local effects = newEffects()
+    linkAll(linked, effects)
+    if not isQuiet(effects) then
+      results[#results + 1] = { index, 'effects', effectsReply(effects) }
     end
   end
 end
@@ -229,9 +266,10 @@ else
 end
 
 if #stored > 0 then
+  add('p', #stored)
   spread('HSET', TASKS, texts, 2)
-  appendToBuckets(stored, firstSeq)
-  pushAll(lanes)
+  appendToBuckets(entries, firstSeq)
+  closeLanes()
   save()
   fields.seq = int(seq)
   tell('updated')

@@ -18,6 +18,12 @@ local function sideEntry(seq, id, place)
   return withPlace(format('%016.0f', tonumber(seq)) .. ' ' .. id, place)
 end
 
+-- Where the lane's first entries are told of.
+local function headsOf(lane)
+  local quota = turns.quotaOf(lane)
+  return quota and quota.heads or HEADS
+end
+
 -- Rank and sequence of a list's last entry; nothing of an empty list, the highest of one that cannot be read.
 local function tailOf(list)
   local last = redis.pcall('LINDEX', list, -1)
@@ -28,34 +34,55 @@ local function tailOf(list)
   return tonumber(rank or nil) or math.huge, tonumber(seq or nil) or math.huge
 end
 
--- Puts ready tasks into their lanes: `lanes` is lane -> { rank, seq, id, place } in ascending order.
-local function pushAll(lanes)
-  local heads = {}
-  for lane, entries in pairs(lanes) do
-    local list, side = base .. 'r:' .. lane, base .. 'z:' .. lane
-    local lastRank, lastSeq = tailOf(list)
-    local values, scores = {}, {}
-    if not lastRank then
-      lastRank, lastSeq = -math.huge, 0
-      heads[#heads + 1] = entries[1][1]
-      heads[#heads + 1] = 'r' .. lane
-    end
-    for i = 1, #entries do
-      local entry = entries[i]
-      local rank, seq = tonumber(entry[1]), tonumber(entry[2])
-      if rank > lastRank or (rank == lastRank and seq > lastSeq) then
-        values[#values + 1] = withPlace(entry[1] .. ' ' .. entry[2] .. ' ' .. entry[3], entry[4])
-        lastRank, lastSeq = rank, seq
-      else
-        scores[#scores + 1] = entry[1]
-        scores[#scores + 1] = sideEntry(entry[2], entry[3], entry[4])
-        heads[#heads + 1] = entry[1]
-        heads[#heads + 1] = 'z' .. lane
-      end
-    end
-    spread('RPUSH', list, values)
-    spread('ZADD', side, scores, 2)
+-- Lanes that are being written, each with where it ends: what is appended is written by `closeLanes`.
+local openLanes = {}
+
+local function openLane(name)
+  local lane = openLanes[name]
+  if not lane then
+    local rank, seq = tailOf(base .. 'r:' .. name)
+    lane = { values = {}, sides = {}, isNew = not rank, rank = rank or -math.huge, seq = seq or 0 }
+    openLanes[name] = lane
   end
+  return lane
+end
+
+-- Adds a ready task, best in ascending order. Rank and sequence are given as text and as numbers.
+local function append(lane, rank, rankNumber, seq, seqNumber, id, place)
+  if rankNumber > lane.rank or (rankNumber == lane.rank and seqNumber > lane.seq) then
+    lane.rank, lane.seq = rankNumber, seqNumber
+    lane.values[#lane.values + 1] = withPlace(rank .. ' ' .. seq .. ' ' .. id, place)
+    lane.first = lane.first or rank
+  else
+    local sides = lane.sides
+    sides[#sides + 1] = rank
+    sides[#sides + 1] = sideEntry(seq, id, place)
+    if not lane.lowest or rankNumber < tonumber(lane.lowest) then
+      lane.lowest = rank
+    end
+  end
+end
+
+local function closeLanes()
+  local heads = {}
+  for name, lane in pairs(openLanes) do
+    spread('RPUSH', base .. 'r:' .. name, lane.values)
+    spread('ZADD', base .. 'z:' .. name, lane.sides, 2)
+    local quota = turns.quotaOf(name)
+    local own = quota and {} or heads
+    if lane.isNew and lane.first then
+      own[#own + 1] = lane.first
+      own[#own + 1] = 'r' .. name
+    end
+    if lane.lowest then
+      own[#own + 1] = lane.lowest
+      own[#own + 1] = 'z' .. name
+    end
+    if quota and #own > 0 then
+      turns.arrive(quota, own)
+    end
+  end
+  openLanes = {}
   local head = tonumber(fields.head or counters.head or nil)
   for from = 1, #heads, VALUES_MAX do
     call('ZADD', HEADS, 'LT', unpack(heads, from, min(from + VALUES_MAX - 1, #heads)))
@@ -67,9 +94,14 @@ local function pushAll(lanes)
   end
 end
 
-local function pushOne(task)
+local function appendTask(task)
   identify(task)
-  pushAll({ [task.lane] = { { task.rank, task.seq, task.id, task.place } } })
+  append(openLane(task.lane), task.rank, tonumber(task.rank), task.seq, tonumber(task.seq), task.id, task.place)
+end
+
+local function pushOne(task)
+  appendTask(task)
+  closeLanes()
 end
 
 local function isReady(task)
@@ -93,7 +125,7 @@ local function sift(lane)
   if valid == 0 then
     call('DEL', list)
     call('HDEL', STALE, lane)
-    call('ZREM', HEADS, 'r' .. lane)
+    call('ZREM', headsOf(lane), 'r' .. lane)
   else
     call('HSET', STALE, lane, #entries - valid)
   end
@@ -122,7 +154,7 @@ local function leaveSide(task)
     return false
   end
   if call('EXISTS', side) == 0 then
-    call('ZREM', HEADS, 'z' .. task.lane)
+    call('ZREM', headsOf(task.lane), 'z' .. task.lane)
   end
   return true
 end
@@ -196,8 +228,8 @@ local function enter(task, completed)
   elseif WAITING[task.st] then
     if task.blocked > 0 then
       add('blocked', 1)
-    elseif tonumber(task.runAt) > now then
-      local due = ceil(tonumber(task.runAt))
+    elseif runAtOf(task) > now then
+      local due = ceil(runAtOf(task))
       schedule(task.id, DELAYED + due)
       local known = tonumber(fields.due or counters.due or nil)
       if not known or due < known then

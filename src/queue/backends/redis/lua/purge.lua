@@ -35,9 +35,9 @@ if #ids > 0 then
   local touched = {}
   local texts, names = fetchBoth(ids), {}
   for i, id in ipairs(ids) do
-    local seq = tonumber(match(texts[2 * i - 1] or '', '^(%d+) ') or nil)
+    local seq = match(texts[2 * i - 1] or '', '^(%d+) ')
     if seq then
-      local bucket, key = bucketOf(seq)
+      local bucket, key = bucketOf(tonumber(seq))
       call('LREM', key, 1, bucketEntry(seq, id))
       touched[bucket] = key
     end

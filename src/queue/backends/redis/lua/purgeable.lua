@@ -2,7 +2,7 @@
 --
 -- ARGV[5]   ended before, ms since the epoch
 -- ARGV[6]   at most so many
--- Returns   their ids
+-- Returns   their ids; what nobody needs any more of gates and turns is forgotten meanwhile
 local failure = begin()
 if failure then
   return failure
@@ -26,4 +26,5 @@ local function findEnded()
   return found
 end
 
+idle.forget(max(0, tonumber(ARGV[5])))
 return findEnded()

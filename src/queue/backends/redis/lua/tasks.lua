@@ -1,15 +1,16 @@
 -- Tasks as they lie in Redis.
 --
 -- One hash, `t`, holds two texts of each task:
--- id -> `seq rank createdAt runAt lane` \n hash \n submission; runAt is '=' where it equals createdAt
+-- id -> `seq rank createdAt runAt lane weights` \n hash \n submission; runAt is '=' where it equals createdAt
 -- =id -> `version events status runAt blocked place links lease` `fence started completed owner rLen dLen
---   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes.
+--   retryCount crashes rChars dChars` \n result details history; one line, '-' is null, lengths in bytes; runAt is
+--   '=' where it is as submitted.
 --   Without an entry a task is as it was submitted: pending, version 1, one event.
 -- `lease` is when it ends, or `!` and when an alarm rings.
 -- `place` counts how often the task has left its lane other than by a claim from there: entries of a lane carry it,
 -- and one with another number is not valid any more. `links` is 1 where others depend on the task.
-local STATE = '^(%d+) (%d+) (%l) (%S+) (%d+) (%d+) ([01]) (%S+) ()%d+ %S+ %S+ %S+ (%S+) (%S+) [^\n]*\n()'
-local IDENTITY = '^(%d+) (%S+) (%S+) (%S+) ([^\n]*)\n'
+local STATE = '^(%d+) (%d+) (%l) (%S+) (%d+) (%d+) ([01])(%S*) (%S+) ()%d+ %S+ %S+ %S+ (%S+) (%S+) [^\n]*\n()'
+local IDENTITY = '^(%d+) (%S+) (%S+) (%S+) (%S*)[^\n]*\n'
 local NEVER_RAN = '0 - - - - - 0 0 0 0\n'
 local HISTORY_EVENTS_MAX = 500
 local WAITING = { p = true, r = true }
@@ -49,20 +50,18 @@ end
 
 -- A state that cannot be read is taken for failed: it is not run, and can be redriven.
 local function parse(id, text)
-  local v, e, st, runAt, blocked, place, links, lease, from, r, d, at = match(text, STATE)
+  local v, e, st, runAt, blocked, place, links, limits, lease, from, r, d, at = match(text, STATE)
   if not v then
     return { id = id, v = 0, e = 0, st = 'f', runAt = '0', blocked = 0, place = 0, links = '0', lease = '-',
       rest = NEVER_RAN, hist = '', isDamaged = true }
   end
   return { id = id, v = tonumber(v), e = tonumber(e), st = st, runAt = runAt, blocked = tonumber(blocked),
-    place = tonumber(place), links = links, lease = lease, text = text, from = from,
+    place = tonumber(place), links = links, limits = limits, lease = lease, text = text, from = from,
     to = at + (tonumber(r) or 0) + (tonumber(d) or 0) - 1 }
 end
 
 local function fresh(id)
-  local task = { id = id, v = 1, e = 1, st = 'p', blocked = 0, place = 0, links = '0', lease = '-', rest = NEVER_RAN, hist = '' }
-  identify(task)
-  task.runAt = task.submittedRunAt
+  local task = { id = id, v = 1, e = 1, st = 'p', runAt = '=', blocked = 0, place = 0, links = '0', lease = '-', rest = NEVER_RAN, hist = '' }
   return task
 end
 
@@ -91,6 +90,14 @@ local function load(id)
   return task
 end
 
+local function runAtOf(task)
+  if task.runAt ~= '=' then
+    return tonumber(task.runAt) or 0
+  end
+  identify(task)
+  return tonumber(task.submittedRunAt) or 0
+end
+
 local function restOf(task)
   return task.rest or sub(task.text, task.from, task.to)
 end
@@ -109,9 +116,19 @@ local function addEvent(task, line)
   task.e = task.e + 1
 end
 
+-- The keys of the limits a task stays under, `;key,key`; empty for most.
+local function limitsOf(task)
+  if not task.limits then
+    identify(task)
+    local quota = turns.quotaOf(task.lane)
+    task.limits = quota and quota.limits or ''
+  end
+  return task.limits
+end
+
 local function textOf(task)
   return task.v .. ' ' .. task.e .. ' ' .. task.st .. ' ' .. task.runAt .. ' ' .. task.blocked .. ' ' .. task.place
-    .. ' ' .. task.links .. ' ' .. task.lease .. ' ' .. restOf(task) .. histOf(task)
+    .. ' ' .. task.links .. limitsOf(task) .. ' ' .. task.lease .. ' ' .. restOf(task) .. histOf(task)
 end
 
 local function write(task)
@@ -188,6 +205,7 @@ local function save()
   end
   spread('ZREM', AGENDA, gone)
   writeEndings()
+  gates.save()
 end
 
 local function schedule(id, score)

@@ -1,0 +1,246 @@
+-- Gates: what tasks pass when they are claimed. The same rules as in `gate.ts`.
+--
+-- `gates`  hash: key -> `max used closedUntil paused rate tasks` and the slices of its window, `from:weight` each; '-' is
+--          null, a rate `max/perMs`, `tasks` how many tasks that have not ended name the key
+-- `opens`  the keys that time alone may open, by when
+-- What cannot be read is an open gate.
+local GATE, SLICES = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+) ?(.*)$', 20
+local gates = { byKey = {}, woken = {}, GATES = base .. 'gates', OPENS = base .. 'opens' }
+
+function gates.of(key)
+  local gate = gates.byKey[key]
+  if gate then
+    return gate
+  end
+  local limit, used, closed, paused, rate, tasks, starts = match(sound('HGET', gates.GATES, key) or '', GATE)
+  gate = { key = key, max = tonumber(limit or nil), used = tonumber(used) or 0, closed = tonumber(closed) or 0,
+    isKnown = used ~= nil, isPaused = paused == '1', tasks = tonumber(tasks) or 0, from = {}, weight = {} }
+  gates.setRate(gate, rate or '-')
+  for from, weight in string.gmatch(starts or '', '(%d+):(%S+)') do
+    gate.from[#gate.from + 1], gate.weight[#gate.weight + 1] = tonumber(from), tonumber(weight) or 0
+  end
+  gates.byKey[key] = gate
+  return gate
+end
+
+function gates.setRate(gate, rate)
+  local most, per = match(rate, '^(%S+)/(%S+)$')
+  gate.rate, gate.rateMax, gate.perMs = most and rate or '-', tonumber(most or nil), tonumber(per or nil)
+  if gate.rateMax and gate.perMs then
+    gate.sliceMs = ceil(gate.perMs / SLICES)
+    gate.span = gate.sliceMs + gate.perMs
+  else
+    gate.rateMax = nil
+  end
+end
+
+function gates.textOf(gate)
+  local limit = gate.max and format('%.17g', gate.max) or '-'
+  local parts = { limit .. ' ' .. int(gate.used) .. ' ' .. int(gate.closed) .. ' ' .. (gate.isPaused and '1' or '0') .. ' '
+    .. gate.rate .. ' ' .. int(gate.tasks) }
+  for i, from in ipairs(gate.from) do
+    parts[i + 1] = int(from) .. ':' .. format('%.17g', gate.weight[i])
+  end
+  return table.concat(parts, ' ')
+end
+
+-- Forgets the starts that have left the window.
+local function prune(gate)
+  local gone = 0
+  while gate.from[gone + 1] and gate.from[gone + 1] + gate.span <= now do
+    gone = gone + 1
+  end
+  if gone > 0 then
+    for i = 1, #gate.from do
+      gate.from[i], gate.weight[i] = gate.from[i + gone], gate.weight[i + gone]
+    end
+  end
+end
+
+-- Whether a start of this weight is kept back now; and until when, as it looks now, where time alone frees it.
+function gates.isShut(gate, weight)
+  if gate.isPaused then
+    return true
+  elseif gate.closed > now then
+    return true, gate.closed
+  elseif gate.max and gate.used >= gate.max then
+    return true
+  elseif not gate.rateMax then
+    return false
+  end
+  prune(gate)
+  local sum, at = 0, now
+  for _, counted in ipairs(gate.weight) do
+    sum = sum + counted
+  end
+  for i, from in ipairs(gate.from) do
+    if sum + weight <= gate.rateMax then
+      break
+    end
+    sum = sum - gate.weight[i]
+    at = from + gate.span
+  end
+  return at > now, at
+end
+
+-- The first of these keys that keeps a start back; `weights` is a text, '' where each weighs `otherwise`.
+function gates.obstacle(keys, weights, otherwise)
+  local each = weights ~= '' and string.gmatch(weights, '[^,]+')
+  for _, key in ipairs(keys) do
+    local gate = gates.of(key)
+    if gates.isShut(gate, each and tonumber(each()) or otherwise) then
+      return key
+    end
+  end
+end
+
+local function count(gate, at, by)
+  local slice, place = at - at % gate.sliceMs, 1
+  while gate.from[place] and gate.from[place] < slice do
+    place = place + 1
+  end
+  if gate.from[place] == slice then
+    gate.weight[place] = max(0, gate.weight[place] + by)
+  else
+    table.insert(gate.from, place, slice)
+    table.insert(gate.weight, place, max(0, by))
+  end
+end
+
+-- What a start of the task weighs for each of its keys, by the text of its identity.
+function gates.weightsOf(keys, text)
+  local each = string.gmatch(match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or '', '[^,]+')
+  local weights = {}
+  for _, key in ipairs(keys) do
+    weights[key] = tonumber(each() or nil) or 1
+  end
+  return weights
+end
+
+function gates.enter(keys, weights)
+  local each = weights ~= '' and string.gmatch(weights, '[^,]+')
+  for _, key in ipairs(keys) do
+    local gate, weight = gates.of(key), each and tonumber(each()) or 1
+    gate.used, gate.isChanged = gate.used + 1, true
+    if gate.rateMax then
+      prune(gate)
+      count(gate, now, weight)
+    end
+  end
+end
+
+function gates.leave(keys, tasks)
+  for _, key in ipairs(keys) do
+    local gate = gates.of(key)
+    gate.used, gate.isChanged = max(0, gate.used - tasks), true
+    gates.woken[key] = true
+  end
+end
+
+-- Tasks that name these keys come (back), or have ended.
+function gates.addTasks(keys, tasks)
+  for _, key in ipairs(keys) do
+    local gate = gates.of(key)
+    gate.tasks, gate.isChanged = max(0, gate.tasks + tasks), true
+  end
+end
+
+-- Puts right what a start weighed: `by` more or less than was reserved.
+function gates.correct(key, startedAt, by)
+  local gate = gates.of(key)
+  if gate.rateMax and by ~= 0 then
+    count(gate, startedAt, by)
+    gate.isChanged, gates.woken[key] = true, true
+  end
+end
+
+function gates.close(key, untilTime)
+  local gate = gates.of(key)
+  gate.closed, gate.isChanged = max(gate.closed, ceil(untilTime)), true
+end
+
+-- Sets what is given: max, rate ('-' none), paused ('1' or '0'), the end of a closing; '_' leaves as it is.
+function gates.set(key, limit, rate, paused, closed)
+  local gate = gates.of(key)
+  if limit ~= '_' then
+    gate.max = tonumber(limit)
+    gates.setRate(gate, rate)
+  end
+  if closed ~= '_' then
+    gate.closed = ceil(tonumber(closed))
+  end
+  if paused ~= '_' then
+    gate.isPaused = paused == '1'
+    if sub(key, 1, 1) == '@' then
+      gates.pauseKind(key, gate.isPaused)
+    end
+  end
+  gate.isChanged, gates.woken[key] = true, true
+end
+
+-- Paused agents and types are told by the counters, so that claims of others pay nothing.
+function gates.pauseKind(key, isPaused)
+  local known = fields.quotas or counters.quotas or '1'
+  local from, to = find(known .. '\n', '\n' .. key .. '\n', 1, true)
+  if isPaused and not from then
+    known = known .. '\n' .. key
+  elseif not isPaused and from then
+    known = sub(known, 1, from - 1) .. sub(known, to)
+  end
+  counters.quotas, fields.quotas = known, known
+end
+
+-- When somebody that the gate keeps back may pass by time alone.
+function gates.opensAt(gate)
+  if gate.closed > now then
+    return gate.closed
+  elseif gate.rateMax then
+    prune(gate)
+    return gate.from[1] and gate.from[1] + gate.span
+  end
+end
+
+-- Writes the gates that changed, and lets on what they kept back.
+function gates.save()
+  local values, opens, shut = {}, {}, {}
+  for key, gate in pairs(gates.byKey) do
+    if gate.isChanged then
+      gate.isChanged = false
+      values[#values + 1] = key
+      values[#values + 1] = gates.textOf(gate)
+      local at = gates.opensAt(gate)
+      if at then
+        opens[#opens + 1] = int(at)
+        opens[#opens + 1] = key
+      elseif gate.rateMax or gate.closed > 0 then
+        shut[#shut + 1] = key
+      end
+    end
+  end
+  if #values > 0 then
+    if not counters.quotas then
+      counters.quotas, fields.quotas = '1', '1'
+    end
+    sound('HLEN', gates.GATES)
+    spread('HSET', gates.GATES, values, 2)
+  end
+  if #opens + #shut > 0 then
+    sound('ZCARD', gates.OPENS)
+    spread('ZADD', gates.OPENS, opens, 2)
+    spread('ZREM', gates.OPENS, shut)
+  end
+  for key in pairs(gates.woken) do
+    turns.unpark(key)
+  end
+  gates.woken = {}
+end
+
+-- Time has opened some of them, or lets another start fall out of a window.
+function gates.openDue()
+  local due = sound('ZRANGEBYSCORE', gates.OPENS, '-inf', int(now), 'LIMIT', 0, 1000)
+  for _, key in ipairs(due) do
+    gates.of(key).isChanged, gates.woken[key] = gates.of(key).isKnown, true
+  end
+  spread('ZREM', gates.OPENS, due)
+  return #due > 0
+end
