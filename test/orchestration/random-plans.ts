@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { type JsonObject, Workflow } from '../../src/index.ts';
+import { Workflow, type WorkflowTask } from '../../src/index.ts';
 import { isEnded, type TaskEvent } from '../../src/queue/task.ts';
 
 /** So often may a plan be run: a first time and two retries. */
@@ -73,17 +73,17 @@ function edgesOf({ tasks }: Plan, i: number): PlannedEdge[] {
   return tasks[i]!.edges.map(({ pick, word }) => ({ ref: `t${pick % i}`, word }));
 }
 
-/** `work` is said to each task's agent beside its goal, which is its ref. */
+/** A task's goal is its ref; `more` is what else is said of it. */
 export function workflowOf(
   plan: Plan,
-  work: (ref: string, lives: PlannedTask['lives']) => JsonObject = () => ({}),
+  more: (lives: PlannedTask['lives']) => Partial<WorkflowTask<string>> = () => ({}),
 ): Workflow<string> {
   const workflow = new Workflow<string>('random');
   // Added in reverse, so that the order of the plan is not that of its dependencies.
   for (let i = plan.tasks.length - 1; i >= 0; i--) {
     const { join, lives } = plan.tasks[i]!;
     const dependsOn = edgesOf(plan, i).map(({ ref, word }) => ({ ref, ...EDGES[word] }));
-    workflow.add(`t${i}`, { goal: `t${i}`, input: work(`t${i}`, lives), maxRetries: 0, dependsOn, join });
+    workflow.add(`t${i}`, { ...more(lives), goal: `t${i}`, maxRetries: 0, dependsOn, join });
   }
   return workflow;
 }

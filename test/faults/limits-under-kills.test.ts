@@ -1,0 +1,163 @@
+import { expect } from 'vitest';
+import type { NewTask, StoredTaskQueue } from '../../src/queue/index.ts';
+import { auditQueue, expectQuiet } from './audit.ts';
+import { onRedis } from './on-redis.ts';
+import { type Child, eventually, moment } from './processes.ts';
+import { scaled, TEST_TIMEOUT } from './scale.ts';
+import { type Stage, test } from './stage.ts';
+import type { LogLine } from './workers/protocol.ts';
+
+const WORKERS = 4;
+/** All workers together could run more than all keys let through. */
+const CONCURRENCY = 6;
+const STORM_MS = scaled(3_000, 60_000);
+const KILL_EVERY_MS = 300;
+const LEASE_MS = scaled(1_200, 3_000);
+const SWEEP_MS = 200;
+/** A lease that nobody extends, the sweep that finds it, the back-off of the task, and two busy cores. */
+const RECOVERED_WITHIN_MS = LEASE_MS + SWEEP_MS + 5_000;
+const DRAINED_WITHIN_MS = scaled(30_000, 120_000);
+
+const MAXIMA: Readonly<Record<string, number>> = {
+  'tenant:a': 3,
+  'tenant:b': 4,
+  'tenant:c': 2,
+  'model:x': 6,
+};
+/** What can be full at the same time: `tenant:a` and `tenant:b` together are more than `model:x`. */
+const SATURATED = ['tenant:c', 'model:x'];
+const RATE = { max: 8, perMs: 400 };
+/** Of what the rate allows, this much was used in spite of the kills. */
+const RATE_SHARE_MIN = 0.5;
+
+/** By the first letter of its id, what a task stays under. */
+const KEYS: Readonly<Record<string, readonly string[]>> = {
+  a: ['tenant:a', 'model:x'],
+  b: ['tenant:b', 'model:x'],
+  c: ['tenant:c'],
+  r: ['rate:r'],
+};
+/** So many of each are there at the start: the storm does not use them up. */
+const TASKS = { a: scaled(200, 2_500), b: scaled(200, 2_500), c: scaled(120, 1_500), r: scaled(80, 1_200) };
+/** So many of each come after the storm, so that every key has enough to be full again. */
+const MORE = 40;
+
+test.for(['sqlite', 'redis'] as const)(
+  'R25: on %s no key lets too much through, whoever is killed, and all its places are used again',
+  TEST_TIMEOUT,
+  async (backend, { stage }) => {
+    if (backend !== 'sqlite') await onRedis(stage, backend);
+    stage.queueOptions = { leaseMs: LEASE_MS, sweepMs: SWEEP_MS, maxCrashes: 1_000, retry: SOON };
+    const queue = stage.queue();
+    for (const [letter, count] of Object.entries(TASKS))
+      await queue.enqueueMany(tasks(stage, letter, 0, count));
+    const workers = await Promise.all(Array.from({ length: WORKERS }, () => spawnWorker(stage)));
+
+    const deaths = await killFor(STORM_MS, stage, workers);
+    const calmAt = Date.now();
+    for (const letter of ['a', 'b', 'c']) await queue.enqueueMany(tasks(stage, letter, 10_000, MORE));
+    await eventually(
+      () => SATURATED.every((key) => most(stage.log(), deaths, calmAt)[key]! >= MAXIMA[key]!),
+      RECOVERED_WITHIN_MS,
+      () => `not all places were used again: ${JSON.stringify(most(stage.log(), deaths, calmAt))}`,
+    );
+    const total = Object.values(TASKS).reduce((sum, count) => sum + count, 3 * MORE);
+    await eventually(
+      async () => (await queue.stats()).counts.completed === total,
+      DRAINED_WITHIN_MS,
+      () => 'the queue was not drained after the storm',
+    );
+    for (const worker of workers) worker.kill('SIGTERM');
+    for (const worker of workers) expect(await worker.untilExit()).toEqual({ code: 0, signal: null });
+
+    const fullest = most(stage.log(), deaths);
+    for (const [key, max] of Object.entries(MAXIMA)) expect(fullest[key], `${key} at its fullest`).toBe(max);
+    await expectRate(queue, stage);
+    const left = await queue.limits([...Object.keys(MAXIMA), 'rate:r']);
+    for (const limit of left) expect(limit, 'everything has left').toMatchObject({ used: 0 });
+    expectQuiet(stage);
+  },
+);
+
+const SOON = { initialInterval: 20, maxInterval: 100 };
+
+function tasks(stage: Stage, letter: string, from: number, count: number): NewTask[] {
+  const limits = KEYS[letter]!.map((key) =>
+    key === 'rate:r' ? { key, rate: RATE } : { key, max: MAXIMA[key]! },
+  );
+  return Array.from({ length: count }, (_, i) => ({
+    id: `${letter}-${from + i}`,
+    payload: { do: 'sleep', ms: stage.random.between(20, 60) },
+    limits,
+  }));
+}
+
+/** When each of the killed was gone, by process id; until then it counts as running what it ran. */
+type Deaths = Map<number, number>;
+
+function spawnWorker(stage: Stage): Promise<Child> {
+  return stage.launch('queue-worker', { concurrency: CONCURRENCY });
+}
+
+async function killFor(ms: number, stage: Stage, workers: Child[]): Promise<Deaths> {
+  const deaths: Deaths = new Map();
+  const endsAt = performance.now() + ms;
+  while (performance.now() < endsAt) {
+    await moment(KILL_EVERY_MS);
+    const index = stage.random.below(workers.length);
+    const victim = workers[index]!;
+    victim.kill('SIGKILL');
+    await victim.exited;
+    deaths.set(victim.pid, Date.now());
+    workers[index] = await spawnWorker(stage);
+  }
+  return deaths;
+}
+
+/**
+ * How many ran under each key at the most, since a time (ms since the epoch), by what the processes wrote as they
+ * went: a line comes after the claim and before the settlement, so that the order of the lines is one in which the
+ * runs were.
+ */
+function most(log: readonly LogLine[], deaths: Deaths, since = 0): Readonly<Record<string, number>> {
+  const most: Record<string, number> = {};
+  const now: Record<string, number> = {};
+  const open = new Map<string, LogLine>();
+  const add = (line: LogLine, change: number): void => {
+    for (const key of KEYS[line.id[0]!]!) {
+      now[key] = (now[key] ?? 0) + change;
+      if (line.at >= since) most[key] = Math.max(most[key] ?? 0, now[key]);
+    }
+  };
+  for (const line of log) {
+    for (const [run, begun] of open) {
+      if ((deaths.get(begun.pid) ?? Infinity) > line.at) continue;
+      open.delete(run);
+      add(begun, -1);
+    }
+    const run = `${line.id} ${line.pid} ${line.fence}`;
+    if (line.phase === 'start') open.set(run, line);
+    else open.delete(run);
+    add(line, line.phase === 'start' ? 1 : -1);
+  }
+  return most;
+}
+
+/** Every run has its start in a history, and the starts are never too many in any window of the rate. */
+async function expectRate(queue: StoredTaskQueue, stage: Stage): Promise<void> {
+  const { histories } = await auditQueue(queue);
+  const starts: number[] = [];
+  for (const [id, history] of histories) {
+    const recorded = history.filter(({ to }) => to === 'in_progress');
+    const ran = stage.log({ id, phase: 'start' }).length;
+    expect(ran, `runs of ${id} beyond its starts`).toBeLessThanOrEqual(recorded.length);
+    if (id.startsWith('r')) starts.push(...recorded.map(({ at }) => at));
+  }
+  starts.sort((one, other) => one - other);
+  starts.forEach((at, i) => {
+    const inWindow = starts.slice(0, i + 1).filter((before) => before > at - RATE.perMs).length;
+    expect(inWindow, `starts in the ${RATE.perMs} ms before ${at}`).toBeLessThanOrEqual(RATE.max);
+  });
+  const windows = (starts.at(-1)! - starts[0]!) / RATE.perMs;
+  expect(starts.length).toBeGreaterThan(windows * RATE.max * RATE_SHARE_MIN);
+}
