@@ -1,11 +1,9 @@
 import { type Clock, systemClock } from '../clock.ts';
 
-/** Answers that took longer tell the time too vaguely to correct a clock that was set by a quicker one. */
-const DRIFT_MS_MAX = 5;
-
 /**
  * The time by Redis, on this machine's monotonic clock: a wall clock that jumps changes nothing. Until Redis
- * was first heard the wall clock at the start stands in.
+ * was first heard the wall clock at the start stands in. It may be behind Redis by the time an answer takes, and is
+ * never ahead: whoever is woken when something falls due finds it due in Redis too.
  */
 export class ServerClock implements Clock {
   /** What is added to the monotonic clock. */
@@ -17,7 +15,8 @@ export class ServerClock implements Clock {
   }
 
   setTimeout(callback: () => void, ms: number): unknown {
-    return systemClock.setTimeout(callback, ms);
+    // Node counts whole ms, so that a timer may end up to one early.
+    return systemClock.setTimeout(callback, ms + 1);
   }
 
   clearTimeout(handle: unknown): void {
@@ -28,13 +27,15 @@ export class ServerClock implements Clock {
     return systemClock.holdProcess!();
   }
 
-  /** Takes in what Redis said the time was, some time after `askedAt` (by `performance.now()`). */
+  /**
+   * Takes in what Redis said the time was, some time between `askedAt` (by `performance.now()`) and now. Where that
+   * agrees with what is known, the quickest answer so far has told best.
+   */
   learn(serverMs: number, askedAt: number): void {
-    const heardAt = performance.now();
-    const offset = serverMs - (askedAt + heardAt) / 2;
-    const doubt = (heardAt - askedAt) / 2 + DRIFT_MS_MAX;
-    if (this.#isSet && Math.abs(offset - this.#offset) <= doubt) return;
+    const least = serverMs - performance.now();
+    const most = serverMs + 1 - askedAt;
+    if (this.#isSet && this.#offset >= least && this.#offset <= most) return;
     this.#isSet = true;
-    this.#offset = offset;
+    this.#offset = least;
   }
 }
