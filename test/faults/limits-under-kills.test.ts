@@ -24,9 +24,12 @@ const MAXIMA: Readonly<Record<string, number>> = {
   'tenant:c': 2,
   'model:x': 6,
 };
-/** What can be full at the same time: `tenant:a` and `tenant:b` together are more than `model:x`. */
-const SATURATED = ['tenant:c', 'model:x'];
-const RATE = { max: 8, perMs: 400 };
+const RATE = { max: 10, perMs: 800 };
+/**
+ * By how much a start may be stamped before it is written: when it is asked for on a file, which is then waited
+ * for; in Redis, one clock does both.
+ */
+const STAMPED_EARLY_MS = { sqlite: 200, redis: 0 };
 /** Of what the rate allows, this much was used in spite of the kills. */
 const RATE_SHARE_MIN = 0.5;
 
@@ -35,12 +38,20 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   a: ['tenant:a', 'model:x'],
   b: ['tenant:b', 'model:x'],
   c: ['tenant:c'],
+  d: ['tenant:b'],
   r: ['rate:r'],
 };
 /** So many of each are there at the start: the storm does not use them up. */
-const TASKS = { a: scaled(200, 2_500), b: scaled(200, 2_500), c: scaled(120, 1_500), r: scaled(80, 1_200) };
-/** So many of each come after the storm, so that every key has enough to be full again. */
-const MORE = 40;
+const TASKS = {
+  a: scaled(160, 2_500),
+  b: scaled(160, 2_500),
+  c: scaled(110, 1_600),
+  d: scaled(60, 800),
+  r: scaled(50, 700),
+};
+/** So many of each come after the storm, and take longer, so that every key has enough to be full again. */
+const MORE = 24;
+const AFTERWARDS = ['a', 'b', 'c', 'd'];
 
 test.for(['sqlite', 'redis'] as const)(
   'R25: on %s no key lets too much through, whoever is killed, and all its places are used again',
@@ -50,18 +61,18 @@ test.for(['sqlite', 'redis'] as const)(
     stage.queueOptions = { leaseMs: LEASE_MS, sweepMs: SWEEP_MS, maxCrashes: 1_000, retry: SOON };
     const queue = stage.queue();
     for (const [letter, count] of Object.entries(TASKS))
-      await queue.enqueueMany(tasks(stage, letter, 0, count));
+      await queue.enqueueMany(tasks(stage, letter, 0, count, [20, 60]));
     const workers = await Promise.all(Array.from({ length: WORKERS }, () => spawnWorker(stage)));
 
     const deaths = await killFor(STORM_MS, stage, workers);
     const calmAt = Date.now();
-    for (const letter of ['a', 'b', 'c']) await queue.enqueueMany(tasks(stage, letter, 10_000, MORE));
+    for (const letter of AFTERWARDS) await queue.enqueueMany(tasks(stage, letter, 10_000, MORE, [100, 200]));
     await eventually(
-      () => SATURATED.every((key) => most(stage.log(), deaths, calmAt)[key]! >= MAXIMA[key]!),
+      () => isFull(most(stage.log(), deaths, calmAt)),
       RECOVERED_WITHIN_MS,
       () => `not all places were used again: ${JSON.stringify(most(stage.log(), deaths, calmAt))}`,
     );
-    const total = Object.values(TASKS).reduce((sum, count) => sum + count, 3 * MORE);
+    const total = Object.values(TASKS).reduce((sum, count) => sum + count, AFTERWARDS.length * MORE);
     await eventually(
       async () => (await queue.stats()).counts.completed === total,
       DRAINED_WITHIN_MS,
@@ -72,7 +83,7 @@ test.for(['sqlite', 'redis'] as const)(
 
     const fullest = most(stage.log(), deaths);
     for (const [key, max] of Object.entries(MAXIMA)) expect(fullest[key], `${key} at its fullest`).toBe(max);
-    await expectRate(queue, stage);
+    await expectRate(queue, stage, RATE.perMs - STAMPED_EARLY_MS[backend]);
     const left = await queue.limits([...Object.keys(MAXIMA), 'rate:r']);
     for (const limit of left) expect(limit, 'everything has left').toMatchObject({ used: 0 });
     expectQuiet(stage);
@@ -81,13 +92,19 @@ test.for(['sqlite', 'redis'] as const)(
 
 const SOON = { initialInterval: 20, maxInterval: 100 };
 
-function tasks(stage: Stage, letter: string, from: number, count: number): NewTask[] {
+function tasks(
+  stage: Stage,
+  letter: string,
+  from: number,
+  count: number,
+  ms: readonly [number, number],
+): NewTask[] {
   const limits = KEYS[letter]!.map((key) =>
     key === 'rate:r' ? { key, rate: RATE } : { key, max: MAXIMA[key]! },
   );
   return Array.from({ length: count }, (_, i) => ({
     id: `${letter}-${from + i}`,
-    payload: { do: 'sleep', ms: stage.random.between(20, 60) },
+    payload: { do: 'sleep', ms: stage.random.between(...ms) },
     limits,
   }));
 }
@@ -112,6 +129,10 @@ async function killFor(ms: number, stage: Stage, workers: Child[]): Promise<Deat
     workers[index] = await spawnWorker(stage);
   }
   return deaths;
+}
+
+function isFull(used: Readonly<Record<string, number>>): boolean {
+  return Object.entries(MAXIMA).every(([key, max]) => used[key]! >= max);
 }
 
 /**
@@ -144,7 +165,7 @@ function most(log: readonly LogLine[], deaths: Deaths, since = 0): Readonly<Reco
 }
 
 /** Every run has its start in a history, and the starts are never too many in any window of the rate. */
-async function expectRate(queue: StoredTaskQueue, stage: Stage): Promise<void> {
+async function expectRate(queue: StoredTaskQueue, stage: Stage, windowMs: number): Promise<void> {
   const { histories } = await auditQueue(queue);
   const starts: number[] = [];
   for (const [id, history] of histories) {
@@ -155,8 +176,8 @@ async function expectRate(queue: StoredTaskQueue, stage: Stage): Promise<void> {
   }
   starts.sort((one, other) => one - other);
   starts.forEach((at, i) => {
-    const inWindow = starts.slice(0, i + 1).filter((before) => before > at - RATE.perMs).length;
-    expect(inWindow, `starts in the ${RATE.perMs} ms before ${at}`).toBeLessThanOrEqual(RATE.max);
+    const inWindow = starts.slice(0, i + 1).filter((before) => before > at - windowMs).length;
+    expect(inWindow, `starts in the ${windowMs} ms before ${at}`).toBeLessThanOrEqual(RATE.max);
   });
   const windows = (starts.at(-1)! - starts[0]!) / RATE.perMs;
   expect(starts.length).toBeGreaterThan(windows * RATE.max * RATE_SHARE_MIN);
