@@ -10,7 +10,7 @@ const SIDES: Readonly<Record<string, string>> = {
   hybrid: 'hybrid',
 };
 const STORES = Object.keys(SIDES);
-/** Those whose figures have goals; the others are shown, and take no part in a quick run. */
+/** Those whose figures have goals. */
 const JUDGED = ['memory', 'sqlite', 'redis'];
 const QUICK_MANAGER = 'sqlite';
 
@@ -24,14 +24,10 @@ const flows: Section = {
   rounds: 3,
   quickRounds: 1,
   entrants: [
-    ...STORES.map((store) => entrant(store, 'flows')),
-    ...STORES.map((store) => ({
-      ...entrant(store, 'flows', '-manager'),
-      isSlow: store !== QUICK_MANAGER,
-      roundsMax: 2,
-    })),
+    ...STORES.map((store) => shown(entrant(store, 'flows'), JUDGED.includes(store))),
+    ...STORES.map((store) => shown(entrant(store, 'flows', '-manager'), store === QUICK_MANAGER)),
     { key: 'bullmq', measure: 'flows', side: 'bullmq' },
-    { key: 'pg-boss', measure: 'flows', side: 'pg-boss', isSlow: true, roundsMax: 2 },
+    shown({ key: 'pg-boss', measure: 'flows', side: 'pg-boss' }, false),
   ],
   rows: [
     ...STORES.flatMap((store) => graphRows(store, 'the graph', { times: 1 })),
@@ -60,11 +56,7 @@ const limits: Section = {
     'Limits: 20,000 tasks under one key or none; claims beside 100,000 that wait for a place (--quick: 20,000)',
   rounds: 3,
   quickRounds: 1,
-  entrants: STORES.map((store) => ({
-    ...entrant(store, 'limits'),
-    isSlow: !JUDGED.includes(store),
-    roundsMax: JUDGED.includes(store) ? 3 : 1,
-  })),
+  entrants: STORES.map((store) => shown(entrant(store, 'limits'), JUDGED.includes(store))),
   rows: [
     ...STORES.map((store) => costRow('process, c=100, a limit on each task or none', store, 'Processed')),
     ...STORES.map((store) => costRow('the same from the enqueueing on', store, 'Through')),
@@ -89,6 +81,11 @@ function besideRow(label: string, store: string, figure: string): Row {
   const subject = `${store}.${figure}`;
   const goal = JUDGED.includes(store) && figure === 'besideOneMs' ? { goal: { growth: 2 } } : {};
   return { label, unit: 'ms', subject, against: `${store}.aloneMs`, ...goal };
+}
+
+/** Who is only looked at has one round, where each figure is a median already, and no part in a quick run. */
+function shown(entrant: Entrant, isInQuick: boolean): Entrant {
+  return isInQuick ? entrant : { ...entrant, isSlow: true, roundsMax: 1 };
 }
 
 function entrant(store: string, measure: string, suffix = ''): Entrant {
