@@ -30,7 +30,7 @@ const flows: Section = {
     shown({ key: 'pg-boss', measure: 'flows', side: 'pg-boss' }, false),
   ],
   rows: [
-    ...STORES.flatMap((store) => graphRows(store, 'the graph', { times: 1 })),
+    ...STORES.flatMap((store) => graphRows(store, 'the graph')),
     ...STORES.flatMap((store) => graphRows(`${store}-manager`, 'as a Workflow, through TaskQueueManager')),
     ...['redis', 'hybrid'].map((store) => timeRow('tree against tree', store, 'treeMs', 'bullmq.treeMs')),
     ...STORES.map((store) => timeRow('end of a task with 1,000 dependents', store, 'releaseMs', PG_RELEASE)),
@@ -38,16 +38,24 @@ const flows: Section = {
   ],
 };
 
-function graphRows(key: string, label: string, goal?: Goal): Row[] {
+/** BullMQ's Redis does not wait for a disk, SQLite does: there it is shown, and has no goal. */
+function graphRows(key: string, label: string): Row[] {
+  const isJudged = JUDGED.includes(key);
+  const goal: Goal = { times: 1 };
   return [
-    timeRow(`${label}, against the graph`, key, 'graphMs', 'pg-boss.graphMs', goal),
-    timeRow(`${label}, against the tree`, key, 'graphMs', 'bullmq.treeMs', goal),
+    timeRow(`${label}, against the graph`, key, 'graphMs', 'pg-boss.graphMs', isJudged ? goal : undefined),
+    timeRow(
+      `${label}, against the tree`,
+      key,
+      'graphMs',
+      'bullmq.treeMs',
+      isJudged && key !== 'sqlite' ? goal : undefined,
+    ),
   ];
 }
 
 function timeRow(label: string, key: string, figure: string, against: string, goal?: Goal): Row {
-  const isJudged = goal !== undefined && JUDGED.includes(key);
-  return { label, unit: 'ms', subject: `${key}.${figure}`, against, ...(isJudged && { goal }) };
+  return { label, unit: 'ms', subject: `${key}.${figure}`, against, ...(goal && { goal }) };
 }
 
 const limits: Section = {

@@ -33,11 +33,15 @@ let submissions = 0;
 
 async function run(queue: TaskQueue, nodes: readonly FlowNode[]): Promise<void> {
   await submit(queue, nodes);
+  let tasks = await queue.dequeueMany(FLOW_CONCURRENCY);
   for (let left = nodes.length; left > 0; ) {
-    const tasks = await queue.dequeueMany(FLOW_CONCURRENCY);
     if (tasks.length === 0) throw new Error(`expected ${left} more tasks to claim, got none`);
-    await Promise.all(tasks.map((task) => settle(queue, task)));
+    const settled = Promise.all(tasks.map((task) => settle(queue, task)));
     left -= tasks.length;
+    // Asked in the same turn, so that it may share a commit with what it follows on.
+    tasks = left > 0 ? await queue.dequeueMany(FLOW_CONCURRENCY) : [];
+    await settled;
+    if (tasks.length === 0 && left > 0) tasks = await queue.dequeueMany(FLOW_CONCURRENCY);
   }
 }
 
