@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setup as installRedis } from '../test/redis/installed.ts';
 import { type Contest, hold } from './contest.ts';
+import { installPostgres } from './private-postgres.ts';
 import { EVERYSEC } from './private-redis.ts';
 import { SECTIONS } from './sections.ts';
 import { table } from './table.ts';
@@ -33,7 +34,8 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(HELP);
   const sections = chosen(values.only);
   installPeers();
-  if (sections.some(({ name }) => name.startsWith('redis'))) installRedis();
+  if (sections.some(({ name }) => /^(redis|flows|limits)/.test(name))) installRedis();
+  if (sections.some(({ name }) => name === 'flows')) installPostgres();
   if (values.everysec) process.env[EVERYSEC] = 'yes';
   if (!existsSync(join(HERE, '..', 'dist')))
     process.stderr.write('dist/ is missing (npm run build): only peers run\n');
@@ -62,7 +64,7 @@ function chosen(names: readonly string[]) {
 }
 
 /** One that came with each generation of this benchmark: an older folder is installed anew. */
-const PEERS = ['plainjob', 'bullmq'];
+const PEERS = ['plainjob', 'bullmq', 'pg-boss'];
 
 /** The peers are no dependencies of Jotty: they are installed when the benchmark first runs. */
 function installPeers(): void {
@@ -71,11 +73,21 @@ function installPeers(): void {
   if (status !== 0) throw new Error('npm ci in bench/ failed; the peers are needed to compare with');
 }
 
-function described({ node, sqlite, redis, cpu, cores, memoryGB, kernel, packages }: Surroundings): string {
+function described({
+  node,
+  sqlite,
+  redis,
+  postgres,
+  cpu,
+  cores,
+  memoryGB,
+  kernel,
+  packages,
+}: Surroundings): string {
   const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`);
   const kept = process.env[EVERYSEC] === 'yes' ? 'appendfsync everysec' : 'appendonly no';
   return [
-    `Node ${node}, SQLite ${sqlite}, Redis ${redis} (${kept}), ${cpu}, ${cores} cores, ${memoryGB} GB, kernel ${kernel}`,
+    `Node ${node}, SQLite ${sqlite}, Redis ${redis} (${kept}), PostgreSQL ${postgres}, ${cpu}, ${cores} cores, ${memoryGB} GB, kernel ${kernel}`,
     versions.join(', '),
   ].join('\n');
 }

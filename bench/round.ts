@@ -21,6 +21,8 @@ const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   graphs: async () => (await import('./measures/graphs.ts')).graphs,
   resident: async () => (await import('./measures/resident.ts')).resident,
   assignment: async () => (await import('./measures/assignment.ts')).assignment,
+  flows: async () => (await import('./measures/flows.ts')).flows,
+  limits: async () => (await import('./measures/limits.ts')).limits,
 };
 
 async function main(): Promise<void> {

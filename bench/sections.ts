@@ -1,3 +1,4 @@
+import { FLOW_SECTIONS } from './flow-sections.ts';
 import { LABELS } from './labels.ts';
 import { REDIS_SECTIONS } from './redis-sections.ts';
 
@@ -253,4 +254,5 @@ export const SECTIONS: readonly Section[] = [
   graphs,
   assignment,
   ...REDIS_SECTIONS,
+  ...FLOW_SECTIONS,
 ];

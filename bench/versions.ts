@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isInstalled, redisBinary } from '../test/redis/binary.ts';
+import { postgresVersion } from './private-postgres.ts';
 
 const PACKAGES = [
   'better-sqlite3',
@@ -15,6 +16,7 @@ const PACKAGES = [
   'ioredis',
   'bullmq',
   'bee-queue',
+  'pg-boss',
   '@langchain/langgraph',
   '@langchain/langgraph-checkpoint',
   '@langchain/langgraph-checkpoint-sqlite',
@@ -25,6 +27,7 @@ export interface Surroundings {
   readonly node: string;
   readonly sqlite: string;
   readonly redis: string;
+  readonly postgres: string;
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGB: number;
@@ -38,6 +41,7 @@ export function surroundings(): Surroundings {
     node: process.version,
     sqlite: sqliteVersion(),
     redis: redisVersion(),
+    postgres: postgresVersion() ?? NOT_INSTALLED,
     cpu: cpu?.model ?? 'unknown',
     cores: cpus().length,
     memoryGB: Math.round(totalmem() / 1e9),

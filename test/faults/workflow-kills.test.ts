@@ -1,11 +1,22 @@
+import fc from 'fast-check';
 import { expect } from 'vitest';
-import { Conductor, Workflow } from '../../src/index.ts';
-import { isEnded } from '../../src/queue/task.ts';
+import { Conductor, Workflow, type WorkflowRun } from '../../src/index.ts';
+import type { StoredTaskQueue } from '../../src/queue/index.ts';
+import { isEnded, type TaskEvent, type TaskStatus } from '../../src/queue/task.ts';
+import {
+  anyPlan,
+  CONDITIONS,
+  Oracle,
+  type Plan,
+  startOf,
+  workflowOf,
+} from '../orchestration/random-plans.ts';
 import { expectQuiet } from './audit.ts';
 import { onRedis } from './on-redis.ts';
 import { eventually, moment } from './processes.ts';
 import { scaled, TEST_TIMEOUT } from './scale.ts';
-import { test } from './stage.ts';
+import { type Stage, test } from './stage.ts';
+import type { LogLine } from './workers/protocol.ts';
 
 const WORKERS = 2;
 const WIDE = scaled(8, 40);
@@ -84,3 +95,124 @@ test.for(['sqlite', 'redis'] as const)(
     expectQuiet(stage);
   },
 );
+
+const PLANS = scaled(15, 100);
+const PLAN_KILLS_MAX = scaled(8, 200);
+const TICK_MS = 150;
+const KILL_EVERY_TICKS = 2;
+
+test.for(['sqlite', 'redis'] as const)(
+  'R10: random workflows on %s come out as an oracle says, whoever is killed and whatever is cancelled',
+  TEST_TIMEOUT,
+  async (backend, { stage }) => {
+    if (backend === 'redis') await onRedis(stage, backend);
+    stage.queueOptions = { leaseMs: 600, sweepMs: 100 };
+    const queue = stage.queue({ ...stage.queueOptions, conditions: CONDITIONS });
+    const conductor = new Conductor({ agents: {}, queue });
+    stage.atEnd(() => conductor.close());
+    const workers = await Promise.all(Array.from({ length: WORKERS }, () => stage.launch('graph-worker')));
+    const plans = fc.sample(anyPlan, { numRuns: PLANS, seed: stage.random.seed });
+    const trials = await Promise.all(
+      plans.map(async (plan, i) => {
+        const workflow = workflowOf(plan, (lives) => plannedWork(stage, lives[0] ?? null));
+        return new Trial(plan, await conductor.submit(workflow, { id: `w${i}` }), queue);
+      }),
+    );
+
+    for (let tick = 0, kills = 0; await isBusy(queue); tick++) {
+      await moment(TICK_MS);
+      await Promise.all(trials.map((trial) => trial.cancelAt(tick)));
+      if (tick % KILL_EVERY_TICKS !== 0 || kills === PLAN_KILLS_MAX) continue;
+      kills += 1;
+      const victim = stage.random.below(WORKERS);
+      workers[victim]!.kill('SIGKILL');
+      workers[victim] = await stage.launch('graph-worker');
+    }
+
+    const log = stage.log();
+    for (const trial of trials) await trial.judge(log);
+    for (const worker of workers) {
+      worker.kill('SIGTERM');
+      expect(await worker.untilExit()).toEqual({ code: 0, signal: null });
+    }
+    expectQuiet(stage);
+  },
+);
+
+function plannedWork(stage: Stage, outcome: number | null) {
+  const { maxCrashes, retry } = STEPS;
+  return { agent: 'plan', input: { ms: stage.random.between(50, 300), outcome }, maxCrashes, retry };
+}
+
+async function isBusy(queue: StoredTaskQueue): Promise<boolean> {
+  const { counts } = await queue.stats();
+  return Object.entries(counts).some(([status, count]) => !isEnded(status as TaskStatus) && count > 0);
+}
+
+/** One workflow of the storm: what was asked of it, and what must have become of it. */
+class Trial {
+  readonly #plan: Plan;
+  readonly #run: WorkflowRun;
+  readonly #queue: StoredTaskQueue;
+  /** Whom somebody asked to cancel, with the answer where it was asked of one. */
+  readonly #asked = new Map<string, TaskStatus | null>();
+
+  constructor(plan: Plan, run: WorkflowRun, queue: StoredTaskQueue) {
+    this.#plan = plan;
+    this.#run = run;
+    this.#queue = queue;
+  }
+
+  async cancelAt(tick: number): Promise<void> {
+    for (const { pick } of this.#plan.cancels.filter(({ at }) => at === tick)) {
+      if (pick === null) {
+        await this.#run.cancel('no more of it');
+        for (const i of this.#plan.tasks.keys())
+          if (!this.#asked.has(`t${i}`)) this.#asked.set(`t${i}`, null);
+      } else {
+        const ref = `t${pick % this.#plan.tasks.length}`;
+        const { status } = await this.#queue.cancel(`${this.#run.id}:${ref}`, 'not this one');
+        this.#asked.set(ref, status);
+      }
+    }
+  }
+
+  async judge(log: readonly LogLine[]): Promise<void> {
+    const { tasks, status } = await this.#run.status();
+    const statuses = Object.fromEntries(Object.entries(tasks).map(([ref, shown]) => [ref, shown.status]));
+    const cancelled = new Set(Object.keys(statuses).filter((ref) => statuses[ref] === 'cancelled'));
+    for (const ref of cancelled) expect([...this.#asked.keys()], 'who was cancelled').toContain(ref);
+    for (const [ref, answer] of this.#asked) if (answer !== null) expect(statuses[ref], ref).toBe(answer);
+    const oracle = new Oracle(this.#plan);
+    oracle.run(cancelled);
+    expect(statuses, this.#run.id).toEqual(oracle.status);
+    expect(await this.#run.results()).toEqual(oracle.results);
+    expect(status).toBe(oracle.outcome);
+    await this.#judgeOrder(oracle, log);
+  }
+
+  /** By the histories, and by what the processes wrote as they went. */
+  async #judgeOrder(oracle: Oracle, log: readonly LogLine[]): Promise<void> {
+    const idOf = (ref: string) => `${this.#run.id}:${ref}`;
+    const lineOf = (ref: string, phase: 'start' | 'end') =>
+      log.findIndex((line) => line.id === idOf(ref) && line.phase === phase);
+    const histories = new Map<string, TaskEvent[]>();
+    for (const ref of Object.keys(oracle.status)) histories.set(ref, await this.#queue.history(idOf(ref)));
+    for (const [ref, history] of histories) {
+      expect(
+        history.filter(({ to }) => isEnded(to)),
+        ref,
+      ).toHaveLength(1);
+      const startedAt = startOf(history);
+      if (!oracle.ran.has(ref)) expect([startedAt, lineOf(ref, 'start')], ref).toEqual([null, -1]);
+      else if (startedAt === null) expect(oracle.status[ref], ref).toBe('cancelled');
+      else {
+        const i = Number(ref.slice(1));
+        oracle.expectOrder(i, startedAt, (before) => histories.get(before)!.at(-1)!.at);
+        const line = lineOf(ref, 'start');
+        // A run may be killed, or cancelled, between its start in the store and its first line.
+        if (line !== -1) oracle.expectOrder(i, line, (before) => lineOf(before, 'end'));
+      }
+    }
+  }
+}

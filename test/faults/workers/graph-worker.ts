@@ -15,6 +15,7 @@ const settings = readSettings();
 const more = settings.more as { autostart?: boolean; drainMs?: number; death?: Death };
 const gate = new Gate();
 const queue = openQueue(settings.backend, settings.path, settings.queue);
+queue.registerCondition('big', (result) => (result as number) >= 2);
 const saver = (await queue.checkpointer()) as Checkpointer;
 makeDeadly(saver, more.death);
 const conductor = new Conductor({ agents: agents(settings.log, gate), queue, checkpointer: saver });

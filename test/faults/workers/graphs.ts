@@ -7,7 +7,7 @@ import {
   START,
   StateGraph,
 } from '@langchain/langgraph';
-import type { AttemptInfo } from '../../../src/orchestration/agent.ts';
+import type { AgentInput, AttemptInfo } from '../../../src/orchestration/agent.ts';
 import { block, isFirstRun, never } from './misdeeds.ts';
 import { appendLog, say } from './protocol.ts';
 
@@ -46,6 +46,7 @@ export function agents(log: string, gate: Gate) {
     told: chain({ a: done, b: untilTold, c: done }),
     deaf: chain({ a: late, b: done }),
     call: { invoke: (input: unknown, options: CallOptions) => call(log, gate, input, options) },
+    plan: { invoke: (input: AgentInput, options: CallOptions) => planned(log, input, options) },
   };
 }
 
@@ -153,6 +154,20 @@ async function call(
   appendLog(log, { id, node: 'call', phase: 'end', fence });
   say('called', { id });
   return { answer: 42 };
+}
+
+/** An agent without a graph that takes as long as its input says, and comes to what it says; null is a failure. */
+async function planned(
+  log: string,
+  { ms, outcome }: AgentInput,
+  { configurable }: CallOptions,
+): Promise<number> {
+  const { threadId: id, fence, signal } = configurable.jotty;
+  appendLog(log, { id, node: 'plan', phase: 'start', fence });
+  await sleep(Number(ms), signal);
+  appendLog(log, { id, node: 'plan', phase: 'end', fence });
+  if (typeof outcome !== 'number') throw new Error('as planned');
+  return outcome;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
