@@ -196,7 +196,11 @@ class Walk {
 
   async #compare(): Promise<void> {
     await this.#both((store) =>
-      store.gates(null).then((all) => all.map((gate) => ({ ...gate, starts: gate?.starts.filter(([from]) => from + 420 > this.#now) }))),
+      store
+        .gates(null)
+        .then((all) =>
+          all.map((gate) => ({ ...gate, starts: gate?.starts.filter(([from]) => from + 420 > this.#now) })),
+        ),
     );
     await this.#both(async (store) => (await store.alarmed(this.#now, 100)).map(({ id }) => id).sort());
     await this.#both(async (store) => (await store.counts(this.#now)).byStatus);
@@ -214,7 +218,7 @@ const WAYS = [
 ] as const;
 
 for (const [name, open] of WAYS)
-  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])(
+  test.each([1, 2, 3, 4, 5, 6])(
     `random walks under limits and turns: ${name} answers as memory does (%i)`,
     async (seed) => {
       const walk = new Walk(seed, [new MemoryTaskStore(), open()]);
