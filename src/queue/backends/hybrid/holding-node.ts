@@ -119,12 +119,12 @@ export class HoldingNode {
     demand.claimed(tasks, clock.now());
   }
 
-  /** Asks the store for this many tasks more, and for those that will be wanted next. */
-  fetch(claim: Claim, missing: number): Promise<void> {
+  /** Asks the store for this many tasks more, and for those that will be wanted next; `taken` will leave at once. */
+  fetch(claim: Claim, missing: number, taken = missing): Promise<void> {
     this.#note(claim);
     return this.#inTurn(async () => {
       const limit = missing + this.#room(missing);
-      await this.#hold({ filter: claim.filter, limit, last: null }, missing);
+      await this.#hold({ filter: claim.filter, limit, last: null }, taken);
     });
   }
 
@@ -237,7 +237,7 @@ export class HoldingNode {
       this.#isRegistered = true;
       this.#startTicking();
       shelf.answered(question, held, askedAt, this.#holdMs);
-      await this.#adjust(held, taken, now);
+      await this.#adjust(held, { limit: taken, filter: question.filter }, now);
       return held;
     } catch (error) {
       shelf.unanswered();
@@ -246,14 +246,19 @@ export class HoldingNode {
     }
   }
 
-  async #adjust({ isPaused, isWanted }: Held, taken: number, now: number): Promise<void> {
+  /** `taken`: what a claim is waiting for stays. */
+  async #adjust(
+    { isPaused, isWanted }: Held,
+    taken: Pick<Claim, 'limit' | 'filter'>,
+    now: number,
+  ): Promise<void> {
     const { shelf, demand, clock } = this.#options;
     if (isPaused) return this.#giveAllBack(now);
     const excess = demand.excess(shelf, clock.now());
     const wanted = isWanted ? Math.ceil(shelf.size / 2) : 0;
     if (isWanted) this.#sharedAt = clock.now();
-    const spare = Math.max(excess, wanted) - taken;
-    if (spare > 0) await this.#giveBack(shelf.last(spare), now);
+    const spare = Math.max(excess, wanted) - taken.limit;
+    if (spare > 0) await this.#giveBack(shelf.last(spare, taken), now);
   }
 
   async #giveBack(ids: readonly string[], now: number): Promise<void> {

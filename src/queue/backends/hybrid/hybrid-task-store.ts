@@ -355,7 +355,7 @@ export class HybridTaskStore implements TaskStore {
     for (let round = 0; round < FETCH_ROUNDS_MAX && this.#node.isPrefetching; round++) {
       const missing = claim.limit - this.#node.places(claim).length;
       if (missing === 0 || this.#shelf.isDry(claim.filter)) break;
-      const failure = await this.#fetch(claim, missing);
+      const failure = await this.#fetch(claim, missing, claim.limit);
       if (failure) throw failure;
     }
     if (this.#node.places(claim).length === 0) return this.#claimRemote(claim);
@@ -365,9 +365,9 @@ export class HybridTaskStore implements TaskStore {
     return inOrder(records, held, heldAfter);
   }
 
-  async #fetch(claim: Claim, missing: number): Promise<StoreUnavailableError | null> {
+  async #fetch(claim: Claim, missing: number, taken = missing): Promise<StoreUnavailableError | null> {
     try {
-      await this.#node.fetch(claim, missing);
+      await this.#node.fetch(claim, missing, taken);
       return null;
     } catch (error) {
       if (error instanceof StoreUnavailableError) return error;

@@ -162,9 +162,10 @@ export class Shelf {
     if (held && held.version < version) this.#deques.remove(id);
   }
 
-  /** The ids of what would be handed out last, at most `limit`. */
-  last(limit: number): string[] {
-    const sorted = this.#deques.sorted();
+  /** The ids of what would be handed out last, at most `limit`, but for the first that a claim would take. */
+  last(limit: number, claim: Pick<Claim, 'limit' | 'filter'>): string[] {
+    const kept = new Set(this.#deques.peek(claim.limit, claim.filter, DRY).map(({ seq }) => seq));
+    const sorted = this.#deques.sorted().filter(({ record }) => !kept.has(record.seq));
     return sorted.slice(Math.max(0, sorted.length - limit)).map(({ record }) => record.id);
   }
 

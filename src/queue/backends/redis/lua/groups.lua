@@ -293,7 +293,7 @@ later(groups, function()
     elseif cut > 0 then
       call('ZREMRANGEBYRANK', lane.key, 0, cut - 1)
     end
-    if lane.isDone and lane.isOver or (lane.isTaken and lane.isOver and lane.at == #lane.entries) then
+    if not isHere and lane.at == #lane.entries and (lane.isOver or call('EXISTS', lane.key) == 0) then
       call('ZREM', base .. 'heads:' .. group.id, lane.head)
     else
       local entry = lane.entries[lane.at + 1]

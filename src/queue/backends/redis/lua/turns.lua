@@ -90,7 +90,11 @@ later(turns, function()
       start = max(turns.read(), tonumber(sound('ZSCORE', turns.ENDS, group) or nil) or 0)
       sound('ZREM', turns.ENDS, group)
     elseif tonumber(rank) >= (tonumber(first) or math.huge) then
-      return
+      -- Other lanes of a backlog may be kept back where this one is not.
+      if sound('ZSCORE', turns.BACKLOGS, turns.member(group, first)) then
+        return
+      end
+      rank = first
     else
       sound('ZREM', turns.BACKLOGS, turns.member(group, first))
     end
