@@ -93,7 +93,9 @@ export function entered(gate: Gate, weight: number, now: number): Gate {
   const { rate } = gate;
   const used = gate.used + 1;
   if (rate === null) return { ...gate, used };
-  return { ...gate, used, starts: counted(within(gate.starts, rate, now), sliceOf(now, rate), weight) };
+  // Whoever had to wait for its turn to write starts after those who were before it, whatever it takes the time for.
+  const at = Math.max(now, gate.starts.at(-1)?.[0] ?? 0);
+  return { ...gate, used, starts: counted(within(gate.starts, rate, at), sliceOf(at, rate), weight) };
 }
 
 export function left(gate: Gate): Gate {
