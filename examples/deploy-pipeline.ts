@@ -30,24 +30,24 @@ function pipeline(tests: string, out: string) {
     .add('tests', { goal: 'test it', input: { argv: test }, validate, maxRetries: 0 })
     .add('build', { goal: 'build it', input: build, dependsOn: ['tests'] })
     .add('staging', { goal: 'try it out', input: server(port, 'stop'), dependsOn: ['build'] })
-    // APPROVAL: the step that asks a person goes here, and production then depends on it.
-    .add('production', { goal: 'deploy it', input: server(port + 1, 'leave'), dependsOn: ['staging'] });
-  for (const ref of ['tests', 'build', 'staging', 'production']) {
+    .add('approval', { approval: { question: 'Put it into production?' }, dependsOn: ['staging'] })
+    .add('production', { goal: 'deploy it', input: server(port + 1, 'leave'), dependsOn: ['approval'] });
+  for (const ref of ['tests', 'build', 'staging', 'approval', 'production']) {
     const input = { argv: ['node', 'notify.mjs', ref] };
     plan.add(`${ref}-failed`, { goal: 'tell everybody', input, dependsOn: [{ ref, on: 'failure' }] });
   }
+  const clean = { ...build, argv: ['node', 'clean.mjs'] };
   const always = [{ ref: 'production', on: 'completion' } as const];
-  return plan.add('cleanup', {
-    goal: 'clean up',
-    input: { ...build, argv: ['node', 'clean.mjs'] },
-    dependsOn: always,
-  });
+  return plan.add('cleanup', { goal: 'clean up', input: clean, dependsOn: always });
 }
 
 await using queue = new MemoryTaskQueue();
 await using conductor = new Conductor({ agents: { shell }, queue });
 for (const tests of ['few.test.mjs', 'all.test.mjs']) {
   const run = await conductor.submit(pipeline(tests, mkdtempSync(join(tmpdir(), 'jotty-deploy-'))));
+  await conductor.processQueue({ untilEmpty: true });
+  // What waits for a person; it may be answered tomorrow, and from another process.
+  for (const { taskId } of (await conductor.inbox()).entries) await conductor.approve(taskId, { by: 'ada' });
   await conductor.processQueue({ untilEmpty: true });
   const { status, tasks } = await run.status();
   console.log(`${tests}: ${status}, ${tasks.tests?.error?.message ?? 'tested'}`);

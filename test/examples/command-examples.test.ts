@@ -14,7 +14,7 @@ test('deploy-pipeline stops at a low coverage and says so, else deploys; either 
   expect(few).toContain('production: skipped\n  tests-failed: completed');
   expect(few).toContain('cleanup: completed\ntests failed, nothing was deployed');
   expect(all).toMatch(/^completed, tested\n/);
-  expect(all).toContain('staging: completed\n  production: completed');
+  expect(all).toContain('staging: completed\n  approval: completed\n  production: completed');
   expect(all).toContain('tests-failed: skipped');
   expect(all).toContain('cleanup: completed\nhalf of 10 is 5');
   expect(folders()).toEqual(before);
