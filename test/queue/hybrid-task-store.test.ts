@@ -396,3 +396,40 @@ async function finish(store: HybridTaskStore, record: TaskRecord): Promise<TaskR
   const [applied] = await store.apply([{ ...change, event }], NOW);
   return applied?.record ?? null;
 }
+
+test('the pause of a type resolves when nobody holds any of it, and others of what was held go on', async () => {
+  const { clock, node } = aFleet();
+  const [{ store }, { store: other }] = [node(), node()];
+  const types = ['x', 'y', 'x', 'y', 'x', 'y'];
+  await insert(
+    store,
+    types.map((agentType, i) => aRecord({ id: `t${i}`, agentType })),
+  );
+  expect((await claimOne(store)).id).toBe('t0');
+  let isPaused = false;
+  const pausing = other.setGates([{ key: '@type:x', isPaused: true }], NOW).then(() => {
+    isPaused = true;
+  });
+  for (let ms = 0; ms < 250 && !isPaused; ms += 10) await clock.advance(10);
+  expect(isPaused).toBe(true);
+  await pausing;
+  expect(await claimIds(store, { limit: 9 })).toEqual(['t1', 't3', 't5']);
+  await other.setGates([{ key: '@type:x', isPaused: false }], NOW);
+  expect(await claimIds(store, { limit: 9 })).toEqual(['t2', 't4']);
+});
+
+test('tasks with a quota are claimed among those that are held, and never held themselves', async () => {
+  const { node, storage } = aFleet();
+  const { store } = node();
+  const quota = { limits: [{ key: 'k', weight: 1 }], fairKey: null, fairWeight: 1 };
+  await insert(
+    store,
+    [1, 3, 5, 7].map((rank) => aRecord({ id: `plain${rank}`, rank })),
+  );
+  expect((await claimOne(store)).id).toBe('plain1');
+  const limited = [2, 4, 6].map((rank) => aRecord({ id: `k${rank}`, rank, quota }));
+  await store.insert(limited, NOW, [{ key: 'k', rule: { max: 2, rate: null } }]);
+  expect(storage.holds).toBe(3);
+  expect(await claimIds(store, { limit: 9 })).toEqual(['k2', 'plain3', 'k4', 'plain5', 'plain7']);
+  expect((await store.gates(['k']))[0]?.used).toBe(2);
+});

@@ -108,7 +108,10 @@ export class HoldingNode {
     return this.#inTurn(async () => {
       const { store, shelf } = this.#options;
       const changes = shelf.quotaChanges;
-      const beside = await store.claimBeside(claim, this.places(claim));
+      const beside = await store.claimBeside(claim, this.places(claim)).catch((error: unknown) => {
+        if (error instanceof StoreUnavailableError) this.#isAway = true;
+        throw error;
+      });
       shelf.quotasTold(beside.quotas, changes);
       return beside;
     });

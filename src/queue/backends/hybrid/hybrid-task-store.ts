@@ -1,14 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../clock.ts';
-import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
-import { APPROVAL_TYPE } from '../../approval.ts';
+import { ClosedError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
 import type { Gate } from '../../gate.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { POLL_MS } from '../../store-watch.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
-import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
   type Change,
@@ -27,21 +25,14 @@ import {
   type Verdict,
 } from '../../task-store.ts';
 import { Demand } from './demand.ts';
-import { claimedState } from './held-claim.ts';
+import { HeldClaims } from './held-claims.ts';
 import { HoldingNode } from './holding-node.ts';
 import { type HybridTaskStoreOptions, resolveHybridOptions } from './hybrid-options.ts';
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
 
-/**
- * Claims from memory never wait, so that a busy loop of them would keep the process from sending and hearing
- * anything. After so many tasks the event loop has its turn.
- */
-const TURN_TASKS_MAX = 128;
 /** How often a pause looks whether all nodes have acknowledged it, ms. */
 const PAUSE_LOOK_MS = 20;
-/** So many rounds to fetch what others in this process keep taking. */
-const FETCH_ROUNDS_MAX = 10;
 /** Waiting writes are given this long when the store is closed. */
 const CLOSE_MS_MAX = 2_000;
 
@@ -60,6 +51,7 @@ export class HybridTaskStore implements TaskStore {
   readonly #shelf = new Shelf();
   readonly #node: HoldingNode;
   readonly #writes: WriteQueue;
+  readonly #claims: HeldClaims;
   readonly #leaseMs: number;
   readonly #flushMs: number;
   readonly #onError: (error: unknown) => void;
@@ -67,7 +59,6 @@ export class HybridTaskStore implements TaskStore {
   readonly #owners = new Set<string>();
   /** The tasks claimed here as last acknowledged; with `flushMs` only. */
   readonly #mine = new Map<string, TaskRecord>();
-  #sinceTurn = 0;
   #closing: Promise<void> | null = null;
 
   constructor(remote: HoldingStore, options: HybridTaskStoreOptions) {
@@ -100,6 +91,13 @@ export class HybridTaskStore implements TaskStore {
       onAvailable: () => this.#notify(),
       onError,
     });
+    this.#claims = new HeldClaims({
+      store: remote,
+      shelf: this.#shelf,
+      node: this.#node,
+      writes: this.#writes,
+      onFailed: this.#claimFailed,
+    });
   }
 
   get pollMs(): number {
@@ -131,25 +129,10 @@ export class HybridTaskStore implements TaskStore {
     this.#use();
     if (claim.limit < 1) return [];
     this.#owners.add(claim.owner);
-    const claimed = await this.#claim(claim);
+    const claimed = await this.#claims.take(claim);
     // While the store is away nobody can be charged.
     if (claimed.some(mayBePoison)) await this.#writes.settled().catch(noted);
     if (this.#flushMs > 0) for (const record of claimed) this.#mine.set(record.id, { ...record });
-    return claimed;
-  }
-
-  async #claim(claim: Claim): Promise<TaskRecord[]> {
-    // Every process asks for approvals now and then; that alone must not make it hold tasks ahead.
-    if (isForApprovals(claim)) return this.#remote.claim(claim);
-    if (claim.filter?.ids) {
-      if (this.#node.isHolding) await this.#node.release(claim.filter.ids, claim.now);
-      return this.#remote.claim(claim);
-    }
-    if (this.#isBeside) return this.#claimBeside(claim);
-    const claimed = this.#claimHeld(claim);
-    if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
-    this.#node.refill(claim);
-    await this.#breathe(claimed.length);
     return claimed;
   }
 
@@ -323,89 +306,6 @@ export class HybridTaskStore implements TaskStore {
     return this.#writes.settled();
   }
 
-  async #breathe(claimed: number): Promise<void> {
-    this.#sinceTurn += claimed;
-    if (this.#sinceTurn < TURN_TASKS_MAX) return;
-    this.#sinceTurn = 0;
-    if (this.#writes.isBusy && !this.#node.isAway) await this.#writes.called();
-    else await nextTurn();
-  }
-
-  async #claimMore(claim: Claim, claimed: TaskRecord[]): Promise<TaskRecord[]> {
-    if (!this.#node.isPrefetching) return this.#claimRemote(claim);
-    for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
-      if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
-      const missing = claim.limit - claimed.length;
-      const failure = await this.#fetch(claim, missing);
-      if (this.#isBeside) return [...claimed, ...(await this.#claimBeside({ ...claim, limit: missing }))];
-      for (const record of this.#claimHeld({ ...claim, limit: missing })) claimed.push(record);
-      // What was held, and what was claimed already, goes to the caller all the same.
-      if (failure && claimed.length === 0) throw failure;
-      if (failure || this.#shelf.isDry(claim.filter)) break;
-    }
-    return claimed;
-  }
-
-  /** Whether tasks are ready that are never held: the store tells what goes first. Alone the node goes on without them. */
-  get #isBeside(): boolean {
-    return this.#shelf.isBesideQuotas && !this.#node.isAway;
-  }
-
-  async #claimBeside(claim: Claim): Promise<TaskRecord[]> {
-    for (let round = 0; round < FETCH_ROUNDS_MAX && this.#node.isPrefetching; round++) {
-      const missing = claim.limit - this.#node.places(claim).length;
-      if (missing === 0 || this.#shelf.isDry(claim.filter)) break;
-      const failure = await this.#fetch(claim, missing, claim.limit);
-      if (failure) throw failure;
-    }
-    if (this.#node.places(claim).length === 0) return this.#claimRemote(claim);
-    const { records, heldAfter } = await this.#node.claimBeside(claim);
-    this.#node.claimed(records.length);
-    const held = heldAfter.length === 0 ? [] : this.#claimHeld({ ...claim, limit: heldAfter.length });
-    return inOrder(records, held, heldAfter);
-  }
-
-  async #fetch(claim: Claim, missing: number, taken = missing): Promise<StoreUnavailableError | null> {
-    try {
-      await this.#node.fetch(claim, missing, taken);
-      return null;
-    } catch (error) {
-      if (error instanceof StoreUnavailableError) return error;
-      throw error;
-    }
-  }
-
-  async #claimRemote(claim: Claim): Promise<TaskRecord[]> {
-    const records = await this.#remote.claim(claim);
-    this.#node.claimed(records.length);
-    if (records.length < claim.limit) this.#node.want(claim, claim.limit - records.length);
-    return records;
-  }
-
-  /** Claims in memory; the claims are on their way to the store before the tasks are handed out. */
-  #claimHeld(claim: Claim): TaskRecord[] {
-    // What is handed out must be written; what waits for the store is bounded.
-    if (this.#writes.isFull) throw new StoreUnavailableError('too many writes wait for the store');
-    const { records, leaseExpiresAt } = this.#node.take(claim);
-    if (records.length === 0) return [];
-    this.#node.claimed(records.length);
-    const { to, owner, now } = claim;
-    const startedAt = to === 'in_progress' ? now : null;
-    return records.map((record) => {
-      const next = claimedState(record, to, owner, leaseExpiresAt, startedAt);
-      const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next, event, identity: record };
-      this.#writes.pushClaim({
-        change,
-        now,
-        patientUntil: FOR_EVER,
-        done: noted,
-        failed: this.#claimFailed,
-      });
-      return recordOf(record, next, record.version + 1, record.events + 1, []);
-    });
-  }
-
   readonly #claimFailed = (error: unknown): void => {
     if (!this.#closing) this.#onError(error);
     this.#notify();
@@ -490,26 +390,7 @@ function mayBePoison({ fence, version }: TaskRecord): boolean {
 /** The answer to a claim: who asked has gone on already. */
 function noted(): void {}
 
-/** `heldAfter`: how many of the records come before each that was held. */
-function inOrder(
-  records: readonly TaskRecord[],
-  held: readonly TaskRecord[],
-  heldAfter: readonly number[],
-): TaskRecord[] {
-  const all: TaskRecord[] = [];
-  let taken = 0;
-  held.forEach((record, i) => {
-    while (taken < heldAfter[i]!) all.push(records[taken++]!);
-    all.push(record);
-  });
-  return [...all, ...records.slice(taken)];
-}
-
 /** Neither written by the holder of a lease, nor of a task that has one. */
 function isOfNobody({ event, next }: Change): boolean {
   return next.owner === null && event?.worker === undefined;
-}
-
-function isForApprovals({ filter }: Claim): boolean {
-  return filter?.agentTypes?.length === 1 && filter.agentTypes[0] === APPROVAL_TYPE;
 }

@@ -10,7 +10,6 @@ import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
-  type Change,
   type Claim,
   type Effects,
   type GateChange,
@@ -26,14 +25,15 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
-import { BATCH_BYTES_MAX, BATCH_TASKS_MAX, Batcher } from './batcher.ts';
+import { type Application, extrasOf, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
+import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { gateWords } from './gate-text.ts';
 import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf, edgeLines, ownerField, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import { filterArguments, readClaimed, readRecords, toEffects } from './replies.ts';
+import { claimArguments, readClaimed, readRecords, toEffects } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
 
@@ -95,7 +95,7 @@ export class RedisTaskStore implements TaskStore {
     this.#changes = new Batcher({
       send: (items, slot) => this.sendChanges(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
-      sizeOf: ({ changes }) => changes.reduce((sum, { next }) => sum + sizeOf(next), 0),
+      sizeOf: sizeOfApplication,
       parallel: PARALLEL,
     });
   }
@@ -308,17 +308,8 @@ export class RedisTaskStore implements TaskStore {
     mark: string,
     beside?: readonly number[],
   ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
-    const { limit, owner, leaseExpiresAt, filter, to, now } = claim;
-    const lease = this.#leaseEnd(leaseExpiresAt, now);
-    const filtered = filterArguments(filter);
-    const values = [
-      limit,
-      ownerField(owner),
-      JSON.stringify(owner),
-      lease,
-      STATUS_LETTERS[to],
-      ...(beside ? [...filtered.slice(0, 4), 'b', ...beside] : filtered),
-    ];
+    const { owner, leaseExpiresAt, to, now } = claim;
+    const values = claimArguments(claim, this.#leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
     const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark, values });
     const at = reply[0] as number;
@@ -354,7 +345,8 @@ export class RedisTaskStore implements TaskStore {
     }
     const { now } = items.at(-1)!;
     const reply = await this.#scripts.run('apply', { now, mark: `a${slot}`, values });
-    const read = await this.#readUnknown(items, reply);
+    const ids = unknownIds(items, reply, this.known);
+    const read = ids.length === 0 ? undefined : await this.#reader.read(ids);
     let i = 1;
     return items.map(({ changes, now }) =>
       changes.map((change) => {
@@ -401,50 +393,7 @@ export class RedisTaskStore implements TaskStore {
     else this.known.put(record);
     return { record, effects };
   }
-
-  /** Those of the changed tasks that nobody read or claimed here lately, or that are not as they were told to be. */
-  async #readUnknown(
-    items: readonly Application[],
-    reply: readonly unknown[],
-  ): Promise<Map<string, TaskRecord> | undefined> {
-    let i = 1;
-    let ids: string[] | undefined;
-    for (const { changes } of items) {
-      for (const change of changes) {
-        const answer = reply[i++];
-        const isKnown = change.identity !== undefined || this.known.get(change.id) !== undefined;
-        if (answer === 0 || (isKnown && !isSkipped(change, answer))) continue;
-        ids ??= [];
-        ids.push(change.id);
-      }
-    }
-    return ids && this.#reader.read(ids);
-  }
 }
 
 /** More verdicts or purges of one store than this are never under way at the same time. */
 const OWN_MARKS = 8;
-
-export interface Application {
-  readonly changes: readonly HeldChange[];
-  readonly now: number;
-}
-
-/** New edges may skip the task that they were given. */
-function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
-  return dependsOn !== undefined && Array.isArray(answer) && toEffects(answer, 1).skipped.includes(id);
-}
-
-/** What only few changes have: see `apply.lua`. */
-function extrasOf({ dependsOn, spent, closes }: Change): string {
-  if (!dependsOn && !spent && !closes) return '';
-  const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
-  const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
-  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
-}
-
-/** How much of a batch a change fills. */
-function sizeOf({ result, details }: TaskState): number {
-  const chars = (result?.length ?? 0) + (details?.length ?? 0);
-  return 1 / BATCH_TASKS_MAX + chars / BATCH_BYTES_MAX;
-}

@@ -1,7 +1,13 @@
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
-import { type Effects, type InsertOutcome, NO_EFFECTS, type TaskRecord } from '../../task-store.ts';
-import { type FirstState, firstRecord, toRecord } from './record-text.ts';
+import {
+  type Claim,
+  type Effects,
+  type InsertOutcome,
+  NO_EFFECTS,
+  type TaskRecord,
+} from '../../task-store.ts';
+import { type FirstState, firstRecord, ownerField, STATUS_LETTERS, toRecord } from './record-text.ts';
 
 export const INSERTED: InsertOutcome = { conflicts: [], unknown: [], effects: NO_EFFECTS };
 
@@ -15,6 +21,17 @@ export function filterArguments(filter: ClaimFilter | null): RedisArgument[] {
   const agents = runnableBy === null ? '*' : runnableBy.agents.length === 0 ? ' ' : names(runnableBy.agents);
   const types = runnableBy === null || runnableBy.agentTypes === 'all' ? '*' : names(runnableBy.agentTypes);
   return [priorityMin ?? '', names(agentTypes), agents, types, ids === null ? '' : '1', ...(ids ?? [])];
+}
+
+/** What a claim says after its head; `beside`: places of tasks held ahead. */
+export function claimArguments(
+  { limit, owner, filter, to }: Claim,
+  lease: string,
+  beside?: readonly number[],
+): RedisArgument[] {
+  const filtered = filterArguments(filter);
+  const asked = beside ? [...filtered.slice(0, 4), 'b', ...beside] : filtered;
+  return [limit, ownerField(owner), JSON.stringify(owner), lease, STATUS_LETTERS[to], ...asked];
 }
 
 export function readRecords(reply: readonly unknown[], from: number): TaskRecord[] {

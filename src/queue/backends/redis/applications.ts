@@ -1,0 +1,53 @@
+import type { HeldChange } from '../../holding-store.ts';
+import type { Change, TaskState } from '../../task-store.ts';
+import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
+import type { KnownTasks } from './known-tasks.ts';
+import { edgeLines } from './record-text.ts';
+import { toEffects } from './replies.ts';
+
+/** One call of `apply`. */
+export interface Application {
+  readonly changes: readonly HeldChange[];
+  readonly now: number;
+}
+
+/** New edges may skip the task that they were given. */
+export function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
+  return dependsOn !== undefined && Array.isArray(answer) && toEffects(answer, 1).skipped.includes(id);
+}
+
+/** What only few changes have: see `apply.lua`. */
+export function extrasOf({ dependsOn, spent, closes }: Change): string {
+  if (!dependsOn && !spent && !closes) return '';
+  const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
+  const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
+  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
+}
+
+export function sizeOfApplication({ changes }: Application): number {
+  return changes.reduce((sum, { next }) => sum + sizeOf(next), 0);
+}
+
+/** How much of a batch a change fills. */
+function sizeOf({ result, details }: TaskState): number {
+  const chars = (result?.length ?? 0) + (details?.length ?? 0);
+  return 1 / BATCH_TASKS_MAX + chars / BATCH_BYTES_MAX;
+}
+
+/** The tasks of which the answer is not all there is to know. */
+export function unknownIds(
+  items: readonly Application[],
+  reply: readonly unknown[],
+  known: KnownTasks,
+): string[] {
+  let i = 1;
+  const ids: string[] = [];
+  for (const { changes } of items) {
+    for (const change of changes) {
+      const answer = reply[i++];
+      const isKnown = change.identity !== undefined || known.get(change.id) !== undefined;
+      if (answer !== 0 && (!isKnown || isSkipped(change, answer))) ids.push(change.id);
+    }
+  }
+  return ids;
+}
