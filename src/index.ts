@@ -42,6 +42,7 @@ export type {
   AgentSource,
   AgentTask,
   AttemptInfo,
+  ComposedAgent,
   FinalState,
   InvokableAgent,
   InvokableDefinition,
@@ -83,6 +84,7 @@ export {
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { AnyRouter, Route, Router, RouterConfig } from './orchestration/dynamic-plan.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
@@ -93,11 +95,23 @@ export type {
   StopOptions,
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
+export { type ChatModelLike, type ModelRouterOptions, modelRouter } from './orchestration/model-router.ts';
+export type { ModeOptions } from './orchestration/modes.ts';
+export { type ScoreRouterOptions, scoreRouter } from './orchestration/routers.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
+export type { Plan, PlanEdge } from './orchestration/static-plan.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
+// Several agents on one goal: in a given order, or as a router decides.
+export {
+  type DynamicAgentOptions,
+  dynamicAgent,
+  type StaticAgentOptions,
+  staticAgent,
+} from './orchestration/team.ts';
+export type { TeamMember, TeamView } from './orchestration/team-view.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {
   type PlannedTask,
