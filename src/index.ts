@@ -103,6 +103,17 @@ export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
 export type { Plan, PlanEdge } from './orchestration/static-plan.ts';
+export {
+  completed,
+  DEQUE_TASKS_MAX,
+  type DequeTask,
+  type DequeUpdate,
+  type NewDequeTask,
+  pending,
+  type TaskDeque,
+  taken,
+  taskDeque,
+} from './orchestration/task-deque.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Several agents on one goal: in a given order, or as a router decides.
 export {
