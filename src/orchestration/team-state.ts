@@ -95,7 +95,7 @@ export function teamChannels(
   const channels = [...found].map(([name, channel]) => [name, channelLike(name, channel, messagesReducer)]);
   return {
     ...(Object.fromEntries(channels) as Record<string, BaseChannel>),
-    [GOAL]: foldChannel<unknown, unknown>((_, goal) => goal) as BaseChannel,
+    [GOAL]: folding((_, goal) => goal, undefined),
     [TEAM_CHANNEL]: foldChannel<TeamRecord, TeamRecordChange>(foldRecord, () => NEW_RECORD) as BaseChannel,
   };
 }
@@ -106,13 +106,16 @@ function isShared(name: string, channel: ReducedChannel): boolean {
 }
 
 function channelLike(name: string, channel: ReducedChannel, messagesReducer: Operator): BaseChannel {
-  const isPlain = channel.operator === undefined;
-  const operator = isPlain && name === 'messages' ? messagesReducer : channel.operator;
-  const initial = isPlain && name === 'messages' ? () => [] : channel.initialValueFactory;
-  return foldChannel<unknown, unknown>(
-    (current, update) => foldValue(current, update, operator),
-    initial,
-  ) as BaseChannel;
+  const { operator, initialValueFactory } = channel;
+  const isPlain = operator === undefined;
+  if (name !== 'messages')
+    return folding((current, update) => foldValue(current, update, operator), initialValueFactory);
+  const initial = isPlain ? () => [] : initialValueFactory;
+  return folding((current, update) => foldMessages(current, update, operator ?? messagesReducer), initial);
+}
+
+function folding(fold: Operator, initial: (() => unknown) | undefined): BaseChannel {
+  return foldChannel<unknown, unknown>(fold, initial) as BaseChannel;
 }
 
 function foldValue(current: unknown, update: unknown, operator: Operator | undefined): unknown {
@@ -121,6 +124,12 @@ function foldValue(current: unknown, update: unknown, operator: Operator | undef
   }
   if (update.$jotty === 'set') return update.value;
   return Array.isArray(current) ? [...current, ...update.items] : update.items;
+}
+
+/** The reducer makes messages of what agents elsewhere have sent as plain data. */
+function foldMessages(current: unknown = [], update: unknown, operator: Operator): unknown {
+  if (!isChange(update)) return operator(current, update);
+  return update.$jotty === 'set' ? operator([], update.value) : operator(current, update.items);
 }
 
 function isChange(update: unknown): update is Change {
