@@ -3,6 +3,8 @@ import { fakeModel } from '@langchain/core/testing';
 import { tool } from '@langchain/core/tools';
 import { END, interrupt } from '@langchain/langgraph';
 import { RemoteGraph } from '@langchain/langgraph/remote';
+import { createSupervisor } from '@langchain/langgraph-supervisor';
+import { createHandoffTool, createSwarm } from '@langchain/langgraph-swarm';
 import { createAgent } from 'langchain';
 import { expect, test } from 'vitest';
 import { Conductor } from '../../src/index.ts';
@@ -88,4 +90,56 @@ test('createAgent with tools runs through the queue; an approval in a tool waits
   expect(team).toMatchObject({ path: ['mailer'] });
   expect(sent).toBe(2);
   await queue.close();
+});
+
+const named = (name: string, ...models: Parameters<ReturnType<typeof fakeModel>['respond']>[0][]) => {
+  const model = models.reduce<ReturnType<typeof fakeModel>>(
+    (built, next) => built.respond(next),
+    fakeModel(),
+  );
+  return { model, name };
+};
+
+const callsTool = (name: string) =>
+  new AIMessage({ content: '', tool_calls: [{ name, args: {}, id: `${name}-1`, type: 'tool_call' }] });
+
+test('a supervisor of the prebuilt package runs as an agent unchanged', async () => {
+  const queue = new MemoryTaskQueue();
+  const expert = createAgent({ ...named('expert', new AIMessage('42')), tools: [] });
+  const { model } = named('lead', callsTool('transfer_to_expert'), new AIMessage('it is 42'));
+  const supervisor = createSupervisor({ agents: [expert.graph as never], llm: model as never }).compile();
+  await using conductor = new Conductor({ agents: { supervisor }, queue });
+  const id = await conductor.enqueueGoal('what is it?');
+  await conductor.processQueue({ untilEmpty: true });
+  const texts = textsOf(await conductor.result<Conversation & object>(id as never));
+  expect(texts[0]).toBe('what is it?');
+  expect(texts).toContain('42');
+  expect(texts.at(-1)).toBe('it is 42');
+  await queue.close();
+});
+
+test('a swarm of the prebuilt package runs as an agent unchanged, and its agents hand over in a team as well', async () => {
+  const members = () => {
+    const toBob = createHandoffTool({ agentName: 'bob' });
+    const alice = createAgent({ ...named('alice', callsTool('transfer_to_bob')), tools: [toBob as never] });
+    const bob = createAgent({ ...named('bob', new AIMessage('bob here')), tools: [] });
+    return { alice, bob };
+  };
+  const { alice, bob } = members();
+  const swarm = createSwarm({
+    agents: [alice.graph as never, bob.graph as never],
+    defaultActiveAgent: 'alice',
+  }).compile();
+  await using conductor = new Conductor({
+    agents: { swarm, ...members() },
+    mode: 'dynamic',
+    router: ({ path }) => (path.length === 0 ? 'alice' : END),
+  });
+  const alone = (await conductor.run('bob, please', { agent: 'swarm' })) as unknown as {
+    result: Conversation;
+  };
+  expect(textsOf(alone.result).at(-1)).toBe('bob here');
+  const team = (await conductor.run('bob, please')) as unknown as { result: Conversation };
+  expect(team.result.path).toEqual(['alice', 'bob']);
+  expect(textsOf(team.result).at(-1)).toBe('bob here');
 });
