@@ -46,6 +46,7 @@ export type {
   AgentSource,
   AgentTask,
   AttemptInfo,
+  ComposedAgent,
   FinalState,
   InvokableAgent,
   InvokableDefinition,
@@ -88,6 +89,7 @@ export {
   type Verdict,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+export type { AnyRouter, Route, Router, RouterConfig } from './orchestration/dynamic-plan.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // The inbox: all that waits for people.
@@ -105,11 +107,34 @@ export type {
   StopOptions,
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
+export { type ChatModelLike, type ModelRouterOptions, modelRouter } from './orchestration/model-router.ts';
+export type { ModeOptions } from './orchestration/modes.ts';
+export { type ScoreRouterOptions, scoreRouter } from './orchestration/routers.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
+export type { Plan, PlanEdge } from './orchestration/static-plan.ts';
+export {
+  completed,
+  DEQUE_TASKS_MAX,
+  type DequeTask,
+  type DequeUpdate,
+  type NewDequeTask,
+  pending,
+  type TaskDeque,
+  taken,
+  taskDeque,
+} from './orchestration/task-deque.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
+// Several agents on one goal: in a given order, or as a router decides.
+export {
+  type DynamicAgentOptions,
+  dynamicAgent,
+  type StaticAgentOptions,
+  staticAgent,
+} from './orchestration/team.ts';
+export type { TeamMember, TeamView } from './orchestration/team-view.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {
   type PlannedTask,

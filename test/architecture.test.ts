@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   checkpoint: ['', 'checkpoint', 'sqlite', 'redis'],
   orchestration: ['', 'orchestration', 'queue', 'queue/backends/memory', 'checkpoint'],
   testing: ['', 'testing', 'queue'],
+  tools: ['', 'tools', 'orchestration', 'queue'],
 };
 
 /** Single edges that the table of folders does not allow, each with its reason. */
@@ -54,6 +55,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     'p-queue',
     'uuid',
   ],
+  tools: ['@langchain/core'],
 };
 
 interface Import {

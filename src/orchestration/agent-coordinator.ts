@@ -2,7 +2,7 @@ import { InvalidOptionError } from '../errors.ts';
 import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
-import { Experience, type ExperienceRecord } from './experience.ts';
+import { Experience, type ExperienceRecord, type Performance } from './experience.ts';
 import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 
 /** Picks one of the agents in the score table, which holds those that may run the task, best first. */
@@ -80,6 +80,11 @@ export class AgentCoordinator {
   recordOutcome(agentId: string, task: Pick<ScorableTask, 'agentType'>, success: boolean, ms: number): void {
     if (!(ms >= 0 && ms < Infinity)) throw new InvalidOptionError('ms', 'a number from 0', ms);
     this.release(agentId);
+    this.learn(agentId, task, success, ms);
+  }
+
+  /** As `recordOutcome`, of a run that was not assigned here: an agent's part in a goal of several. */
+  learn(agentId: string, task: Pick<ScorableTask, 'agentType'>, success: boolean, ms: number): void {
     this.#experience.record(agentId, task.agentType, success, ms);
   }
 
@@ -102,6 +107,11 @@ export class AgentCoordinator {
   /** Takes over what other processes learned, in place of what they shared before. */
   learnFrom(records: readonly ExperienceRecord[]): void {
     this.#experience.share(records);
+  }
+
+  /** What is known of an agent's work on a type of task, here and in the processes that shared theirs. */
+  performance(agentId: string, agentType?: string): Performance | undefined {
+    return this.#experience.of(agentId, agentType);
   }
 
   /** Tasks the agent runs now. */

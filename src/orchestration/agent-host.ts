@@ -20,6 +20,8 @@ import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
   readonly agents: Readonly<Record<string, AgentSource>>;
+  /** Runs goals that name neither an agent nor a type. */
+  readonly defaultAgent?: string | undefined;
   readonly coordinator: AgentCoordinator;
   readonly clock: Clock;
   readonly checkpointer: () => Promise<Checkpointer>;
@@ -57,18 +59,20 @@ export class AgentHost {
   readonly storeErrors = new StoreErrors();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
+  readonly #defaultAgent: string | undefined;
   readonly #purged: PurgedThreads | undefined;
   readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
 
-  constructor({ agents, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
+  constructor({ agents, defaultAgent, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
     const named = Object.entries(agents);
     for (const [name] of named) {
       if (!AGENT_NAME.test(name))
         throw new InvalidOptionError('agents', `names like ${AGENT_NAME.source}`, name);
     }
     this.agents = new Map(named.map(([name, source]) => [name, agentFrom(name, source)]));
+    this.#defaultAgent = defaultAgent;
     this.coordinator = coordinator;
     this.clock = clock;
     this.#makeCheckpointer = checkpointer;
@@ -123,6 +127,14 @@ export class AgentHost {
     for (const agent of this.agents.values()) if (matchesType(agent, task.agentType)) return true;
     return false;
   };
+
+  /** The agent a goal is pinned to: the one it names, or the one for goals that name neither agent nor type. */
+  pinned(goal: {
+    readonly agent?: string | undefined;
+    readonly agentType?: string | undefined;
+  }): string | undefined {
+    return goal.agent ?? (goal.agentType === undefined ? this.#defaultAgent : undefined);
+  }
 
   /** The agents that could run a goal. */
   matching(goal: { readonly agent?: string | undefined; readonly agentType?: string | undefined }): Agent[] {

@@ -102,7 +102,15 @@ export interface AgentDefinition extends AgentSettings {
 /** `{ invoke, … }` with the settings beside it. Objects of LangChain have fields of their own and are taken as they are. */
 export type InvokableDefinition = InvokableAgent & AgentSettings;
 
+/** Several agents as one; see `staticAgent` and `dynamicAgent`. Its graph is made when it first runs. */
+export interface ComposedAgent extends AgentSettings {
+  readonly compose: () => Promise<CompiledGraph>;
+  /** The keys its input may have; undefined where any. */
+  readonly inputs: ReadonlySet<string> | undefined;
+}
+
 export type AgentSource =
+  | ComposedAgent
   | CompiledGraph
   | WrappedGraph
   | InvokableAgent
@@ -114,6 +122,8 @@ export interface Agent {
   readonly name: string;
   /** undefined where the work is one call without checkpoints. */
   readonly graph: CompiledGraph | undefined;
+  /** Makes the graph, of an agent that is composed of others. */
+  readonly compose?: () => Promise<CompiledGraph>;
   readonly invokable: InvokableAgent;
   /** The name is the first one. */
   readonly capabilities: readonly string[];
@@ -129,6 +139,7 @@ export interface Agent {
 
 /** @throws InvalidOptionError where it is neither a graph nor anything with `invoke`. */
 export function agentFrom(name: string, source: AgentSource): Agent {
+  if (isComposed(source)) return composedFrom(name, source);
   const definition = definitionOf(name, source);
   const worker = unwrap(definition.graph);
   if (!isInvokable(worker)) {
@@ -141,9 +152,31 @@ export function agentFrom(name: string, source: AgentSource): Agent {
   const graph =
     isGraph(worker) && (worker as { checkpointer?: unknown }).checkpointer !== false ? worker : undefined;
   return {
-    name,
     graph,
     invokable: worker,
+    inputs: isGraph(worker) ? inputChannels(worker) : undefined,
+    ...settingsOf(name, definition),
+  };
+}
+
+function isComposed(source: AgentSource): source is ComposedAgent {
+  return typeof (source as Partial<ComposedAgent> | null)?.compose === 'function';
+}
+
+function composedFrom(name: string, source: ComposedAgent): Agent {
+  const { compose, inputs } = source;
+  const invokable = { invoke: () => Promise.reject(new Error(`agent ${name} runs as a graph`)) };
+  return { graph: undefined, compose, invokable, inputs, ...settingsOf(name, source) };
+}
+
+/** Whether its runs have checkpoints. */
+export function isResumable({ graph, compose }: Agent): boolean {
+  return graph !== undefined || compose !== undefined;
+}
+
+function settingsOf(name: string, definition: AgentSettings) {
+  return {
+    name,
     capabilities: [...new Set([name, ...(definition.capabilities ?? [])])],
     maxConcurrent: positive(
       `agents.${name}.maxConcurrent`,
@@ -157,7 +190,6 @@ export function agentFrom(name: string, source: AgentSource): Agent {
     recursionLimit: definition.recursionLimit,
     toInput: definition.toInput,
     toResult: definition.toResult as ((state: unknown) => unknown) | undefined,
-    inputs: isGraph(worker) ? inputChannels(worker) : undefined,
   };
 }
 

@@ -41,7 +41,8 @@ export async function runAttempt(
   errors?: StoreErrors,
 ): Promise<AttemptEnd> {
   const { agent, task } = attempt;
-  if (agent.graph === undefined) {
+  const graph = agent.compose === undefined ? agent.graph : await agent.compose();
+  if (graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
     const state = await agent.invokable.invoke(input, callOptions(attempt));
     return { status: 'completed', result: resultOf(agent, state, task) };
@@ -50,7 +51,7 @@ export async function runAttempt(
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, attempt.shared?.taskId);
   const end = await runGraph({
     ...attempt,
-    graph: withCheckpointer(agent.graph, saver.checkpointer),
+    graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
     input: async () => inputFor(agent, task),

@@ -14,6 +14,7 @@ import type { AttemptInfo } from './agent.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { readTasks } from './batch.ts';
 import type { Goal } from './goal.ts';
+import { goalOfDeque } from './task-deque.ts';
 
 /** The config of a node, or the second argument of an agent without a graph. */
 export interface RunConfig {
@@ -60,7 +61,7 @@ export async function enqueueChildren(
   calls.set(configurable, call + 1);
   const place = `${String(configurable.checkpoint_ns ?? '')} ${call}`;
   const withIds = goals.map((given: string | Goal, i) => {
-    const goal = typeof given === 'string' ? { goal: given } : given;
+    const goal = typeof given === 'string' ? { goal: given } : goalOfDeque(given);
     return goal.id === undefined ? { ...goal, id: childId(taskId, `${place} ${i}`) } : goal;
   });
   return children(withIds);
@@ -133,7 +134,8 @@ function infoOf({ configurable }: RunConfig) {
   return { children, taskId };
 }
 
-function childId(parentId: string, place: string): string {
+/** The id of a child that is known by its place within its parent. */
+export function childId(parentId: string, place: string): string {
   const hash = createHash('sha256').update(`${parentId}\n${place}`).digest('hex').slice(0, HASH_CHARS);
   return `${parentId.slice(0, PARENT_CHARS)}.${hash}`;
 }

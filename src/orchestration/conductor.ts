@@ -16,6 +16,7 @@ import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
 import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
+import { type ModeOptions, withTeam } from './modes.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
 import { taskEvents } from './task-events.ts';
@@ -24,9 +25,9 @@ import type { Workflow } from './workflow.ts';
 import type { WorkflowRun } from './workflow-run.ts';
 import { type SubmitOptions, Workflows } from './workflows.ts';
 
-export interface ConductorOptions {
+interface BaseOptions<Name extends string> {
   /** Compiled graphs, `createAgent` results, anything with `invoke`, or definitions, by name. */
-  readonly agents: Readonly<Record<string, AgentSource>>;
+  readonly agents: Readonly<Record<Name, AgentSource>>;
   /** @default a MemoryTaskQueue, made when a goal is enqueued */
   readonly queue?: TaskQueue | undefined;
   /**
@@ -39,6 +40,12 @@ export interface ConductorOptions {
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
+
+/**
+ * How goals run that name neither an agent nor an agentType: on one agent, or with a mode on all of them, as one
+ * more agent with the name of the mode.
+ */
+export type ConductorOptions<Name extends string = string> = BaseOptions<Name> & ModeOptions<Name>;
 
 export interface ProcessQueueOptions
   extends Pick<TaskQueueManagerOptions, 'maxTasks' | 'untilEmpty' | 'maxConcurrent' | 'prefetch'> {
@@ -63,7 +70,7 @@ export interface ResultOptions {
  * Runs goals on agents: at once with `run` and `stream`, or through a durable queue with `enqueueGoal` and
  * `processQueue`. Nothing is opened and no timer runs before the first call that needs it.
  */
-export class Conductor {
+export class Conductor<Name extends string = string> {
   /** What a TaskQueueManager runs tasks with. */
   readonly host: AgentHost;
   /** Goals that come again and again; every process that runs this queue's tasks keeps them. */
@@ -80,13 +87,15 @@ export class Conductor {
     queue,
     checkpointer,
     coordinator = new AgentCoordinator(),
-    clock,
-  }: ConductorOptions) {
+    clock: givenClock,
+    ...modeOptions
+  }: ConductorOptions<Name>) {
     this.#givenQueue = queue;
+    const clock = givenClock ?? queue?.clock ?? systemClock;
     this.host = new AgentHost({
-      agents,
+      ...withTeam<Name>({ agents, coordinator, clock, ...modeOptions }),
       coordinator,
-      clock: clock ?? queue?.clock ?? systemClock,
+      clock,
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
     });

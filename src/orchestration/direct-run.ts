@@ -1,7 +1,7 @@
 import { v7 as newThreadId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError, TimeoutError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
-import type { Agent, AgentTask } from './agent.ts';
+import { type Agent, type AgentTask, isResumable } from './agent.ts';
 import type { AgentHost } from './agent-host.ts';
 import { type AttemptEnd, runAttempt, untilAborted } from './attempt.ts';
 import { RunControl } from './graph.ts';
@@ -123,13 +123,13 @@ export class DirectRun {
 
   /** A thread nobody has named is never asked for again. */
   async #forgetThread(agent: Agent): Promise<void> {
-    if (this.#options.threadId !== undefined || agent.graph === undefined) return;
+    if (this.#options.threadId !== undefined || !isResumable(agent)) return;
     await deleteThread(this.#host.checkpointer, this.#threadId);
   }
 
   /** The coordinator's choice; where all are busy, the first that matches. */
   #pick(task: ScorableTask): Agent {
-    const { agent } = this.#options;
+    const agent = this.#host.pinned(this.#options);
     if (agent !== undefined) this.#host.get(agent);
     const { coordinator, agents } = this.#host;
     const choice = coordinator.choose(agent === undefined ? task : { ...task, agent }, agents);

@@ -20,7 +20,10 @@ export interface GoalOptions extends Omit<NewTask, 'payload' | 'parent'> {
 export type Goal = GoalOptions & { readonly goal: string };
 
 /** Each of them as a task; what is refused is named by its place, e.g. `tasks[3].payload.input.x`. */
-export function toTasks(host: Pick<AgentHost, 'matching'>, goals: readonly (string | Goal)[]): NewTask[] {
+export function toTasks(
+  host: Pick<AgentHost, 'matching' | 'pinned'>,
+  goals: readonly (string | Goal)[],
+): NewTask[] {
   if (!Array.isArray(goals)) throw new InvalidTaskError('tasks', 'expected a list of goals');
   return goals.map((goal: string | Goal, i) => placed(`tasks[${i}]`, () => toTask(host, goalOf(goal))));
 }
@@ -47,15 +50,16 @@ export function placed(at: string, make: () => NewTask): NewTask {
  * @throws InvalidTaskError
  */
 export function toTask(
-  host: Pick<AgentHost, 'matching'>,
+  host: Pick<AgentHost, 'matching' | 'pinned'>,
   { goal, input, threadId, ...options }: GoalOptions & { readonly goal?: string | undefined },
 ): NewTask {
   if (options.approval !== undefined) return { ...options, payload: approvalPayload(goal, input) };
   if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
   const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
-  const matching = host.matching(options);
+  const agent = host.pinned(options);
+  const matching = host.matching({ ...options, agent });
   if (matching.length === 1) checkInput(matching[0]!, payload);
-  const task: NewTask = { ...options, payload };
+  const task: NewTask = { ...options, ...(agent !== undefined && { agent }), payload };
   return threadId === undefined ? task : onThread(task, threadId);
 }
 

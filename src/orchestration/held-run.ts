@@ -1,6 +1,7 @@
 import { LeaseLostError } from '../errors.ts';
 import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { isResumable } from './agent.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
@@ -131,7 +132,7 @@ export class HeldRun {
    * Where the agent's own timeout replaces the queue's, before the queue could judge by the wrong one.
    */
   #isRecordedFirst({ task, agent, assignment }: HeldTask): boolean {
-    if (assignment.scores.length > 1 && agent.graph !== undefined) return true;
+    if (assignment.scores.length > 1 && isResumable(agent)) return true;
     const hasQueueBound = this.#options.queue.timeoutMs !== undefined && task.timeoutMs === undefined;
     return hasQueueBound && agent.timeoutMs !== undefined;
   }

@@ -28,7 +28,7 @@ function importAlone(specifier: string): { native: string[]; resources: string[]
   return JSON.parse(out);
 }
 
-test.each(['jotty', 'jotty/queue', 'jotty/checkpoint', 'jotty/testing'])(
+test.each(['jotty', 'jotty/queue', 'jotty/checkpoint', 'jotty/testing', 'jotty/tools'])(
   'importing %s loads no native module, opens nothing and starts no timer',
   (specifier) => {
     const { native, resources, modules } = importAlone(specifier);

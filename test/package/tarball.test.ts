@@ -54,7 +54,7 @@ afterAll(() => {
   rmSync(project, { recursive: true, force: true });
 });
 
-const SUBPATHS = ['jotty', 'jotty/queue', 'jotty/checkpoint', 'jotty/testing'];
+const SUBPATHS = ['jotty', 'jotty/queue', 'jotty/checkpoint', 'jotty/testing', 'jotty/tools'];
 
 test.each(SUBPATHS)('%s loads by import and by require, with the same names', (specifier) => {
   const names = 'console.log(JSON.stringify(Object.keys(m).filter((k) => k !== "__esModule").sort()))';
