@@ -1,7 +1,7 @@
 import type { BaseChannel } from '@langchain/langgraph';
 import { InvalidTaskError, TooLargeError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
-import { toPriority } from '../queue/submission.ts';
+import { toPriority } from '../queue/priority.ts';
 import { foldChannel } from './fold-channel.ts';
 import type { Goal } from './goal.ts';
 
