@@ -93,6 +93,15 @@ export type {
   StopOptions,
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
+// Side effects: calls that are made at most once for their task, however often a node runs.
+export {
+  type Doubt,
+  type OnceOptions,
+  type OnceQuestion,
+  once,
+  type Reconciled,
+} from './orchestration/once.ts';
+export { type OnceToolOptions, onceTool } from './orchestration/once-tool.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
@@ -112,6 +121,7 @@ export {
 } from './orchestration/workflow-membership.ts';
 export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
 export type { SubmitOptions } from './orchestration/workflows.ts';
+export type { Effect } from './queue/effects.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,

@@ -6,6 +6,7 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, type AttemptInfo, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
+import { EffectLedger, type EffectWriter } from './effect-ledger.ts';
 import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
@@ -16,6 +17,7 @@ import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
+import { UnqueuedEffects } from './unqueued-effects.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
@@ -40,6 +42,7 @@ const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 /** What a run gets beside its task. */
 export interface HeldContext {
   readonly children: NonNullable<AttemptInfo['children']>;
+  readonly recordEffects: EffectWriter;
   readonly given?: GivenByWorkflow | undefined;
   readonly shared?: SharedThread | undefined;
   /** Of waits for children that are over. */
@@ -57,6 +60,7 @@ export class AgentHost {
   readonly storeErrors = new StoreErrors();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
+  readonly effects = new UnqueuedEffects();
   readonly #purged: PurgedThreads | undefined;
   readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
@@ -154,11 +158,15 @@ export class AgentHost {
   }
 
   /** Runs a held task in its context. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask, { given, children, shared, answers = [] }: HeldContext): Promise<AttemptEnd> {
+  runHeld(
+    held: HeldTask,
+    { given, children, recordEffects, shared, answers = [] }: HeldContext,
+  ): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
       events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
+    let effects: EffectLedger | undefined;
     const info = {
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
@@ -169,6 +177,16 @@ export class AgentHost {
       children,
       get signal() {
         return held.signal;
+      },
+      get effects() {
+        effects ??= new EffectLedger({
+          recorded: task.effects ?? [],
+          answers: task.answers ?? [],
+          attempt: task.attempt,
+          clock,
+          write: recordEffects,
+        });
+        return effects;
       },
       ...given,
     };

@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Task } from '../queue/task.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
+import type { EffectLedger } from './effect-ledger.ts';
 import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
@@ -31,6 +32,8 @@ export interface AttemptInfo {
   readonly spend: (key: string, weight: number) => void;
   /** Enqueues children of the task; see `enqueueChildren`. Absent in a run without a queue. */
   readonly children?: (goals: readonly Goal[]) => Promise<string[]>;
+  /** What `once` records calls in. */
+  readonly effects: EffectLedger;
   /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;

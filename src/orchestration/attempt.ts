@@ -5,6 +5,7 @@ import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from
 import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { onceQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
@@ -35,7 +36,14 @@ export async function runAttempt(
   const { agent, task } = attempt;
   if (agent.graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
-    const state = await agent.invokable.invoke(input, callOptions(attempt));
+    let state: unknown;
+    try {
+      state = await agent.invokable.invoke(input, callOptions(attempt));
+    } catch (error) {
+      const interrupts = onceQuestions(error);
+      if (interrupts === null) throw error;
+      return { status: 'waiting', interrupts };
+    }
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();

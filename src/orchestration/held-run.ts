@@ -1,4 +1,5 @@
 import { LeaseLostError, TimeoutError } from '../errors.ts';
+import type { Effect } from '../queue/effects.ts';
 import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
@@ -86,10 +87,14 @@ export class HeldRun {
     const { task } = held;
     const shared = this.#sharedThread(held);
     const children = (goals: readonly Goal[]) => queue.enqueueChildren(held.task, toTasks(host, goals));
+    const recordEffects = async (effects: readonly Effect[]) => {
+      held.task = await host.storeErrors.from(queue.recordEffects(held.task, effects));
+    };
+    const context = { children, recordEffects, shared };
     const workflow = membershipOf(task);
     const isParent = task.interrupts?.some(isChildrenWait) ?? false;
-    if (workflow === undefined && !isParent) return host.runHeld(held, { children, shared });
-    return this.#startWith(held, { children, shared }, workflow);
+    if (workflow === undefined && !isParent) return host.runHeld(held, context);
+    return this.#startWith(held, context, workflow);
   }
 
   #sharedThread(held: HeldTask): SharedThread | undefined {

@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Effect } from './effects.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
 
 /** What only some tasks have; stored as one opaque JSON text, absent while empty. */
@@ -13,6 +14,8 @@ export interface Details {
   readonly scores?: readonly AgentScore[];
   /** Ids of the tasks it enqueued. */
   readonly children?: readonly string[];
+  /** Calls with a side effect that were started; see `once`. */
+  readonly effects?: readonly Effect[];
 }
 
 export function readDetails(text: string | null): Details {

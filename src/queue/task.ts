@@ -6,6 +6,7 @@
  * lease; *settling* ends the attempt with an *outcome*. A *failed* task is out of retries: the dead letter.
  */
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Effect } from './effects.ts';
 import type { Limit } from './limits.ts';
 
 /**
@@ -216,6 +217,8 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly parent?: Parent;
   /** Ids of the tasks that it enqueued while it ran; some may be purged. */
   readonly children?: readonly string[];
+  /** Its calls with a side effect that were started, in the order of their first start; see `once`. */
+  readonly effects?: readonly Effect[];
   /** Absent where all of them are needed. */
   readonly join?: 'any';
   /** Ids of the dependencies that are still undecided. */

@@ -9,6 +9,7 @@ import {
 import type { JsonObject, JsonValue } from '../json.ts';
 import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
+import { type Effect, withEffects } from './effects.ts';
 import type { LimitUse } from './quota.ts';
 import type { Refusal } from './rate-limit.ts';
 import { isRecorded } from './recorded-ending.ts';
@@ -60,6 +61,7 @@ export type TaskAction =
     }
   | { readonly type: 'note' }
   | { readonly type: 'adopt'; readonly fence: number; readonly ids: readonly string[] }
+  | { readonly type: 'record'; readonly fence: number; readonly effects: readonly Effect[] }
   | { readonly type: 'cancel'; readonly reason?: string | undefined }
   | { readonly type: 'expire' }
   | { readonly type: 'redrive' }
@@ -143,6 +145,8 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
       return isEnded(record.status) ? refuse(record, 'changed') : stay(record, {});
     case 'adopt':
       return adopt(record, action.fence, action.ids);
+    case 'record':
+      return recordEffects(record, action.fence, action.effects);
     case 'cancel':
       return isEnded(record.status) ? null : end(record, 'cancelled', context.now, action.reason);
     case 'expire':
@@ -348,6 +352,13 @@ function adopt(record: TaskRecord, fence: number, ids: readonly string[]): Chang
   if (all.length > CHILDREN_MAX)
     throw new TooLargeError(record.id, 'CHILDREN_MAX', CHILDREN_MAX, all.length, 'children');
   return stay(record, { details: withDetails(record.details, { children: all }) });
+}
+
+function recordEffects(record: TaskRecord, fence: number, written: readonly Effect[]): Change {
+  requireLease(record, fence, 'given effects');
+  const { effects = [] } = readDetails(record.details);
+  const all = withEffects(record.id, effects, written);
+  return stay(record, { details: withDetails(record.details, { effects: all }) });
 }
 
 function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: number): Change | null {

@@ -6,6 +6,7 @@ import { seededRandom } from './seeded-random.ts';
 import { boundsCases } from './task-queue-cases/bounds.ts';
 import { childCases } from './task-queue-cases/children.ts';
 import { dependencyCases } from './task-queue-cases/dependencies.ts';
+import { effectCases } from './task-queue-cases/effects.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
 import { limitCases } from './task-queue-cases/limits.ts';
@@ -57,6 +58,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...listingCases,
   ...limitCases,
   ...childCases,
+  ...effectCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */
