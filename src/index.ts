@@ -85,6 +85,8 @@ export {
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
+// Deploys: what becomes of threads that another version of their graph began.
+export type { Migrate, Migration, OldThread } from './orchestration/graph-verdict.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
   ManagerEvents,

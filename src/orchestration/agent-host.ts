@@ -11,6 +11,7 @@ import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
@@ -61,6 +62,8 @@ export class AgentHost {
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly effects = new UnqueuedEffects();
+  /** Tasks that no graph here can go on with, since another version of it began them. */
+  readonly otherVersions = new OtherVersions();
   readonly #purged: PurgedThreads | undefined;
   readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
@@ -122,7 +125,8 @@ export class AgentHost {
   }
 
   /** Whether an agent here could ever run the task. */
-  readonly mayRun = (task: Pick<Task, 'agent' | 'agentType'>): boolean => {
+  readonly mayRun = (task: Pick<Task, 'id' | 'agent' | 'agentType'>): boolean => {
+    if (this.otherVersions.has(task.id)) return false;
     if (task.agent !== undefined) return this.agents.has(task.agent);
     for (const agent of this.agents.values()) if (matchesType(agent, task.agentType)) return true;
     return false;

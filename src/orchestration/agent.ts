@@ -5,6 +5,7 @@ import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import type { EffectLedger } from './effect-ledger.ts';
 import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
+import type { Migrate } from './graph-verdict.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
@@ -94,6 +95,11 @@ export interface AgentSettings {
   readonly recursionLimit?: number | undefined;
   /** Makes the graph's input. @default `{ goal, ...input }` on the channels of the same names */
   readonly toInput?: ((task: AgentTask) => unknown) | undefined;
+  /**
+   * Moves an unfinished thread of another version of the graph, which stands where this one has nothing. Without it,
+   * or where it returns null, the task waits for a worker with its version.
+   */
+  readonly migrate?: Migrate | undefined;
   /** Makes the recorded result of the final state. @default the state's values as JSON */
   readonly toResult?: ((state: FinalState) => unknown) | ResultFunction | undefined;
 }
@@ -126,6 +132,7 @@ export interface Agent {
   readonly recursionLimit: number | undefined;
   readonly toInput: ((task: AgentTask) => unknown) | undefined;
   readonly toResult: ((state: unknown) => unknown) | undefined;
+  readonly migrate: Migrate | undefined;
   /** The channels its input may name; undefined without a graph. */
   readonly inputs: ReadonlySet<string> | undefined;
 }
@@ -159,6 +166,7 @@ export function agentFrom(name: string, source: AgentSource): Agent {
         : positive(`agents.${name}.timeoutMs`, definition.timeoutMs),
     recursionLimit: definition.recursionLimit,
     toInput: definition.toInput,
+    migrate: definition.migrate,
     toResult: definition.toResult as ((state: unknown) => unknown) | undefined,
     inputs: isGraph(worker) ? inputChannels(worker) : undefined,
   };

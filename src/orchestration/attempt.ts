@@ -3,6 +3,7 @@ import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
 import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
+import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
 import { onceQuestions } from './once-question.ts';
@@ -47,12 +48,16 @@ export async function runAttempt(
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();
-  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, attempt.shared?.taskId);
+  const fingerprint = fingerprintOf(agent.graph);
+  const marks = { graph: fingerprint, writer: attempt.shared?.taskId };
+  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks);
   const end = await runGraph({
     ...attempt,
     graph: withCheckpointer(agent.graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
+    fingerprint,
+    migrate: agent.migrate,
     input: async () => inputFor(agent, task),
   });
   await saver.stored();

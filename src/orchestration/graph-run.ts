@@ -7,6 +7,7 @@ import { breakpointQuestion, standsAtBreakpoint } from './breakpoints.ts';
 import {
   type Checkpointer,
   type CheckpointRecord,
+  type GraphConfig,
   type GraphInterruption,
   type GraphOptions,
   type GraphState,
@@ -15,6 +16,7 @@ import {
   type RunnableGraph,
   resumeCommand,
 } from './graph.ts';
+import { judgeGraph, type Migrate } from './graph-verdict.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
 
@@ -29,6 +31,9 @@ export interface GraphRun {
   readonly control: RunControl;
   readonly answers: readonly TaskAnswer[];
   readonly recursionLimit: number | undefined;
+  /** The hash of the graph, and what moves a thread of another version of it. */
+  readonly fingerprint: string;
+  readonly migrate: Migrate | undefined;
   /** Whether the fence is the lease's: false without a queue. */
   readonly fenced: boolean;
   /** A thread that has finished gets the input anew, on top of its state. Never for queued tasks. */
@@ -57,6 +62,7 @@ const FIRST_FENCE = 1;
  *
  * - at the first claim ever there is no checkpoint: one that is there belongs to something else;
  * - no checkpoint: the input; a checkpoint: `null`, never the input again;
+ * - a checkpoint of another version of the graph: only where nothing it needs is missing here;
  * - a checkpoint with nothing left to do: it had finished before that could be recorded;
  * - an answer is sent by the id of its question, and only after this very run has reported that question;
  * - a breakpoint is passed only with an answer.
@@ -77,8 +83,11 @@ export async function runGraph(task: GraphRun): Promise<GraphEnd> {
   }
   if (run.fenced && shared === undefined && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
   const state = await run.graph.getState(threadOf(run));
+  const { graph, fingerprint, migrate } = run;
+  const judged = { graph, checkpointer, agent: info.agent, threadId: info.threadId, fingerprint, migrate };
+  const verdict = await judgeGraph({ ...judged, config: writingConfig(run) }, saved, state);
+  if (verdict === 'migrate') return converse(run, null);
   if (state.tasks.length > 0) return resume(run, state);
-  refuseLostWork(run, saved);
   if (run.startsAgain) return converse(run, await run.input());
   return { status: 'completed', values: outputOf(run.graph, state.values) };
 }
@@ -229,6 +238,13 @@ function optionsOf(run: FencedRun): GraphOptions {
   };
 }
 
+/** With the fence, for what is written outside of a run of the graph. */
+function writingConfig({ info, fence }: FencedRun): GraphConfig {
+  return {
+    configurable: { thread_id: info.threadId, ...(fence === undefined ? {} : { [FENCE_KEY]: fence }) },
+  };
+}
+
 function threadOf(run: GraphRun): { readonly configurable: Readonly<Record<string, unknown>> } {
   return { configurable: { thread_id: run.info.threadId } };
 }
@@ -247,29 +263,5 @@ function refuseOtherGoal(run: GraphRun, values: unknown): void {
   throw new InvalidTaskError(
     'threadId',
     `thread ${run.info.threadId} has an unfinished run of another goal; finish it first, or use another thread`,
-  );
-}
-
-const BRANCH = 'branch:to:';
-
-/**
- * A deploy that renames or removes a node leaves a thread that waits for it looking finished, with a partial
- * result. That is not recorded as success.
- */
-function refuseLostWork(run: GraphRun, saved: CheckpointRecord): void {
-  const asking = saved.pendingWrites?.some(([, channel]) => channel === '__interrupt__') ?? false;
-  const { channel_values: values = {}, channel_versions: versions, versions_seen: seen } = saved.checkpoint;
-  const lost = Object.keys(values)
-    .filter((channel) => channel.startsWith(BRANCH))
-    .map((channel) => channel.slice(BRANCH.length))
-    .find(
-      (node) =>
-        !Object.hasOwn(run.graph.nodes, node) && seen[node]?.[BRANCH + node] !== versions[BRANCH + node],
-    );
-  if (lost === undefined && !asking) return;
-  throw new JottyError(
-    'GRAPH_CHANGED',
-    `thread ${run.info.threadId} waits for node ${lost ?? 'of an open question'}, which agent ${run.info.agent} no longer has; ` +
-      'bring the node back and retry the task, or enqueue the goal anew',
   );
 }

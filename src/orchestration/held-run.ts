@@ -6,6 +6,7 @@ import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
 import { type Goal, toTasks } from './goal.ts';
+import { GraphChangedError } from './graph-verdict.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
@@ -51,12 +52,15 @@ export class HeldRun {
       onStarted({ task, agent: held.agent.name });
       const end = await held.untilAborted(this.#runAgent(held));
       health.succeeded();
+      host.otherVersions.forget(task.id);
       const tasks = awaitedChildren(end);
       return tasks === null ? end : { ...(end as Extract<AttemptEnd, { status: 'waiting' }>), tasks };
     } catch (error) {
       // The saver may learn it before the heartbeat does: what else the run has begun is told too.
       if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
       if (held.abortReason === undefined && isOtherHolder(error, task)) return this.#nextTurn(error);
+      if (held.abortReason === undefined && error instanceof GraphChangedError)
+        return this.#elsewhere(held, error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
       return outcomeOf(error, held.abortReason, task.id);
     } finally {
@@ -69,6 +73,13 @@ export class HeldRun {
     const { queue, health } = this.#options;
     const runAt = Math.ceil(queue.clock.now() + health.failed(error));
     return { status: 'released', reason: error instanceof Error ? error.message : String(error), runAt };
+  }
+
+  /** A worker with its version may take it, or this one after the next deploy. That costs nothing. */
+  #elsewhere({ task }: HeldTask, error: GraphChangedError): Outcome {
+    const { host, queue } = this.#options;
+    const runAt = queue.clock.now() + host.otherVersions.found(task.id);
+    return { status: 'released', reason: `${error.code}: ${error.message}`, error, runAt };
   }
 
   /** Another task is on the thread. That costs nothing: this one comes back. */

@@ -96,7 +96,12 @@ export function toEnding(outcome: Outcome): Ending {
         }
       );
     case 'released':
-      return { status: 'released', runAt: toTime(outcome.runAt), reason: toReason(outcome.reason) };
+      return {
+        status: 'released',
+        runAt: toTime(outcome.runAt),
+        reason: toReason(outcome.reason),
+        ...(outcome.error !== undefined && { error: toTaskError(outcome.error) }),
+      };
     case 'waiting':
       return {
         status: 'waiting',

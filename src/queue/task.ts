@@ -242,7 +242,13 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
 export type Outcome = (
   | { readonly status: 'completed'; readonly result?: unknown }
   | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
-  | { readonly status: 'released'; readonly runAt?: number | undefined; readonly reason?: string | undefined }
+  | {
+      readonly status: 'released';
+      readonly runAt?: number | undefined;
+      readonly reason?: string | undefined;
+      /** What kept it from running, shown as `task.error` until it goes on. */
+      readonly error?: unknown;
+    }
   | {
       readonly status: 'waiting';
       readonly interrupts: readonly TaskInterrupt[];

@@ -86,6 +86,8 @@ export type Ending =
       readonly status: 'released';
       readonly runAt?: number | undefined;
       readonly reason?: string | undefined;
+      /** What kept it from running. */
+      readonly error?: TaskError;
       /** It was given back since there were too many calls. */
       readonly refusal?: Refusal | undefined;
     }
@@ -232,7 +234,7 @@ function settle(
     case 'released':
       return ending.refusal
         ? park(settled, ending.refusal, ending.reason, context.now)
-        : release(settled, ending.runAt, ending.reason ?? 'released', context.now);
+        : release(withError(settled, ending.error), ending.runAt, ending.reason ?? 'released', context.now);
     case 'waiting':
       return ending.tasks === undefined
         ? wait(settled, ending.interrupts, context.now)
@@ -287,6 +289,10 @@ function release(record: TaskRecord, runAt: number | undefined, reason: string, 
     startedAt: null,
     runAt: runAt ?? Math.min(record.runAt, now),
   });
+}
+
+function withError(record: TaskRecord, error: TaskError | undefined): TaskRecord {
+  return error === undefined ? record : { ...record, details: withDetails(record.details, { error }) };
 }
 
 /**
