@@ -83,6 +83,8 @@ export {
   type ResultOptions,
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
+// Failures: their classes, and what follows each.
+export type { Classify, OnFailure } from './orchestration/failure-policy.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
 // Deploys: what becomes of threads that another version of their graph began.
@@ -124,6 +126,7 @@ export {
 export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
 export type { SubmitOptions } from './orchestration/workflows.ts';
 export type { Effect } from './queue/effects.ts';
+export type { Failure, FailureClass, NextStep } from './queue/failures.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,

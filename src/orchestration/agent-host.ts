@@ -7,6 +7,7 @@ import { type Agent, type AgentSource, type AttemptInfo, agentFrom, matchesType 
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { EffectLedger, type EffectWriter } from './effect-ledger.ts';
+import { agentsToAvoid, checkPolicy, type FailurePolicy, modelFor } from './failure-policy.ts';
 import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
@@ -28,6 +29,7 @@ export interface AgentHostOptions {
   readonly checkpointer: () => Promise<Checkpointer>;
   /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
   readonly deletesPurged: boolean;
+  readonly failures?: FailurePolicy | undefined;
 }
 
 /** What a process does for its queue as long as some manager runs its tasks. */
@@ -57,6 +59,8 @@ export class AgentHost {
   readonly events = new RunEventHub();
   readonly keepAlive = new KeepAlive();
   readonly clock: Clock;
+  /** Of agents that say nothing else. */
+  readonly failures: FailurePolicy;
   /** Which errors came from the saver or the queue, and not from an agent. */
   readonly storeErrors = new StoreErrors();
   /** The threads that direct runs are on now. */
@@ -69,7 +73,7 @@ export class AgentHost {
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
 
-  constructor({ agents, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
+  constructor({ agents, coordinator, clock, checkpointer, deletesPurged, failures = {} }: AgentHostOptions) {
     const named = Object.entries(agents);
     for (const [name] of named) {
       if (!AGENT_NAME.test(name))
@@ -78,6 +82,8 @@ export class AgentHost {
     this.agents = new Map(named.map(([name, source]) => [name, agentFrom(name, source)]));
     this.coordinator = coordinator;
     this.clock = clock;
+    checkPolicy('conductor', failures);
+    this.failures = failures;
     this.#makeCheckpointer = checkpointer;
     this.#purged = deletesPurged ? new PurgedThreads(this.checkpointer) : undefined;
     for (const { name, capabilities, maxConcurrent } of this.agents.values()) {
@@ -171,6 +177,7 @@ export class AgentHost {
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
       events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
     let effects: EffectLedger | undefined;
+    const model = modelFor(task);
     const info = {
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
@@ -178,6 +185,8 @@ export class AgentHost {
       attempt: task.attempt,
       fence,
       spend: held.spend,
+      failures: task.failures ?? [],
+      ...(model !== undefined && { model }),
       children,
       get signal() {
         return held.signal;
@@ -202,6 +211,7 @@ export class AgentHost {
         control,
         fenced: true,
         // A finished thread would hand in the rejected result again.
+        replaces: agentsToAvoid(task),
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
         shared,

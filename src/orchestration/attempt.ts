@@ -15,7 +15,7 @@ import type { StoreErrors } from './store-errors.ts';
 export interface Attempt
   extends Pick<
     GraphRun,
-    'info' | 'shared' | 'control' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'
+    'info' | 'shared' | 'control' | 'replaces' | 'onChunk' | 'onCustom' | 'fenced' | 'startsAgain' | 'goal'
   > {
   readonly agent: Agent;
   readonly task: AgentTask;
@@ -49,7 +49,7 @@ export async function runAttempt(
   }
   const opened = checkpointer();
   const fingerprint = fingerprintOf(agent.graph);
-  const marks = { graph: fingerprint, writer: attempt.shared?.taskId };
+  const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks);
   const end = await runGraph({
     ...attempt,
@@ -72,7 +72,11 @@ function callOptions({ info, onChunk, onCustom }: Attempt): AgentCallOptions {
     },
     // Of a queued run `onCustom` also reaches those who begin to read later.
     writer: onCustom ?? ((chunk) => onChunk?.([], 'custom', chunk)),
-    configurable: { thread_id: info.threadId, jotty: info },
+    configurable: {
+      thread_id: info.threadId,
+      ...(info.model !== undefined && { model: info.model }),
+      jotty: info,
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import type { Classify, OnFailure } from './failure-policy.ts';
 import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
@@ -35,6 +36,10 @@ export interface ConductorOptions {
    */
   readonly checkpointer?: Checkpointer | undefined;
   readonly coordinator?: AgentCoordinator | undefined;
+  /** What kind of failure an error is, for agents that do not say so themselves. @default by the error's shape */
+  readonly classify?: Classify | undefined;
+  /** What follows a failure, by its class, for agents that do not say so themselves. */
+  readonly onFailure?: OnFailure | undefined;
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
@@ -77,6 +82,8 @@ export class Conductor {
     checkpointer,
     coordinator = new AgentCoordinator(),
     clock,
+    classify,
+    onFailure,
   }: ConductorOptions) {
     this.#givenQueue = queue;
     this.host = new AgentHost({
@@ -85,6 +92,7 @@ export class Conductor {
       clock: clock ?? queue?.clock ?? systemClock,
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
+      failures: { classify, onFailure },
     });
     this.schedules = new Schedules(
       () => this.queue,

@@ -177,6 +177,7 @@ export class DirectRun {
           fence: 0,
           signal: this.#controller.signal,
           spend: () => {},
+          failures: [],
           effects: this.#host.effects.ledger(this.#threadId, asked, this.#host.clock),
         },
         onChunk: onEvent === undefined ? undefined : emit,

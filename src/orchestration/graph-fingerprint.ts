@@ -3,6 +3,8 @@ import type { CompiledGraph } from './graph.ts';
 
 /** Where a checkpoint's metadata says which version of its graph wrote it. */
 export const GRAPH_KEY = 'jotty_graph';
+/** Which agent wrote it. */
+export const AGENT_KEY = 'jotty_agent';
 
 const HASH_CHARS = 16;
 /** Graphs within graphs; deeper ones are taken as they are. */

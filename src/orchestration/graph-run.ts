@@ -16,6 +16,7 @@ import {
   type RunnableGraph,
   resumeCommand,
 } from './graph.ts';
+import { AGENT_KEY } from './graph-fingerprint.ts';
 import { judgeGraph, type Migrate } from './graph-verdict.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
@@ -34,6 +35,8 @@ export interface GraphRun {
   /** The hash of the graph, and what moves a thread of another version of it. */
   readonly fingerprint: string;
   readonly migrate: Migrate | undefined;
+  /** Agents in whose place this one was put: what they have begun is begun anew. */
+  readonly replaces?: readonly string[] | undefined;
   /** Whether the fence is the lease's: false without a queue. */
   readonly fenced: boolean;
   /** A thread that has finished gets the input anew, on top of its state. Never for queued tasks. */
@@ -76,7 +79,7 @@ export async function runGraph(task: GraphRun): Promise<GraphEnd> {
   const fence = await heldFence(task);
   const run: FencedRun = fence === undefined ? task : { ...task, fence };
   const saved = await checkpointer.getTuple(threadOf(run));
-  if (saved === undefined) return converse(run, await run.input());
+  if (saved === undefined || (await isReplaced(run, saved))) return converse(run, await run.input());
   if (shared !== undefined && writerOf(saved) !== shared.taskId) {
     await refuseOpenThread(run, shared, saved);
     return converse(run, await run.input());
@@ -90,6 +93,17 @@ export async function runGraph(task: GraphRun): Promise<GraphEnd> {
   if (state.tasks.length > 0) return resume(run, state);
   if (run.startsAgain) return converse(run, await run.input());
   return { status: 'completed', values: outputOf(run.graph, state.values) };
+}
+
+/** Deletes what an agent has begun that this one takes the place of; their graphs have nothing in common. */
+async function isReplaced(run: FencedRun, saved: CheckpointRecord): Promise<boolean> {
+  const { replaces = [], checkpointer, info, shared, fence } = run;
+  const agent: unknown = saved.metadata?.[AGENT_KEY];
+  if (shared !== undefined || agent === info.agent || !replaces.some((name) => name === agent)) return false;
+  await checkpointer.deleteThread?.(info.threadId);
+  // With the thread its fence has gone.
+  if (isFenced(checkpointer) && fence !== undefined) await checkpointer.advanceFence(info.threadId, fence);
+  return true;
 }
 
 /** The fence under which the run writes, told to the saver before the state is read. */
@@ -228,6 +242,7 @@ function optionsOf(run: FencedRun): GraphOptions {
       thread_id: info.threadId,
       __pregel_strict_resume: true,
       ...(run.fence === undefined ? {} : { [FENCE_KEY]: run.fence }),
+      ...(info.model === undefined ? {} : { model: info.model }),
       jotty: info,
     },
     durability: 'sync',

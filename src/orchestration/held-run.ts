@@ -5,6 +5,7 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
+import { givenUp, nextOutcome } from './failure-policy.ts';
 import { type Goal, toTasks } from './goal.ts';
 import { GraphChangedError } from './graph-verdict.ts';
 import type { HeldTask } from './held-task.ts';
@@ -37,6 +38,8 @@ export class HeldRun {
     let timer: unknown;
     held.phase = 'running';
     held.startedAt = clock.now();
+    const ended = givenUp(task);
+    if (ended !== null) return ended;
     try {
       if (held.abortReason !== undefined) throw held.abortReason;
       // It was fetched ahead, or the event loop was blocked: the lease is proved before the start.
@@ -62,10 +65,16 @@ export class HeldRun {
       if (held.abortReason === undefined && error instanceof GraphChangedError)
         return this.#elsewhere(held, error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
-      return outcomeOf(error, held.abortReason, task.id);
+      return this.#failed(held, outcomeOf(error, held.abortReason, task.id));
     } finally {
       if (timer !== undefined) clock.clearTimeout(timer);
     }
+  }
+
+  #failed({ task, agent }: HeldTask, outcome: Outcome | null): Outcome | null {
+    if (outcome?.status !== 'failed') return outcome;
+    const { host, queue } = this.#options;
+    return nextOutcome(outcome, task, agent, host.failures, queue.clock.now());
   }
 
   /** A full disk or a store that is away is no fault of the agent's: the task goes on from its last checkpoint, uncharged. */

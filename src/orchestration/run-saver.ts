@@ -1,6 +1,6 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import type { Checkpointer, CheckpointRecord, GraphConfig } from './graph.ts';
-import { GRAPH_KEY } from './graph-fingerprint.ts';
+import { AGENT_KEY, GRAPH_KEY } from './graph-fingerprint.ts';
 import { WRITER_KEY } from './shared-thread.ts';
 import type { StoreErrors } from './store-errors.ts';
 
@@ -14,6 +14,7 @@ type Metadata = Readonly<Record<string, unknown>>;
 interface CheckpointMarks {
   /** The hash of its graph. */
   readonly graph?: string;
+  readonly agent?: string;
   /** The task, on a shared thread. */
   readonly writer?: string | undefined;
 }
@@ -46,10 +47,11 @@ export class RunSaver {
   readonly #marks: Metadata;
 
   /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, and of this version of the graph. */
-  constructor(saver: Checkpointer, errors?: StoreErrors, { graph, writer }: CheckpointMarks = {}) {
+  constructor(saver: Checkpointer, errors?: StoreErrors, { graph, agent, writer }: CheckpointMarks = {}) {
     this.#isShared = writer !== undefined;
     this.#marks = {
       ...(graph !== undefined && { [GRAPH_KEY]: graph }),
+      ...(agent !== undefined && { [AGENT_KEY]: agent }),
       ...(writer !== undefined && { [WRITER_KEY]: writer }),
     };
     this.#saver = saver as Writer;

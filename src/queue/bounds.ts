@@ -35,6 +35,9 @@ export const EFFECTS_MAX = 1_000;
 /** All these records of one task, with their results. */
 export const EFFECTS_BYTES_MAX = 512 * 1024;
 export const EFFECT_KEY_CHARS_MAX = 256;
+/** Failures of one task that the next attempt sees: the newest. */
+export const FAILURES_MAX = 10;
+export const FAILURE_MESSAGE_BYTES_MAX = 500;
 /** Limits of one task, with those of its queue. */
 export const LIMITS_MAX = 8;
 /** The largest `max`, `rate.max` and `weight` of a limit. */

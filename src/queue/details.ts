@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Effect } from './effects.ts';
+import type { Failure } from './failures.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
 
 /** What only some tasks have; stored as one opaque JSON text, absent while empty. */
@@ -16,6 +17,8 @@ export interface Details {
   readonly children?: readonly string[];
   /** Calls with a side effect that were started; see `once`. */
   readonly effects?: readonly Effect[];
+  /** How its attempts failed, oldest first. */
+  readonly failures?: readonly Failure[];
 }
 
 export function readDetails(text: string | null): Details {

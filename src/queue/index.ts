@@ -55,6 +55,7 @@ export {
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
 export type { Effect } from './effects.ts';
 export type { Blocker, Explanation } from './explanation.ts';
+export type { Failure, FailureClass, NextStep } from './failures.ts';
 export type { Gate, GateRule, Rate } from './gate.ts';
 export type { Limit, LimitState } from './limits.ts';
 export type { MoveReport } from './move.ts';

@@ -7,6 +7,7 @@
  */
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Effect } from './effects.ts';
+import type { Failure } from './failures.ts';
 import type { Limit } from './limits.ts';
 
 /**
@@ -219,6 +220,8 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly children?: readonly string[];
   /** Its calls with a side effect that were started, in the order of their first start; see `once`. */
   readonly effects?: readonly Effect[];
+  /** How its attempts failed, and what followed; the newest ten, oldest first. */
+  readonly failures?: readonly Failure[];
   /** Absent where all of them are needed. */
   readonly join?: 'any';
   /** Ids of the dependencies that are still undecided. */
@@ -259,6 +262,8 @@ export type Outcome = (
 ) & {
   /** What the attempt weighed in truth under the rates of its limits, by key, where that is not what was reserved. */
   readonly spent?: Readonly<Record<string, number>> | undefined;
+  /** With `failed` and `waiting`: what is kept of the failure for the next attempt. */
+  readonly failure?: Failure | undefined;
 };
 
 /** One transition in a task's history. `from` is null for the submission. */

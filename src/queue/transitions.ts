@@ -10,6 +10,7 @@ import type { JsonObject, JsonValue } from '../json.ts';
 import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
 import { type Effect, withEffects } from './effects.ts';
+import { type Failure, withFailure } from './failures.ts';
 import type { LimitUse } from './quota.ts';
 import type { Refusal } from './rate-limit.ts';
 import { isRecorded } from './recorded-ending.ts';
@@ -80,6 +81,7 @@ export type Ending =
       readonly status: 'failed';
       readonly error: TaskError;
       readonly retry: 'allowed' | 'refused' | 'demanded';
+      readonly failure?: Failure | undefined;
       readonly runAt?: number | undefined;
     }
   | {
@@ -95,6 +97,7 @@ export type Ending =
       readonly status: 'waiting';
       readonly interrupts: readonly TaskInterrupt[];
       readonly tasks?: readonly string[] | undefined;
+      readonly failure?: Failure | undefined;
     }
   | { readonly status: 'cancelled'; readonly reason?: string | undefined };
 
@@ -225,7 +228,8 @@ function settle(
     refuse(record, 'released');
   if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
-  const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
+  const assigned = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
+  const settled = 'failure' in ending ? noteFailure(assigned, ending.failure) : assigned;
   switch (ending.status) {
     case 'completed':
       return complete(settled, ending.result, context.now);
@@ -289,6 +293,12 @@ function release(record: TaskRecord, runAt: number | undefined, reason: string, 
     startedAt: null,
     runAt: runAt ?? Math.min(record.runAt, now),
   });
+}
+
+function noteFailure(record: TaskRecord, failure: Failure | undefined): TaskRecord {
+  if (failure === undefined) return record;
+  const failures = withFailure(readDetails(record.details).failures, failure);
+  return { ...record, details: withDetails(record.details, { failures }) };
 }
 
 function withError(record: TaskRecord, error: TaskError | undefined): TaskRecord {

@@ -244,6 +244,7 @@ test('nodes find attempt, fence, task id and signal in their config', async () =
       spend: expect.any(Function),
       children: expect.any(Function),
       effects: expect.any(Object),
+      failures: [],
       signal: expect.any(AbortSignal),
     },
   ]);
