@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RunConfig } from './children.ts';
-import { type OnceOptions, once } from './once.ts';
+import { type OnceOptions, onceOrHeld } from './once.ts';
 
 export interface OnceToolOptions extends OnceOptions<unknown> {
   /** Names the call within the task. @default the tool's name and the id of the model's call; without one, a hash of the input */
@@ -23,8 +23,9 @@ const HASH_CHARS = 32;
 
 /**
  * The same tool, whose calls are made at most once each, as by `once`: a re-run of the node gets the recorded
- * result, and a call in doubt is held. The model's input is checked before anything counts as started. The tool
- * itself stays as it is.
+ * result, and a call in doubt is held, also one that has just thrown: told of the error, a model would call again.
+ * Errors of which `nothingHappened` says so reach the model. Its input is checked before anything counts as started.
+ * The tool itself stays as it is.
  */
 export function onceTool<T extends ToolLike>(tool: T, options: OnceToolOptions = {}): T {
   const { key, ...rest } = options;
@@ -33,7 +34,7 @@ export function onceTool<T extends ToolLike>(tool: T, options: OnceToolOptions =
     const id = config?.toolCall?.id;
     const named = key?.(input, id) ?? `tool:${tool.name}:${id ?? hashOf(input)}`;
     const call = async () => packed(await ended(await inner._call(input, runManager, config)));
-    return once<unknown>(config ?? {}, named, call, rest).then(unpacked);
+    return onceOrHeld<unknown>(config ?? {}, named, call, rest).then(unpacked);
   };
   return Object.assign(Object.create(Object.getPrototypeOf(tool)), tool, { _call });
 }

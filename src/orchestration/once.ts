@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { InvalidOptionError, JottyError, TooLargeError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
-import { EFFECT_KEY_CHARS_MAX, EFFECTS_BYTES_MAX } from '../queue/bounds.ts';
+import { EFFECT_KEY_CHARS_MAX, EFFECTS_BYTES_MAX, FAILURE_MESSAGE_BYTES_MAX } from '../queue/bounds.ts';
 import type { Effect } from '../queue/effects.ts';
 import { refusalOf } from '../queue/rate-limit.ts';
 import type { TaskInterrupt } from '../queue/task.ts';
+import { cutBytes, toTaskError } from '../queue/task-error.ts';
 import type { AttemptInfo } from './agent.ts';
 import type { RunConfig } from './children.ts';
 import type { EffectLedger } from './effect-ledger.ts';
@@ -19,6 +20,8 @@ export interface Doubt {
   readonly attempt: number;
   /** How often it was started. */
   readonly starts: number;
+  /** What the call threw; absent where its process died. */
+  readonly error?: string;
 }
 
 /** `{ done }`: it happened, and this is what it returned. `retry`: it did not, make it. `unknown`: ask a person. */
@@ -50,7 +53,8 @@ const HASH_CHARS = 24;
  * started and never recorded, since the process died or `fn` threw, is not made again: `reconcile` says what
  * became of it, or a person does, and the task waits for that.
  *
- * `key` names the call within the task. What `fn` returns comes back as it is stored: JSON, dates, maps and
+ * `key` names the call within the task. An `interrupt()` within `fn` stops it as if nothing had happened yet: ask before
+ * the effect, not after it. What `fn` returns comes back as it is stored: JSON, dates, maps and
  * messages as they were, other classes as plain objects. Without a queue records last as long as the conductor.
  *
  * @throws LeaseLostError where somebody else has the task: nothing was started. TooLargeError for a result that
@@ -62,10 +66,33 @@ export async function once<T>(
   fn: () => T | Promise<T>,
   options: OnceOptions<T> = {},
 ): Promise<T> {
+  return run(config, key, fn, options, false);
+}
+
+/**
+ * As `once`, for code that would take an error for an invitation to call again, under another key: a call that threw
+ * is settled at once, and the run waits for that.
+ */
+export async function onceOrHeld<T>(
+  config: RunConfig,
+  key: string,
+  fn: () => T | Promise<T>,
+  options: OnceOptions<T>,
+): Promise<T> {
+  return run(config, key, fn, options, true);
+}
+
+async function run<T>(
+  config: RunConfig,
+  key: string,
+  fn: () => T | Promise<T>,
+  options: OnceOptions<T>,
+  holdsErrors: boolean,
+): Promise<T> {
   const ledger = ledgerOf(config);
   if (typeof key !== 'string' || key === '' || key.length > EFFECT_KEY_CHARS_MAX)
     throw new InvalidOptionError('key', `a text of 1 to ${EFFECT_KEY_CHARS_MAX} characters`, key);
-  return ledger.single(key, () => new Once(ledger, key, fn, options).result());
+  return ledger.single(key, () => new Once(ledger, key, fn, options, holdsErrors).result());
 }
 
 class Once<T> {
@@ -73,8 +100,16 @@ class Once<T> {
   readonly #key: string;
   readonly #fn: () => T | Promise<T>;
   readonly #options: OnceOptions<T>;
+  readonly #holdsErrors: boolean;
 
-  constructor(ledger: EffectLedger, key: string, fn: () => T | Promise<T>, options: OnceOptions<T>) {
+  constructor(
+    ledger: EffectLedger,
+    key: string,
+    fn: () => T | Promise<T>,
+    options: OnceOptions<T>,
+    holdsErrors: boolean,
+  ) {
+    this.#holdsErrors = holdsErrors;
     this.#ledger = ledger;
     this.#key = key;
     this.#fn = fn;
@@ -85,8 +120,7 @@ class Once<T> {
     const known = this.#ledger.get(this.#key);
     if (known === undefined || known.state === 'undone') return this.#make();
     if (known.state === 'done' && known.lostBytes === undefined) return decoded(known);
-    const found = await this.#settle(known);
-    return found === 'retry' ? this.#make() : this.#keep(known, found.done);
+    return this.#settled(known);
   }
 
   async #make(): Promise<T> {
@@ -95,10 +129,29 @@ class Once<T> {
     try {
       value = await this.#fn();
     } catch (error) {
-      if (this.#isHarmless(error)) await this.#ledger.end({ ...started, state: 'undone' });
+      if (this.#isHarmless(error)) {
+        await this.#ledger.end({ ...started, state: 'undone' });
+        throw error;
+      }
+      const doubtful = await this.#noteError(started, error);
+      if (!this.#holdsErrors) throw error;
+      const found = await this.#settle(doubtful);
+      if (found !== 'retry') return this.#keep(doubtful, found.done);
+      // It is known now that nothing happened: that may be told.
+      await this.#ledger.end({ ...started, state: 'undone' });
       throw error;
     }
     return this.#keep(started, value);
+  }
+
+  /** For whoever settles the doubt. Where there is no room for it, the doubt stands without. */
+  async #noteError(started: Effect, error: unknown): Promise<Effect> {
+    try {
+      return await this.#ledger.end({ ...started, error: messageOf(error) });
+    } catch (refusal) {
+      if (refusal instanceof TooLargeError) return started;
+      throw refusal;
+    }
   }
 
   #isHarmless(error: unknown): boolean {
@@ -107,7 +160,7 @@ class Once<T> {
     return isStop || refusalOf(error) !== null || (this.#options.nothingHappened?.(error) ?? false);
   }
 
-  async #keep({ lostBytes: _, ...started }: Effect, value: T): Promise<T> {
+  async #keep({ lostBytes: _, error: __, ...started }: Effect, value: T): Promise<T> {
     const { encodeState } = await import('../checkpoint/state-encoder.ts');
     const text = value === undefined ? undefined : encodeState(value);
     const done: Effect = { ...started, state: 'done' };
@@ -124,10 +177,20 @@ class Once<T> {
     }
   }
 
+  async #settled(known: Effect): Promise<T> {
+    const found = await this.#settle(known);
+    return found === 'retry' ? this.#make() : this.#keep(known, found.done);
+  }
+
   async #settle(known: Effect): Promise<{ readonly done: T } | 'retry'> {
-    const { startedAt, attempt, starts } = known;
+    const { startedAt, attempt, starts, error } = known;
     const isDone = known.state === 'done';
-    const found = await this.#options.reconcile?.(this.#key, { startedAt, attempt, starts });
+    const found = await this.#options.reconcile?.(this.#key, {
+      startedAt,
+      attempt,
+      starts,
+      ...(error !== undefined && { error }),
+    });
     if (typeof found === 'object' && 'done' in found) return found;
     if (found === 'retry' && !isDone) return found;
     return this.#answered(known);
@@ -145,14 +208,22 @@ class Once<T> {
   }
 }
 
-function questionOf({ key, state, starts, startedAt, attempt, lostBytes }: Effect): TaskInterrupt {
+function messageOf(error: unknown): string {
+  return cutBytes(toTaskError(error).message, FAILURE_MESSAGE_BYTES_MAX);
+}
+
+function questionOf({ key, state, starts, startedAt, attempt, error, lostBytes }: Effect): TaskInterrupt {
   const hash = createHash('sha256').update(key).digest('hex').slice(0, HASH_CHARS);
   const question =
     state === 'done'
       ? `${key} has happened, but its result of ${lostBytes} bytes is more than ${EFFECTS_BYTES_MAX} leave room for; what did it return?`
       : `${key} was started and its end was never recorded: did it happen?`;
   const value = { jotty: 'once', key, question, choices: ['happened', 'again'], startedAt, attempt, starts };
-  return { id: `${ONCE_PREFIX}${hash}:${starts}${state === 'done' ? ':result' : ''}`, value };
+  const thrown = error === undefined ? {} : { error };
+  return {
+    id: `${ONCE_PREFIX}${hash}:${starts}${state === 'done' ? ':result' : ''}`,
+    value: { ...value, ...thrown },
+  };
 }
 
 function readAnswer(value: JsonValue, isDone: boolean): { readonly done: unknown } | 'retry' | null {

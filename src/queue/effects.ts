@@ -17,6 +17,8 @@ export interface Effect {
   readonly startedAt: number;
   /** The attempt of the task that started it last. */
   readonly attempt: number;
+  /** With `started`: what the call threw; it may have happened all the same. Cut to 500 bytes. */
+  readonly error?: string;
   /** What a `done` one returned; absent for undefined, and where it was too large to keep. */
   readonly result?: JsonValue;
   /** A `done` one whose result could not be kept: its size as JSON. */

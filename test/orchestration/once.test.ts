@@ -1,7 +1,9 @@
 import { AIMessage, type BaseMessage, HumanMessage, ToolMessage } from '@langchain/core/messages';
+import { fakeModel } from '@langchain/core/testing';
 import { tool } from '@langchain/core/tools';
 import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
 import { ToolNode } from '@langchain/langgraph/prebuilt';
+import { createAgent } from 'langchain';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import {
@@ -11,6 +13,7 @@ import {
   onceTool,
   RateLimitError,
   type RunConfig,
+  type RunEvent,
 } from '../../src/index.ts';
 import { EFFECTS_BYTES_MAX } from '../../src/queue/bounds.ts';
 import { MemoryTaskQueue, type Task, type TaskQueue } from '../../src/queue/index.ts';
@@ -281,12 +284,23 @@ describe('onceTool', () => {
   test('a tool call in doubt is no message to the model: the task waits', async () => {
     const { made, pay } = payment(new Error('reset'));
     const { queue, conductor, task } = await runTool(onceTool(payTool(pay)));
-    // The tool node tells the model of the error; the node that follows fails, and runs again.
-    expect(task.status).toBe('waiting');
+    expect(task).toMatchObject({
+      status: 'waiting',
+      retryCount: 0,
+      interrupts: [{ value: { error: 'reset' } }],
+    });
     const end = await answered(conductor, queue, { happened: 'paid' } as never);
     expect(end.status).toBe('completed');
     expect((end.result as { messages: { content: string }[] }).messages.at(-1)?.content).toBe('paid');
     expect(made).toEqual([1]);
+  });
+
+  test('where reconcile says that nothing happened, the model hears of the error', async () => {
+    const { made, pay } = payment(new Error('reset'));
+    const { task } = await runTool(onceTool(payTool(pay), { reconcile: () => 'retry' }));
+    // The node failed once after the tool: its second run makes the call again.
+    expect([task.status, made]).toEqual(['completed', [1, 2]]);
+    expect(task.effects).toMatchObject([{ state: 'done', starts: 2 }]);
   });
 
   test('input that the tool does not take is no start', async () => {
@@ -324,4 +338,37 @@ describe('onceTool', () => {
     expect(seen[3]).toBeInstanceOf(Command);
     expect(seen[3]).toEqual(seen[1]);
   });
+
+  test('in an agent of createAgent the run stops at the call in doubt, and goes on from there', async () => {
+    const { made, pay } = payment(new Error('reset'));
+    const model = fakeModel()
+      .respondWithTools([{ name: 'pay', args: { eur: 5 }, id: 'c1' }])
+      .respond(new AIMessage('thank you'));
+    const agent = createAgent({ model, tools: [onceTool(payTool(pay))] });
+    const queue = new MemoryTaskQueue({ retry: { initialInterval: 1, maxInterval: 1, jitter: false } });
+    await using conductor = new Conductor({ agents: { agent }, queue });
+    await conductor.enqueueGoal('buy', { id: 't' });
+    await conductor.processQueue({ untilEmpty: true });
+    expect(await queue.getTask('t')).toMatchObject({ status: 'waiting', effects: [{ key: 'tool:pay:c1' }] });
+    const end = await answered(conductor, queue, { happened: 'paid' } as never);
+    const { messages } = end.result as { messages: { content: string }[] };
+    expect(messages.map(({ content }) => content).slice(-2)).toEqual(['paid', 'thank you']);
+    expect([made, model.calls.length]).toEqual([[1], 2]);
+  });
+});
+
+test('a question about a call reaches those who read along', async () => {
+  const { made, pay } = payment(new Error('reset'));
+  await using conductor = new Conductor({ agents: { agent: oneNode((config) => once(config, 'pay', pay)) } });
+  await expect(conductor.run('buy', { threadId: 'th' })).rejects.toThrow('reset');
+  const events: RunEvent[] = [];
+  for await (const event of conductor.stream('buy', { threadId: 'th' })) events.push(event);
+  expect(events.at(-1)).toMatchObject({
+    type: 'waiting',
+    interrupts: [{ value: { jotty: 'once', key: 'pay' } }],
+  });
+  const { interrupts } = events.at(-1) as unknown as { interrupts: { id: string }[] };
+  const answers = { [interrupts[0]!.id]: { happened: 1 } };
+  expect(await conductor.run('buy', { threadId: 'th', answers })).toMatchObject({ result: { receipt: 1 } });
+  expect(made).toEqual([1]);
 });
