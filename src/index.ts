@@ -90,8 +90,12 @@ export {
 } from './orchestration/conductor.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { AnyRouter, Route, Router, RouterConfig } from './orchestration/dynamic-plan.ts';
+// Failures: their classes, and what follows each.
+export type { Classify, OnFailure } from './orchestration/failure-policy.ts';
 export type { Goal, GoalOptions } from './orchestration/goal.ts';
 export type { Checkpointer, CompiledGraph } from './orchestration/graph.ts';
+// Deploys: what becomes of threads that another version of their graph began.
+export type { Migrate, Migration, OldThread } from './orchestration/graph-verdict.ts';
 // The inbox: all that waits for people.
 export {
   INBOX_ENTRIES_MAX,
@@ -109,6 +113,15 @@ export type {
 } from './orchestration/manager-options.ts';
 export { type ChatModelLike, type ModelRouterOptions, modelRouter } from './orchestration/model-router.ts';
 export type { ModeOptions } from './orchestration/modes.ts';
+// Side effects: calls that are made at most once for their task, however often a node runs.
+export {
+  type Doubt,
+  type OnceOptions,
+  type OnceQuestion,
+  once,
+  type Reconciled,
+} from './orchestration/once.ts';
+export { type OnceToolOptions, onceTool } from './orchestration/once-tool.ts';
 export { type ScoreRouterOptions, scoreRouter } from './orchestration/routers.ts';
 export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
@@ -150,6 +163,8 @@ export {
 } from './orchestration/workflow-membership.ts';
 export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
 export type { SubmitOptions } from './orchestration/workflows.ts';
+export type { Effect } from './queue/effects.ts';
+export type { Failure, FailureClass, NextStep } from './queue/failures.ts';
 // Tasks, as results and events show them.
 export type {
   AgentScore,

@@ -6,16 +6,20 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentSource, type AttemptInfo, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
+import { EffectLedger, type EffectWriter } from './effect-ledger.ts';
+import { agentsToAvoid, checkPolicy, type FailurePolicy, modelFor } from './failure-policy.ts';
 import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
+import { UnqueuedEffects } from './unqueued-effects.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
@@ -27,6 +31,7 @@ export interface AgentHostOptions {
   readonly checkpointer: () => Promise<Checkpointer>;
   /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
   readonly deletesPurged: boolean;
+  readonly failures?: FailurePolicy | undefined;
 }
 
 /** What a process does for its queue as long as some manager runs its tasks. */
@@ -42,6 +47,7 @@ const AGENT_NAME = /^[A-Za-z0-9_.:-]{1,128}$/;
 /** What a run gets beside its task. */
 export interface HeldContext {
   readonly children: NonNullable<AttemptInfo['children']>;
+  readonly recordEffects: EffectWriter;
   readonly given?: GivenByWorkflow | undefined;
   readonly shared?: SharedThread | undefined;
   /** Of waits for children that are over. */
@@ -55,17 +61,30 @@ export class AgentHost {
   readonly events = new RunEventHub();
   readonly keepAlive = new KeepAlive();
   readonly clock: Clock;
+  /** Of agents that say nothing else. */
+  readonly failures: FailurePolicy;
   /** Which errors came from the saver or the queue, and not from an agent. */
   readonly storeErrors = new StoreErrors();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #defaultAgent: string | undefined;
+  readonly effects = new UnqueuedEffects();
+  /** Tasks that no graph here can go on with, since another version of it began them. */
+  readonly otherVersions = new OtherVersions();
   readonly #purged: PurgedThreads | undefined;
   readonly #duties = new Map<TaskQueue, Duties>();
   readonly #makeCheckpointer: () => Promise<Checkpointer>;
   #checkpointer: Promise<Checkpointer> | undefined;
 
-  constructor({ agents, defaultAgent, coordinator, clock, checkpointer, deletesPurged }: AgentHostOptions) {
+  constructor({
+    agents,
+    defaultAgent,
+    coordinator,
+    clock,
+    checkpointer,
+    deletesPurged,
+    failures = {},
+  }: AgentHostOptions) {
     const named = Object.entries(agents);
     for (const [name] of named) {
       if (!AGENT_NAME.test(name))
@@ -75,6 +94,8 @@ export class AgentHost {
     this.#defaultAgent = defaultAgent;
     this.coordinator = coordinator;
     this.clock = clock;
+    checkPolicy('conductor', failures);
+    this.failures = failures;
     this.#makeCheckpointer = checkpointer;
     this.#purged = deletesPurged ? new PurgedThreads(this.checkpointer) : undefined;
     for (const { name, capabilities, maxConcurrent } of this.agents.values()) {
@@ -122,7 +143,8 @@ export class AgentHost {
   }
 
   /** Whether an agent here could ever run the task. */
-  readonly mayRun = (task: Pick<Task, 'agent' | 'agentType'>): boolean => {
+  readonly mayRun = (task: Pick<Task, 'id' | 'agent' | 'agentType'>): boolean => {
+    if (this.otherVersions.has(task.id)) return false;
     if (task.agent !== undefined) return this.agents.has(task.agent);
     for (const agent of this.agents.values()) if (matchesType(agent, task.agentType)) return true;
     return false;
@@ -166,7 +188,10 @@ export class AgentHost {
   }
 
   /** Runs a held task in its context. The graph streams only where somebody reads along. */
-  runHeld(held: HeldTask, { given, children, shared, answers = [] }: HeldContext): Promise<AttemptEnd> {
+  runHeld(
+    held: HeldTask,
+    { given, children, recordEffects, shared, answers = [] }: HeldContext,
+  ): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
     const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
@@ -175,6 +200,8 @@ export class AgentHost {
       held.onAlive?.();
       if (mode !== 'messages' && events.hasReaders(task.id)) publish(namespace, mode, chunk);
     };
+    let effects: EffectLedger | undefined;
+    const model = modelFor(task);
     const info = {
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
@@ -182,9 +209,21 @@ export class AgentHost {
       attempt: task.attempt,
       fence,
       spend: held.spend,
+      failures: task.failures ?? [],
+      ...(model !== undefined && { model }),
       children,
       get signal() {
         return held.signal;
+      },
+      get effects() {
+        effects ??= new EffectLedger({
+          recorded: task.effects ?? [],
+          answers: task.answers ?? [],
+          attempt: task.attempt,
+          clock,
+          write: recordEffects,
+        });
+        return effects;
       },
       ...given,
     };
@@ -196,6 +235,7 @@ export class AgentHost {
         control,
         fenced: true,
         // A finished thread would hand in the rejected result again.
+        replaces: agentsToAvoid(task),
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
         shared,

@@ -1,9 +1,13 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Failure } from '../queue/failures.ts';
 import type { Task } from '../queue/task.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
+import type { EffectLedger } from './effect-ledger.ts';
+import { type Classify, checkPolicy, type FailurePolicy, type OnFailure } from './failure-policy.ts';
 import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
+import type { Migrate } from './graph-verdict.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
@@ -31,6 +35,12 @@ export interface AttemptInfo {
   readonly spend: (key: string, weight: number) => void;
   /** Enqueues children of the task; see `enqueueChildren`. Absent in a run without a queue. */
   readonly children?: (goals: readonly Goal[]) => Promise<string[]>;
+  /** How the task's earlier attempts failed, the newest ten, oldest first; empty for the first. */
+  readonly failures: readonly Failure[];
+  /** The model that a failure's next step named; also in `configurable.model`. */
+  readonly model?: string;
+  /** What `once` records calls in. */
+  readonly effects: EffectLedger;
   /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
   readonly results?: Readonly<Record<string, JsonValue>>;
   readonly workflow?: WorkflowMembership;
@@ -79,7 +89,7 @@ export interface ResultFunction {
 }
 
 /** What may be said of an agent besides the work itself. */
-export interface AgentSettings {
+export interface AgentSettings extends FailurePolicy {
   /** The agentTypes it takes, besides its own name. `general` takes every type. @default [] */
   readonly capabilities?: readonly string[] | undefined;
   /** How many tasks it runs at a time in this process. @default unbounded */
@@ -91,6 +101,11 @@ export interface AgentSettings {
   readonly recursionLimit?: number | undefined;
   /** Makes the graph's input. @default `{ goal, ...input }` on the channels of the same names */
   readonly toInput?: ((task: AgentTask) => unknown) | undefined;
+  /**
+   * Moves an unfinished thread of another version of the graph, which stands where this one has nothing. Without it,
+   * or where it returns null, the task waits for a worker with its version.
+   */
+  readonly migrate?: Migrate | undefined;
   /** Makes the recorded result of the final state. @default the state's values as JSON */
   readonly toResult?: ((state: FinalState) => unknown) | ResultFunction | undefined;
 }
@@ -133,6 +148,9 @@ export interface Agent {
   readonly recursionLimit: number | undefined;
   readonly toInput: ((task: AgentTask) => unknown) | undefined;
   readonly toResult: ((state: unknown) => unknown) | undefined;
+  readonly migrate: Migrate | undefined;
+  readonly classify: Classify | undefined;
+  readonly onFailure: OnFailure | undefined;
   /** The channels its input may name; undefined without a graph. */
   readonly inputs: ReadonlySet<string> | undefined;
 }
@@ -141,6 +159,7 @@ export interface Agent {
 export function agentFrom(name: string, source: AgentSource): Agent {
   if (isComposed(source)) return composedFrom(name, source);
   const definition = definitionOf(name, source);
+  checkPolicy(`agents.${name}`, definition);
   const worker = unwrap(definition.graph);
   if (!isInvokable(worker)) {
     throw new InvalidOptionError(
@@ -189,6 +208,9 @@ function settingsOf(name: string, definition: AgentSettings) {
         : positive(`agents.${name}.timeoutMs`, definition.timeoutMs),
     recursionLimit: definition.recursionLimit,
     toInput: definition.toInput,
+    migrate: definition.migrate,
+    classify: definition.classify,
+    onFailure: definition.onFailure,
     toResult: definition.toResult as ((state: unknown) => unknown) | undefined,
   };
 }
@@ -207,9 +229,19 @@ function definitionOf(name: string, source: AgentSource): AgentDefinition {
   }
   if (!isInvokable(source)) return source as AgentDefinition;
   if (isLangChains(source)) return { graph: source };
-  const { capabilities, maxConcurrent, description, timeoutMs, toInput, toResult } =
+  const { capabilities, maxConcurrent, description, timeoutMs, toInput, toResult, classify, onFailure } =
     source as InvokableDefinition;
-  return { graph: source, capabilities, maxConcurrent, description, timeoutMs, toInput, toResult };
+  return {
+    graph: source,
+    capabilities,
+    maxConcurrent,
+    description,
+    timeoutMs,
+    toInput,
+    toResult,
+    classify,
+    onFailure,
+  };
 }
 
 function isLangChains(source: object): boolean {

@@ -1,6 +1,7 @@
 import type { Task } from '../queue/task.ts';
 import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
+import { agentsToAvoid } from './failure-policy.ts';
 import { HandBacks } from './hand-backs.ts';
 
 /** Finds the agent for a claimed task, or gives the task back where none takes it. */
@@ -39,11 +40,23 @@ export class Assigner {
     const bound =
       task.agent === undefined && task.assignedAgent !== undefined && agents.has(task.assignedAgent);
     try {
+      const others = this.#others(task);
+      if (others !== null)
+        return coordinator.choose(task, others) ?? 'not assigned: the other agents are busy';
       const wanted = bound ? { ...task, agent: task.assignedAgent! } : task;
       return coordinator.choose(wanted, agents) ?? 'not assigned';
     } catch (error) {
       this.#onError(error);
       return `not assigned: ${error instanceof Error ? error.message : String(error)}`;
     }
+  }
+
+  /** The agents to choose from after one has failed in a way that calls for another; null where there is none, or it was chosen. */
+  #others(task: Task): ReadonlySet<string> | null {
+    const avoided = agentsToAvoid(task);
+    if (avoided.length === 0 || task.agent !== undefined) return null;
+    const others = this.#host.matching(task).filter(({ name }) => !avoided.includes(name));
+    const names = new Set(others.map(({ name }) => name));
+    return names.size === 0 || names.has(task.assignedAgent ?? '') ? null : names;
   }
 }

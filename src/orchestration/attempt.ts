@@ -3,8 +3,10 @@ import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
 import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
+import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { onceQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
@@ -16,6 +18,7 @@ export interface Attempt
     | 'info'
     | 'shared'
     | 'control'
+    | 'replaces'
     | 'onChunk'
     | 'streamsTokens'
     | 'onCustom'
@@ -44,16 +47,27 @@ export async function runAttempt(
   const graph = agent.compose === undefined ? agent.graph : await agent.compose();
   if (graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
-    const state = await agent.invokable.invoke(input, callOptions(attempt));
+    let state: unknown;
+    try {
+      state = await agent.invokable.invoke(input, callOptions(attempt));
+    } catch (error) {
+      const interrupts = onceQuestions(error);
+      if (interrupts === null) throw error;
+      return { status: 'waiting', interrupts };
+    }
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
   const opened = checkpointer();
-  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, attempt.shared?.taskId);
+  const fingerprint = fingerprintOf(graph);
+  const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };
+  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks);
   const end = await runGraph({
     ...attempt,
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
+    fingerprint,
+    migrate: agent.migrate,
     input: async () => inputFor(agent, task),
   });
   await saver.stored();
@@ -68,7 +82,11 @@ function callOptions({ info, onChunk, onCustom }: Attempt): AgentCallOptions {
     },
     // Of a queued run `onCustom` also reaches those who begin to read later.
     writer: onCustom ?? ((chunk) => onChunk?.([], 'custom', chunk)),
-    configurable: { thread_id: info.threadId, jotty: info },
+    configurable: {
+      thread_id: info.threadId,
+      ...(info.model !== undefined && { model: info.model }),
+      jotty: info,
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
 import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import type { Classify, OnFailure } from './failure-policy.ts';
 import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
 import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
@@ -37,6 +38,10 @@ interface BaseOptions<Name extends string> {
    */
   readonly checkpointer?: Checkpointer | undefined;
   readonly coordinator?: AgentCoordinator | undefined;
+  /** What kind of failure an error is, for agents that do not say so themselves. @default by the error's shape */
+  readonly classify?: Classify | undefined;
+  /** What follows a failure, by its class, for agents that do not say so themselves. */
+  readonly onFailure?: OnFailure | undefined;
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
@@ -88,6 +93,8 @@ export class Conductor<Name extends string = string> {
     checkpointer,
     coordinator = new AgentCoordinator(),
     clock: givenClock,
+    classify,
+    onFailure,
     ...modeOptions
   }: ConductorOptions<Name>) {
     this.#givenQueue = queue;
@@ -98,6 +105,7 @@ export class Conductor<Name extends string = string> {
       clock,
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
+      failures: { classify, onFailure },
     });
     this.schedules = new Schedules(
       () => this.queue,

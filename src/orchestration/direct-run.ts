@@ -93,11 +93,15 @@ export class DirectRun {
       const work = this.#attempt(agent, { ...this.#task(), priority: DIRECT_PRIORITY }, onEvent);
       const end = await untilAborted(work, this.#controller.signal);
       wasSuccess = end.status === 'completed' ? true : undefined;
-      if (end.status === 'completed') await this.#forgetThread(agent);
+      if (end.status === 'completed') {
+        this.#host.effects.forget(this.#threadId);
+        await this.#forgetThread(agent);
+      }
       return { ...end, agent: agent.name, threadId: this.#threadId };
     } catch (error) {
       const { aborted, reason } = this.#controller.signal;
       wasSuccess = aborted && !(reason instanceof TimeoutError) ? undefined : false;
+      if (this.#options.threadId === undefined) this.#host.effects.forget(this.#threadId);
       void this.#forgetThread(agent);
       throw error;
     } finally {
@@ -153,6 +157,7 @@ export class DirectRun {
     onEvent: ((event: RunEvent) => void) | undefined,
   ): Promise<AttemptEnd> {
     const { answers = {} } = this.#options;
+    const asked = Object.entries(answers).map(([id, value]) => ({ id, value }));
     const emit = (namespace: readonly string[], mode: string, chunk: unknown) => {
       for (const event of eventsOf(namespace, mode, chunk, this.#host.clock.now())) onEvent?.(event);
     };
@@ -160,7 +165,7 @@ export class DirectRun {
       {
         agent,
         task,
-        answers: Object.entries(answers).map(([id, value]) => ({ id, value })),
+        answers: asked,
         control: new RunControl(),
         fenced: false,
         startsAgain: true,
@@ -172,6 +177,8 @@ export class DirectRun {
           fence: 0,
           signal: this.#controller.signal,
           spend: () => {},
+          failures: [],
+          effects: this.#host.effects.ledger(this.#threadId, asked, this.#host.clock),
         },
         onChunk: onEvent === undefined ? undefined : emit,
         onCustom: undefined,

@@ -7,6 +7,7 @@ import { breakpointQuestion, standsAtBreakpoint } from './breakpoints.ts';
 import {
   type Checkpointer,
   type CheckpointRecord,
+  type GraphConfig,
   type GraphInterruption,
   type GraphOptions,
   type GraphState,
@@ -15,6 +16,8 @@ import {
   type RunnableGraph,
   resumeCommand,
 } from './graph.ts';
+import { AGENT_KEY } from './graph-fingerprint.ts';
+import { judgeGraph, type Migrate } from './graph-verdict.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
 
@@ -29,6 +32,11 @@ export interface GraphRun {
   readonly control: RunControl;
   readonly answers: readonly TaskAnswer[];
   readonly recursionLimit: number | undefined;
+  /** The hash of the graph, and what moves a thread of another version of it. */
+  readonly fingerprint: string;
+  readonly migrate: Migrate | undefined;
+  /** Agents in whose place this one was put: what they have begun is begun anew. */
+  readonly replaces?: readonly string[] | undefined;
   /** Whether the fence is the lease's: false without a queue. */
   readonly fenced: boolean;
   /** A thread that has finished gets the input anew, on top of its state. Never for queued tasks. */
@@ -59,6 +67,7 @@ const FIRST_FENCE = 1;
  *
  * - at the first claim ever there is no checkpoint: one that is there belongs to something else;
  * - no checkpoint: the input; a checkpoint: `null`, never the input again;
+ * - a checkpoint of another version of the graph: only where nothing it needs is missing here;
  * - a checkpoint with nothing left to do: it had finished before that could be recorded;
  * - an answer is sent by the id of its question, and only after this very run has reported that question;
  * - a breakpoint is passed only with an answer.
@@ -72,17 +81,31 @@ export async function runGraph(task: GraphRun): Promise<GraphEnd> {
   const fence = await heldFence(task);
   const run: FencedRun = fence === undefined ? task : { ...task, fence };
   const saved = await checkpointer.getTuple(threadOf(run));
-  if (saved === undefined) return converse(run, await run.input());
+  if (saved === undefined || (await isReplaced(run, saved))) return converse(run, await run.input());
   if (shared !== undefined && writerOf(saved) !== shared.taskId) {
     await refuseOpenThread(run, shared, saved);
     return converse(run, await run.input());
   }
   if (run.fenced && shared === undefined && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
   const state = await run.graph.getState(threadOf(run));
+  const { graph, fingerprint, migrate } = run;
+  const judged = { graph, checkpointer, agent: info.agent, threadId: info.threadId, fingerprint, migrate };
+  const verdict = await judgeGraph({ ...judged, config: writingConfig(run) }, saved, state);
+  if (verdict === 'migrate') return converse(run, null);
   if (state.tasks.length > 0) return resume(run, state);
-  refuseLostWork(run, saved);
   if (run.startsAgain) return converse(run, await run.input());
   return { status: 'completed', values: outputOf(run.graph, state.values) };
+}
+
+/** Deletes what an agent has begun that this one takes the place of; their graphs have nothing in common. */
+async function isReplaced(run: FencedRun, saved: CheckpointRecord): Promise<boolean> {
+  const { replaces = [], checkpointer, info, shared, fence } = run;
+  const agent: unknown = saved.metadata?.[AGENT_KEY];
+  if (shared !== undefined || agent === info.agent || !replaces.some((name) => name === agent)) return false;
+  await checkpointer.deleteThread?.(info.threadId);
+  // With the thread its fence has gone.
+  if (isFenced(checkpointer) && fence !== undefined) await checkpointer.advanceFence(info.threadId, fence);
+  return true;
 }
 
 /** The fence under which the run writes, told to the saver before the state is read. */
@@ -221,6 +244,7 @@ function optionsOf(run: FencedRun): GraphOptions {
       thread_id: info.threadId,
       __pregel_strict_resume: true,
       ...(run.fence === undefined ? {} : { [FENCE_KEY]: run.fence }),
+      ...(info.model === undefined ? {} : { model: info.model }),
       jotty: info,
     },
     durability: 'sync',
@@ -228,6 +252,13 @@ function optionsOf(run: FencedRun): GraphOptions {
     control: run.control,
     ...(run.recursionLimit === undefined ? {} : { recursionLimit: run.recursionLimit }),
     ...(run.onCustom === undefined || run.onChunk !== undefined ? {} : { writer: run.onCustom }),
+  };
+}
+
+/** With the fence, for what is written outside of a run of the graph. */
+function writingConfig({ info, fence }: FencedRun): GraphConfig {
+  return {
+    configurable: { thread_id: info.threadId, ...(fence === undefined ? {} : { [FENCE_KEY]: fence }) },
   };
 }
 
@@ -249,29 +280,5 @@ function refuseOtherGoal(run: GraphRun, values: unknown): void {
   throw new InvalidTaskError(
     'threadId',
     `thread ${run.info.threadId} has an unfinished run of another goal; finish it first, or use another thread`,
-  );
-}
-
-const BRANCH = 'branch:to:';
-
-/**
- * A deploy that renames or removes a node leaves a thread that waits for it looking finished, with a partial
- * result. That is not recorded as success.
- */
-function refuseLostWork(run: GraphRun, saved: CheckpointRecord): void {
-  const asking = saved.pendingWrites?.some(([, channel]) => channel === '__interrupt__') ?? false;
-  const { channel_values: values = {}, channel_versions: versions, versions_seen: seen } = saved.checkpoint;
-  const lost = Object.keys(values)
-    .filter((channel) => channel.startsWith(BRANCH))
-    .map((channel) => channel.slice(BRANCH.length))
-    .find(
-      (node) =>
-        !Object.hasOwn(run.graph.nodes, node) && seen[node]?.[BRANCH + node] !== versions[BRANCH + node],
-    );
-  if (lost === undefined && !asking) return;
-  throw new JottyError(
-    'GRAPH_CHANGED',
-    `thread ${run.info.threadId} waits for node ${lost ?? 'of an open question'}, which agent ${run.info.agent} no longer has; ` +
-      'bring the node back and retry the task, or enqueue the goal anew',
   );
 }

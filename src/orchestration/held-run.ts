@@ -1,11 +1,14 @@
 import { LeaseLostError } from '../errors.ts';
+import type { Effect } from '../queue/effects.ts';
 import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { isResumable } from './agent.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
+import { givenUp, nextOutcome } from './failure-policy.ts';
 import { type Goal, toTasks } from './goal.ts';
+import { GraphChangedError } from './graph-verdict.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
@@ -37,6 +40,8 @@ export class HeldRun {
     const limits = new RunLimits(held, queue);
     held.phase = 'running';
     held.startedAt = clock.now();
+    const ended = givenUp(task);
+    if (ended !== null) return ended;
     try {
       if (held.abortReason !== undefined) throw held.abortReason;
       // It was fetched ahead, or the event loop was blocked: the lease is proved before the start.
@@ -48,17 +53,26 @@ export class HeldRun {
       onStarted({ task, agent: held.agent.name });
       const end = await held.untilAborted(this.#runAgent(held));
       health.succeeded();
+      host.otherVersions.forget(task.id);
       const tasks = awaitedChildren(end);
       return tasks === null ? end : { ...(end as Extract<AttemptEnd, { status: 'waiting' }>), tasks };
     } catch (error) {
       // The saver may learn it before the heartbeat does: what else the run has begun is told too.
       if (error instanceof LeaseLostError && error.taskId === task.id) held.abort(error);
       if (held.abortReason === undefined && isOtherHolder(error, task)) return this.#nextTurn(error);
+      if (held.abortReason === undefined && error instanceof GraphChangedError)
+        return this.#elsewhere(held, error);
       if (held.abortReason === undefined && host.storeErrors.has(error)) return this.#later(error);
-      return outcomeOf(error, held.abortReason, task.id);
+      return this.#failed(held, outcomeOf(error, held.abortReason, task.id));
     } finally {
       limits.stop();
     }
+  }
+
+  #failed({ task, agent }: HeldTask, outcome: Outcome | null): Outcome | null {
+    if (outcome?.status !== 'failed') return outcome;
+    const { host, queue } = this.#options;
+    return nextOutcome(outcome, task, agent, host.failures, queue.clock.now());
   }
 
   /** A full disk or a store that is away is no fault of the agent's: the task goes on from its last checkpoint, uncharged. */
@@ -66,6 +80,13 @@ export class HeldRun {
     const { queue, health } = this.#options;
     const runAt = Math.ceil(queue.clock.now() + health.failed(error));
     return { status: 'released', reason: error instanceof Error ? error.message : String(error), runAt };
+  }
+
+  /** A worker with its version may take it, or this one after the next deploy. That costs nothing. */
+  #elsewhere({ task }: HeldTask, error: GraphChangedError): Outcome {
+    const { host, queue } = this.#options;
+    const runAt = queue.clock.now() + host.otherVersions.found(task.id);
+    return { status: 'released', reason: `${error.code}: ${error.message}`, error, runAt };
   }
 
   /** Another task is on the thread. That costs nothing: this one comes back. */
@@ -84,10 +105,14 @@ export class HeldRun {
     const { task } = held;
     const shared = this.#sharedThread(held);
     const children = (goals: readonly Goal[]) => queue.enqueueChildren(held.task, toTasks(host, goals));
+    const recordEffects = async (effects: readonly Effect[]) => {
+      held.task = await host.storeErrors.from(queue.recordEffects(held.task, effects));
+    };
+    const context = { children, recordEffects, shared };
     const workflow = membershipOf(task);
     const isParent = task.interrupts?.some(isChildrenWait) ?? false;
-    if (workflow === undefined && !isParent) return host.runHeld(held, { children, shared });
-    return this.#startWith(held, { children, shared }, workflow);
+    if (workflow === undefined && !isParent) return host.runHeld(held, context);
+    return this.#startWith(held, context, workflow);
   }
 
   #sharedThread(held: HeldTask): SharedThread | undefined {

@@ -45,7 +45,12 @@ export function outcomeOf(error: unknown, abortReason: Error | undefined, taskId
 
 /** Whether the outcome says that there were too many calls: no failure of the agent's. */
 export function isRefused(outcome: Outcome | null): boolean {
-  return outcome?.status === 'failed' && outcome.retry !== false && refusalOf(outcome.error) !== null;
+  return (
+    outcome?.status === 'failed' &&
+    outcome.retry !== false &&
+    outcome.failure === undefined &&
+    refusalOf(outcome.error) !== null
+  );
 }
 
 function propertiesOf(error: unknown): { readonly name?: unknown; readonly code?: unknown } {

@@ -1,5 +1,6 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import type { Checkpointer, CheckpointRecord, GraphConfig } from './graph.ts';
+import { AGENT_KEY, GRAPH_KEY } from './graph-fingerprint.ts';
 import { WRITER_KEY } from './shared-thread.ts';
 import type { StoreErrors } from './store-errors.ts';
 
@@ -9,6 +10,15 @@ interface Writer extends Checkpointer {
   putWrites(config: GraphConfig, ...rest: unknown[]): Promise<void>;
 }
 type Metadata = Readonly<Record<string, unknown>>;
+/** What a run leaves in the metadata of its checkpoints. */
+interface CheckpointMarks {
+  /** The hash of its graph. */
+  readonly graph?: string;
+  readonly agent?: string;
+  /** The task, on a shared thread. */
+  readonly writer?: string | undefined;
+}
+
 type PutRest = [metadata: Metadata, versions: unknown];
 
 /**
@@ -33,11 +43,17 @@ export class RunSaver {
   #input: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  readonly #writer: string | undefined;
+  readonly #isShared: boolean;
+  readonly #marks: Metadata;
 
-  /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, if there is one. */
-  constructor(saver: Checkpointer, errors?: StoreErrors, writer?: string) {
-    this.#writer = writer;
+  /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, and of this version of the graph. */
+  constructor(saver: Checkpointer, errors?: StoreErrors, { graph, agent, writer }: CheckpointMarks = {}) {
+    this.#isShared = writer !== undefined;
+    this.#marks = {
+      ...(graph !== undefined && { [GRAPH_KEY]: graph }),
+      ...(agent !== undefined && { [AGENT_KEY]: agent }),
+      ...(writer !== undefined && { [WRITER_KEY]: writer }),
+    };
     this.#saver = saver as Writer;
     this.#errors = errors;
     this.#isOrdered = isFenced(saver);
@@ -74,14 +90,14 @@ export class RunSaver {
     if (isLatest && this.#isKnownEmpty) return undefined;
     const found = await this.#watched(this.#saver.getTuple(config));
     // On a shared thread somebody else may have been faster.
-    if (isLatest) this.#isKnownEmpty = found === undefined && this.#writer === undefined;
+    if (isLatest) this.#isKnownEmpty = found === undefined && !this.#isShared;
     return found;
   };
 
   readonly #put: Writer['put'] = (config, checkpoint, metadata, versions) => {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     this.#isKnownEmpty = false;
-    const marked = this.#writer === undefined ? metadata : { ...metadata, [WRITER_KEY]: this.#writer };
+    const marked = { ...metadata, ...this.#marks };
     const stored = this.#watched(this.#saver.put(config, checkpoint, marked, versions));
     if (!this.#isOrdered || !isInputOnly(metadata)) return this.#withInput(stored);
     this.#keep(stored);

@@ -35,6 +35,14 @@ export const ID_PATTERN = /^[A-Za-z0-9_.:-]{1,128}$/;
 export const CHILDREN_MAX = 1_000;
 /** Children of children, and so on. */
 export const CHILD_DEPTH_MAX = 10;
+/** Calls with a side effect that one task keeps a record of, in all its lives. */
+export const EFFECTS_MAX = 1_000;
+/** All these records of one task, with their results. */
+export const EFFECTS_BYTES_MAX = 512 * 1024;
+export const EFFECT_KEY_CHARS_MAX = 256;
+/** Failures of one task that the next attempt sees: the newest. */
+export const FAILURES_MAX = 10;
+export const FAILURE_MESSAGE_BYTES_MAX = 500;
 /** Limits of one task, with those of its queue. */
 export const LIMITS_MAX = 8;
 /** The largest `max`, `rate.max` and `weight` of a limit. */

@@ -1,4 +1,6 @@
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Effect } from './effects.ts';
+import type { Failure } from './failures.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
 
 /** What the clocks of a task remember of its life; not shown. */
@@ -26,6 +28,10 @@ export interface Details {
   readonly scores?: readonly AgentScore[];
   /** Ids of the tasks it enqueued. */
   readonly children?: readonly string[];
+  /** Calls with a side effect that were started; see `once`. */
+  readonly effects?: readonly Effect[];
+  /** How its attempts failed, oldest first. */
+  readonly failures?: readonly Failure[];
 }
 
 export function readDetails(text: string | null): Details {

@@ -9,6 +9,7 @@ export interface Blocker {
   /**
    * `ENDED`, `RUNNING` · `WAITS_FOR_PERSON` · `DEPENDENCY` and `CONDITION` (it has ended, its condition is not judged
    * yet) · `RUN_AT` · `QUEUE_PAUSED`, `AGENT_PAUSED`, `TYPE_PAUSED`, `KEY_PAUSED` · `KEY_FULL`, `KEY_RATE`, `KEY_CLOSED`
+   * · `GRAPH_CHANGED` (with `until`: it was begun by another version of its graph, and is offered again then)
    * · `NO_AGENT` (there are workers, and none of them has an agent for it)
    */
   readonly code:
@@ -25,6 +26,7 @@ export interface Blocker {
     | 'KEY_FULL'
     | 'KEY_RATE'
     | 'KEY_CLOSED'
+    | 'GRAPH_CHANGED'
     | 'NO_AGENT';
   /** What it is, and what would free the task. */
   readonly message: string;
@@ -87,9 +89,7 @@ async function blockersOf(store: TaskStore, record: TaskRecord, now: number): Pr
   const late = runAt > now && record.blockedBy.length === 0;
   return [
     ...dependencies,
-    ...(late
-      ? [{ code: 'RUN_AT' as const, message: `it starts not before ${timeOf(runAt)}`, until: runAt }]
-      : []),
+    ...(late ? [lateBlocker(record)] : []),
     ...(paused ? [{ code: 'QUEUE_PAUSED' as const, message: 'the queue is paused; call resume()' }] : []),
     ...gates,
     ...agents,
@@ -104,6 +104,13 @@ function askedBlocker({ details, startedAt, createdAt }: TaskRecord, now: number
     code: 'WAITS_FOR_PERSON',
     message: `${questions} open, since ${durationOf(since)} at most; answer it`,
   };
+}
+
+function lateBlocker({ runAt, details }: TaskRecord): Blocker {
+  const { error } = readDetails(details);
+  const message = `it starts not before ${timeOf(runAt)}`;
+  if (error?.code !== 'GRAPH_CHANGED') return { code: 'RUN_AT', message, until: runAt };
+  return { code: 'GRAPH_CHANGED', message: `${error.message}; ${message}`, until: runAt };
 }
 
 async function dependencyBlockers(store: TaskStore, { blockedBy }: TaskRecord): Promise<Blocker[]> {

@@ -45,6 +45,9 @@ export {
   BATCH_BYTES_MAX,
   BATCH_TASKS_MAX,
   DEPENDENCIES_MAX,
+  EFFECT_KEY_CHARS_MAX,
+  EFFECTS_BYTES_MAX,
+  EFFECTS_MAX,
   ERROR_TEXT_BYTES_MAX,
   METADATA_BYTES_MAX,
   PAYLOAD_BYTES_MAX,
@@ -55,7 +58,9 @@ export {
 } from './bounds.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
+export type { Effect } from './effects.ts';
 export type { Blocker, Explanation } from './explanation.ts';
+export type { Failure, FailureClass, NextStep } from './failures.ts';
 export type { Gate, GateRule, Rate } from './gate.ts';
 export type { Limit, LimitState } from './limits.ts';
 export type { MoveReport } from './move.ts';

@@ -91,10 +91,11 @@ export function toEnding(outcome: Outcome): Ending {
       return { status: 'completed', result: toResultText(outcome.result) };
     case 'failed':
       return (
-        refused(outcome.error, outcome.retry) ?? {
+        refused(outcome) ?? {
           status: 'failed',
           error: toTaskError(outcome.error),
           retry: outcome.retry === false ? 'refused' : 'allowed',
+          failure: outcome.failure,
         }
       );
     case 'released':
@@ -103,12 +104,14 @@ export function toEnding(outcome: Outcome): Ending {
         runAt: toTime(outcome.runAt),
         reason: toReason(outcome.reason),
         hasBegun: outcome.hasBegun,
+        ...(outcome.error !== undefined && { error: toTaskError(outcome.error) }),
       };
     case 'waiting':
       return {
         status: 'waiting',
         interrupts: toInterrupts(outcome.interrupts),
         tasks: toTaskIds(outcome.tasks),
+        failure: outcome.failure,
       };
     case 'cancelled':
       return { status: 'cancelled', reason: toReason(outcome.reason) };
@@ -122,8 +125,9 @@ export function toEnding(outcome: Outcome): Ending {
 }
 
 /** A failure for too many calls is none: the task goes back, and its keys close. */
-function refused(error: unknown, retry: boolean | undefined): Ending | null {
-  const refusal = retry === false ? null : refusalOf(error);
+function refused({ error, retry, failure }: Extract<Outcome, { status: 'failed' }>): Ending | null {
+  const isFailure = retry === false || failure !== undefined;
+  const refusal = isFailure ? null : refusalOf(error);
   if (refusal === null) return null;
   const { message } = toTaskError(error);
   return { status: 'released', reason: toReason(`RATE_LIMITED: ${message}`), refusal };

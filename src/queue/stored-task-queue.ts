@@ -16,6 +16,7 @@ import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
+import type { Effect } from './effects.ts';
 import { type Explanation, explain } from './explanation.ts';
 import { kindGates } from './gate.ts';
 import { HeldTasks } from './held-tasks.ts';
@@ -290,6 +291,11 @@ export class StoredTaskQueue implements TaskQueue {
   async assign(task: Task, assignment: Assignment): Promise<Task> {
     const fence = fenceOf(task);
     return await this.#act(task.id, { type: 'assign', fence, assignment });
+  }
+
+  async recordEffects(task: Task, effects: readonly Effect[]): Promise<Task> {
+    const fence = fenceOf(task);
+    return await this.#act(task.id, { type: 'record', fence, effects });
   }
 
   async updateStatus(id: string, status: TaskStatus, change: StatusChange = {}): Promise<Task> {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
 import type { RunnableBy } from './claim-filter.ts';
+import type { Effect } from './effects.ts';
 import type { Explanation } from './explanation.ts';
 import type { Limit, LimitState } from './limits.ts';
 import type { Registry } from './registry.ts';
@@ -156,6 +157,12 @@ export interface TaskQueue {
   settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task>;
   /** Records which agent runs a leased task, and why. */
   assign(task: Task, assignment: Assignment): Promise<Task>;
+  /**
+   * Records calls with a side effect of a task in hand, each in the place of the one with its key; resolves when
+   * that is durable. They are kept until the task is purged. Throws LeaseLostError, and TooLargeError beyond
+   * EFFECTS_MAX or EFFECTS_BYTES_MAX.
+   */
+  recordEffects(task: Task, effects: readonly Effect[]): Promise<Task>;
   /** The operator's verb, checked against the transition table; works on leased tasks too. */
   updateStatus(id: string, status: TaskStatus, change?: StatusChange): Promise<Task>;
   /** `cancelled` at once; an ended task is returned unchanged. */

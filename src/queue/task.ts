@@ -6,6 +6,8 @@
  * lease; *settling* ends the attempt with an *outcome*. A *failed* task is out of retries: the dead letter.
  */
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Effect } from './effects.ts';
+import type { Failure } from './failures.ts';
 import type { Limit } from './limits.ts';
 
 /**
@@ -282,6 +284,10 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly parent?: Parent;
   /** Ids of the tasks that it enqueued while it ran; some may be purged. */
   readonly children?: readonly string[];
+  /** Its calls with a side effect that were started, in the order of their first start; see `once`. */
+  readonly effects?: readonly Effect[];
+  /** How its attempts failed, and what followed; the newest ten, oldest first. */
+  readonly failures?: readonly Failure[];
   /** Absent where all of them are needed. */
   readonly join?: 'any';
   /** Ids of the dependencies that are still undecided. */
@@ -315,6 +321,8 @@ export type Outcome = (
       readonly reason?: string | undefined;
       /** false: nothing was done yet, and its time to expire runs on. @default true */
       readonly hasBegun?: boolean | undefined;
+      /** What kept it from running, shown as `task.error` until it goes on. */
+      readonly error?: unknown;
     }
   | {
       readonly status: 'waiting';
@@ -326,6 +334,8 @@ export type Outcome = (
 ) & {
   /** What the attempt weighed in truth under the rates of its limits, by key, where that is not what was reserved. */
   readonly spent?: Readonly<Record<string, number>> | undefined;
+  /** With `failed` and `waiting`: what is kept of the failure for the next attempt. */
+  readonly failure?: Failure | undefined;
 };
 
 /** One transition in a task's history. `from` is null for the submission. */

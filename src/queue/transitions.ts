@@ -12,6 +12,8 @@ import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } 
 import { expired, notYet, overDeadline, rungClock, withAlarm } from './clocks.ts';
 import { toEdge } from './dependencies.ts';
 import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
+import { type Effect, withEffects } from './effects.ts';
+import { type Failure, withFailure } from './failures.ts';
 import { end, move, NO_LEASE, reasonOf, refuse, release, requireMove, stay } from './moves.ts';
 import type { LimitUse } from './quota.ts';
 import type { Refusal } from './rate-limit.ts';
@@ -47,6 +49,7 @@ export type TaskAction =
     }
   | { readonly type: 'note' }
   | { readonly type: 'adopt'; readonly fence: number; readonly ids: readonly string[] }
+  | { readonly type: 'record'; readonly fence: number; readonly effects: readonly Effect[] }
   | { readonly type: 'cancel'; readonly reason?: string | undefined }
   | { readonly type: 'expire' }
   | { readonly type: 'redrive' }
@@ -73,6 +76,7 @@ export type Ending =
       readonly status: 'failed';
       readonly error: TaskError;
       readonly retry: 'allowed' | 'refused' | 'demanded';
+      readonly failure?: Failure | undefined;
       readonly runAt?: number | undefined;
     }
   | {
@@ -80,6 +84,8 @@ export type Ending =
       readonly runAt?: number | undefined;
       readonly reason?: string | undefined;
       readonly hasBegun?: boolean | undefined;
+      /** What kept it from running. */
+      readonly error?: TaskError;
       /** It was given back since there were too many calls. */
       readonly refusal?: Refusal | undefined;
     }
@@ -87,6 +93,7 @@ export type Ending =
       readonly status: 'waiting';
       readonly interrupts: readonly TaskInterrupt[];
       readonly tasks?: readonly string[] | undefined;
+      readonly failure?: Failure | undefined;
     }
   | { readonly status: 'cancelled'; readonly reason?: string | undefined };
 
@@ -144,6 +151,8 @@ function decideAction(record: TaskRecord, action: TaskAction, context: DecisionC
       return isEnded(record.status) ? refuse(record, 'changed') : stay(record, {});
     case 'adopt':
       return adopt(record, action.fence, action.ids);
+    case 'record':
+      return recordEffects(record, action.fence, action.effects);
     case 'cancel':
       return isEnded(record.status) ? null : end(record, 'cancelled', context.now, action.reason);
     case 'expire':
@@ -231,7 +240,8 @@ function settle(
     refuse(record, 'completed; answer it, or decide it');
   if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
-  const settled = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
+  const assigned = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
+  const settled = 'failure' in ending ? noteFailure(assigned, ending.failure) : assigned;
   switch (ending.status) {
     case 'completed':
       return complete(settled, ending.result, context.now);
@@ -240,7 +250,7 @@ function settle(
     case 'released':
       return ending.refusal
         ? park(settled, ending.refusal, ending.reason, context.now)
-        : release(settled, ending.runAt, ending.reason ?? 'released', context.now);
+        : release(withError(settled, ending.error), ending.runAt, ending.reason ?? 'released', context.now);
     case 'waiting':
       return ending.tasks === undefined
         ? wait(settled, ending.interrupts, context.now)
@@ -289,6 +299,16 @@ function fail(
     details,
     startedAt,
   });
+}
+
+function noteFailure(record: TaskRecord, failure: Failure | undefined): TaskRecord {
+  if (failure === undefined) return record;
+  const failures = withFailure(readDetails(record.details).failures, failure);
+  return { ...record, details: withDetails(record.details, { failures }) };
+}
+
+function withError(record: TaskRecord, error: TaskError | undefined): TaskRecord {
+  return error === undefined ? record : { ...record, details: withDetails(record.details, { error }) };
 }
 
 /**
@@ -354,6 +374,13 @@ function adopt(record: TaskRecord, fence: number, ids: readonly string[]): Chang
   if (all.length > CHILDREN_MAX)
     throw new TooLargeError(record.id, 'CHILDREN_MAX', CHILDREN_MAX, all.length, 'children');
   return stay(record, { details: withDetails(record.details, { children: all }) });
+}
+
+function recordEffects(record: TaskRecord, fence: number, written: readonly Effect[]): Change {
+  requireLease(record, fence, 'given effects');
+  const { effects = [] } = readDetails(record.details);
+  const all = withEffects(record.id, effects, written);
+  return stay(record, { details: withDetails(record.details, { effects: all }) });
 }
 
 function answer(record: TaskRecord, interruptId: string, value: JsonValue, now: number): Change | null {

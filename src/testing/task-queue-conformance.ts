@@ -8,6 +8,7 @@ import { boundsCases } from './task-queue-cases/bounds.ts';
 import { childCases } from './task-queue-cases/children.ts';
 import { clockCases } from './task-queue-cases/clocks.ts';
 import { dependencyCases } from './task-queue-cases/dependencies.ts';
+import { effectCases } from './task-queue-cases/effects.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
 import { limitCases } from './task-queue-cases/limits.ts';
@@ -61,6 +62,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...childCases,
   ...clockCases,
   ...approvalCases,
+  ...effectCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskQueue({ describe, test }, backend)` in vitest. */

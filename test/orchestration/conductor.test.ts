@@ -243,6 +243,8 @@ test('nodes find attempt, fence, task id and signal in their config', async () =
       fence: 1,
       spend: expect.any(Function),
       children: expect.any(Function),
+      effects: expect.any(Object),
+      failures: [],
       signal: expect.any(AbortSignal),
     },
   ]);

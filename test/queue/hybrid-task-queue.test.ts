@@ -93,3 +93,19 @@ test('durability() tells for how long a settlement may be acknowledged before it
   expect(await queue.durability()).toMatchObject({ flushMs: 250, waitReplicas: 0 });
   expect(() => new HybridTaskQueue({ url: redis.url, flushMs: -1 })).toThrow(/flushMs/);
 });
+
+test('the record of an effect is never late, and one that the store refused is not acknowledged', async () => {
+  const at = { url: redis.url, prefix: redis.prefix() };
+  const holder = new HybridTaskQueue({ ...at, flushMs: 60_000 });
+  const plain = new RedisTaskQueue(at);
+  opened.push(holder, plain);
+  await holder.enqueue({ id: 'a', payload: {} });
+  const task = (await holder.dequeue({}, { start: true }))!;
+  const effect = { key: 'pay', state: 'started', starts: 1, startedAt: 1, attempt: 1 } as const;
+  await holder.recordEffects(task, [effect]);
+  expect((await plain.getTask('a'))?.effects).toEqual([effect]);
+  await plain.cancel('a');
+  await expect(holder.recordEffects(task, [{ ...effect, state: 'done' }])).rejects.toMatchObject({
+    code: 'LEASE_LOST',
+  });
+});

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { LeaseLostError, StoreUnavailableError } from '../../../errors.ts';
+import type { Effect } from '../../effects.ts';
+import type { Task } from '../../task.ts';
 import type { RedisDurability } from '../redis/durability.ts';
 import { RedisTaskQueue, type RedisTaskQueueOptions } from '../redis/redis-task-queue.ts';
 import type { HybridTaskStoreOptions } from './hybrid-options.ts';
@@ -60,5 +63,20 @@ export class HybridTaskQueue extends RedisTaskQueue {
   /** What Redis is configured for, and for how long a settlement may be acknowledged before Redis has it. */
   override async durability(): Promise<HybridDurability> {
     return { ...(await super.durability()), flushMs: this.#flushMs };
+  }
+
+  /** Never late: nothing may be begun on a record that is not in Redis yet. Reading it writes what is owed before. */
+  override async recordEffects(task: Task, effects: readonly Effect[]): Promise<Task> {
+    const recorded = await super.recordEffects(task, effects);
+    if (this.#flushMs === 0) return recorded;
+    const stored = await this.getTask(task.id);
+    const fence = task.lease?.fence ?? 0;
+    if (stored?.lease?.fence !== fence) throw new LeaseLostError(task.id, fence, 'its record was refused');
+    const isStored = (effect: Effect) =>
+      stored.effects?.some(
+        ({ key, state, starts }) => key === effect.key && state === effect.state && starts === effect.starts,
+      );
+    if (effects.every(isStored)) return stored;
+    throw new StoreUnavailableError(`task ${task.id} was changed while an effect was recorded; try again`);
   }
 }
