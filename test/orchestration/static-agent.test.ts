@@ -10,6 +10,7 @@ import { systemClock } from '../../src/clock.ts';
 import { type AgentInput, Conductor, type RunEvent, staticAgent } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/index.ts';
+import { deferred } from './graphs.ts';
 import { ask, research, reviewer, writer } from './team-agents.ts';
 
 let folder: string;
@@ -221,6 +222,64 @@ describe('a plan that is interrupted', () => {
     expect(await conductor.result('team')).toMatchObject({ path: plan, verdict: 'yes' });
     expect(log.slice(0, 6)).toEqual(NODES);
     expect(new Set(log.slice(6))).toEqual(new Set(['judge']));
+  });
+
+  test('by questions of two agents at the same time gives each its own answer', async () => {
+    const queue = new MemoryTaskQueue();
+    const agents = {
+      left: reviewer(() => {}, ask('left?')),
+      right: reviewer(() => {}, ask('right?')),
+    };
+    await using conductor = new Conductor({ agents, queue, mode: 'static', plan: [['left', 'right']] });
+    const id = await conductor.enqueueGoal('go');
+    await conductor.processQueue({ untilEmpty: true });
+    for (const { id: question, value } of (await queue.getTask(id))!.interrupts!) {
+      await conductor.answer(id, question, `to ${String(value)}`);
+      await conductor.processQueue({ untilEmpty: true });
+    }
+    expect(await conductor.result(id)).toMatchObject({
+      results: { left: { verdict: 'to left?' }, right: { verdict: 'to right?' } },
+    });
+    await queue.close();
+  });
+
+  test('by a drain hands back between nodes, uncharged, and goes on there', async () => {
+    const queue = new MemoryTaskQueue();
+    const log: string[] = [];
+    const begun = deferred();
+    const gate = deferred();
+    const find = () => {
+      begun.resolve();
+      return gate.promise;
+    };
+    const push = (node: string) => log.push(node);
+    const agents = { research: research(push, find), writer: writer(push), reviewer: reviewer(push) };
+    await using conductor = new Conductor({ agents, queue, mode: 'static', plan });
+    const id = await conductor.enqueueGoal('go');
+    const stop = new AbortController();
+    const stopped = conductor.processQueue({ signal: stop.signal });
+    await begun.promise;
+    stop.abort();
+    gate.resolve();
+    await stopped;
+    expect(await queue.getTask(id)).toMatchObject({ status: 'pending', retryCount: 0 });
+    expect(log).toEqual(['search']);
+    await conductor.processQueue({ untilEmpty: true });
+    expect(await conductor.result(id)).toMatchObject({ path: plan, verdict: 'good' });
+    expect(log).toEqual(NODES);
+    await queue.close();
+  });
+
+  test('by the time-out of one agent fails for that', async () => {
+    const slow = {
+      graph: reviewer(
+        () => {},
+        () => new Promise(() => {}),
+      ),
+      timeoutMs: 20,
+    };
+    await using conductor = new Conductor({ agents: { slow }, mode: 'static', plan: ['slow'] });
+    await expect(conductor.run('go')).rejects.toThrow(/time/i);
   });
 
   test.each(['static', 'dynamic'])(
