@@ -69,7 +69,7 @@ test.each(SUBPATHS)('%s loads by import and by require, with the same names', (s
     '--eval',
     `const m = require('${specifier}'); ${names}`,
   ]);
-  expect(JSON.parse(imported).length).toBeGreaterThan(2);
+  expect(JSON.parse(imported).length).toBeGreaterThan(0);
   expect(required).toBe(imported);
 });
 
