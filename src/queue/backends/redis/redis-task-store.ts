@@ -311,7 +311,7 @@ export class RedisTaskStore implements TaskStore {
     const { owner, leaseExpiresAt, to, now } = claim;
     const values = claimArguments(claim, this.#leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
-    const reply = await this.#scripts.run('claim', { now: this.judgeAt(now), mark, values });
+    const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, values });
     const at = reply[0] as number;
     this.#scripts.learn(at, askedAt);
     const records = readClaimed(reply, {

@@ -45,6 +45,7 @@ export class ScriptRunner {
   #opening: Promise<void> | undefined;
   #isOpen = false;
   #isClosed = false;
+  #hasGroups = false;
   readonly #marks = new Set<string>();
 
   constructor(connection: RedisConnection, prefix: string, time: ServerClock | null, hooks: Hooks) {
@@ -70,6 +71,18 @@ export class ScriptRunner {
     const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
     if (isWrite && this.#hooks.onWritten) await this.#hooks.onWritten();
     return reply;
+  }
+
+  /** Claims by the program that knows of limits and turns, once there are any. */
+  async claim(call: ScriptCall): Promise<unknown[]> {
+    if (this.#hasGroups) return this.run('claimAmongGroups', call);
+    try {
+      return await this.run('claim', call);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('JOTTYGROUPS'))) throw error;
+      this.#hasGroups = true;
+      return this.run('claimAmongGroups', call);
+    }
   }
 
   get isOpen(): boolean {

@@ -4,6 +4,7 @@ type Prelude =
   | 'turns'
   | 'gates'
   | 'groups'
+  | 'no-groups'
   | 'idle'
   | 'tasks'
   | 'alarms'
@@ -26,7 +27,8 @@ const TASKS = ['turns', 'gates', 'tasks', 'alarms'] as const;
 export const SCRIPTS = {
   open: script('open'),
   insert: script('insert', ...TASKS, 'lanes', 'edges', 'links', 'records', 'buckets'),
-  claim: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
+  claim: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'no-groups'),
+  claimAmongGroups: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
   release: script('release', ...TASKS, 'lanes', 'holds'),
   nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
   apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),

@@ -38,6 +38,11 @@ if answered then
   return pushRecords({ tonumber(time), told }, ids)
 end
 
+-- Said before anything is written: the other program is wanted.
+if counters.quotas and not groups and ARGV[9] ~= 'h' then
+  return redis.error_reply('JOTTYGROUPS')
+end
+
 local LIMIT, OWNER, OWNER_JSON, TO = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[9]
 local IS_HOLD = TO == 'h'
 local LAST_RANK, LAST_SEQ = IS_HOLD and tonumber(ARGV[15]), IS_HOLD and tonumber(ARGV[16])
