@@ -82,7 +82,10 @@ export class StoreWatch {
     if (this.#reaction === null) {
       const wait = this.#reactedAt + REACT_MS - now;
       // A clock set back must not silence hints, hence the upper bound.
-      if (wait <= 0 || wait > REACT_MS) return this.#react();
+      if (wait <= 0 || wait > REACT_MS) {
+        this.#react();
+        return;
+      }
       this.#reaction = this.#clock.setTimeout(() => this.#react(), wait);
     }
     if (!isNew || Math.abs(now - this.#newsAt) < NEWS_MS) return;
