@@ -43,6 +43,8 @@ test('a waiting task of 327 bytes of payload holds at most 750 bytes, its histor
   await queue.stats();
   const before = await info('memory', 'used_memory');
   for (let i = 0; i < 10; i++) await queue.enqueueMany(tasks(TASKS));
+  // The parts of a large batch are freed by a thread of Redis' own, a moment after the batch is acknowledged.
+  while ((await info('memory', 'lazyfree_pending_objects')) > 0);
   const bytes = ((await info('memory', 'used_memory')) - before) / (10 * TASKS);
   expect(bytes).toBeLessThanOrEqual(750);
   await queue.close();
