@@ -97,6 +97,8 @@ export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts'
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
+// Simulations: what another strategy, other limits or other agents would have come to.
+export type { SimulatedAgent, SimulateOptions, SimulationReport } from './orchestration/simulation.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {

@@ -38,11 +38,14 @@ export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
   readonly #experience = new Experience();
   readonly #assignments = new Map<string, Assignment>();
+  /** As it was given. */
+  readonly strategy: Strategy;
   readonly #strategy: StrategyFunction;
   readonly #score: typeof scoreAll;
 
   constructor(options: AgentCoordinatorOptions = {}) {
     const { strategy = 'learned' } = options;
+    this.strategy = strategy;
     this.#score = strategy === 'learned' ? drawScores : scoreAll;
     this.#strategy = strategyFrom(strategy, (agent) => this.load(agent));
   }
