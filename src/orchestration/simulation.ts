@@ -8,6 +8,7 @@ import type { Assignment, TaskQueue, TaskQueueOptions } from '../queue/task-queu
 import { AgentCoordinator, type Strategy } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { LikelyRuns, peakOf, type RecordedTask, recordedTasks } from './recorded-runs.ts';
+import { type RecordedChoice, ReplayedCoordinator } from './replayed-coordinator.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -73,7 +74,8 @@ export interface Simulated {
 /**
  * Submits the recorded tasks again, at their times, to a queue in memory on a virtual clock, and lets the real
  * claims, limits and coordinators work them off. A run that history has takes as long as it did, and ends as it
- * did; one on another agent goes as some run of that agent on the type did. Who was at work before the history
+ * did; with today's strategy and agents a choice from the same candidates is made by the draws that are stored with it.
+ * A run on another agent goes as some run of that agent on the type did. Who was at work before the history
  * begins is not known. Back-offs that history does not have are without jitter; conditions on results are taken as `success`; questions to people
  * are answered at once; and tasks that have not ended yet are left out.
  */
@@ -188,7 +190,7 @@ class Simulation {
           },
         ]),
       ),
-      coordinator: new AgentCoordinator({ strategy: this.#options.strategy ?? this.#today.strategy }),
+      coordinator: this.#coordinator(),
       clock: this.#clock,
       checkpointer: () => Promise.reject(new Error('a simulation keeps no checkpoints')),
       deletesPurged: false,
@@ -196,12 +198,25 @@ class Simulation {
     return new TaskQueueManager({ host, queue }, queue, { maxConcurrent, pollMs: INTERVAL_MS_MAX });
   }
 
+  #coordinator(): AgentCoordinator {
+    const { strategy = this.#today.strategy, agents } = this.#options;
+    const isToday = strategy === this.#today.strategy && agents === undefined;
+    if (!isToday) return new AgentCoordinator({ strategy });
+    return new ReplayedCoordinator(strategy, (id) => this.#choiceFor(id), this.#clock);
+  }
+
+  #choiceFor(id: string): RecordedChoice | undefined {
+    const { attempt, assignedAgent: agent, scores } = this.#tasks.get(id)!.task;
+    return agent === undefined || scores === undefined ? undefined : { attempt, agent, scores };
+  }
+
   /** Tasks of the same moment are submitted together, in their order. */
   #submitAll(queue: StoredTaskQueue): void {
     const moments = grouped(this.#tasks.values(), ({ task }) => task.createdAt);
     for (const [at, recorded] of moments) {
       const submit = () => void this.#submit(queue, recorded);
-      this.#clock.setTimeout(submit, at - this.#from);
+      // After the runs that end at that moment: who is free for it is then seen, and who was is in the table.
+      this.#clock.setTimeout(submit, at - this.#from + 0.5);
     }
   }
 

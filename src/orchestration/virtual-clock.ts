@@ -20,13 +20,14 @@ export class VirtualClock implements Clock {
     this.#now = now;
   }
 
+  /** Whole ms: half ones are for what comes last in its moment. */
   now(): number {
-    return this.#now;
+    return Math.floor(this.#now);
   }
 
   setTimeout(callback: () => void, ms: number): unknown {
     const handle = this.#next++;
-    const at = this.#now + Math.max(0, ms);
+    const at = this.now() + Math.max(0, ms);
     this.#timers.set(handle, { at, callback });
     const handles = this.#byTime.get(at);
     if (handles === undefined) this.#byTime.set(at, new Set([handle]));
