@@ -8,6 +8,15 @@ import {
   TaskNotFoundError,
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import {
+  type AnalyticsOptions,
+  checkWindow,
+  countsSince,
+  MINUTE_MS,
+  type QueueAnalytics,
+  toAnalytics,
+} from './analytics.ts';
+import { AnalyticsLog } from './analytics-log.ts';
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
@@ -85,6 +94,7 @@ export class StoredTaskQueue implements TaskQueue {
   readonly #held = new HeldTasks();
   readonly #conditions = new Conditions();
   readonly #observers: Observers;
+  readonly #log: AnalyticsLog;
   readonly #sweeper: Loop;
   readonly #rules: SubmissionRules;
   #checkpointer: Promise<unknown> | null = null;
@@ -110,6 +120,12 @@ export class StoredTaskQueue implements TaskQueue {
       held: this.#held,
       view: (record) => this.#view(record),
     });
+    this.#log = new AnalyticsLog(
+      () => store.registry,
+      clock,
+      this.#options.owner,
+      (error) => this.#observers.report(error),
+    );
     this.#sweeper = new Loop(
       clock,
       sweepMs,
@@ -300,6 +316,20 @@ export class StoredTaskQueue implements TaskQueue {
     return toStats(counts, workers, now);
   }
 
+  async analytics(options: AnalyticsOptions = {}): Promise<QueueAnalytics> {
+    const windowMs = checkWindow(options);
+    this.#use();
+    await this.#log.flush();
+    const now = this.clock.now();
+    const from = now - windowMs - ((now - windowMs) % MINUTE_MS);
+    const [sum, { byStatus }, workers] = await Promise.all([
+      countsSince(this.registry, from, now),
+      this.#store.counts(now),
+      liveWorkers(this.registry, now),
+    ]);
+    return toAnalytics(sum, [from, now], byStatus, workers);
+  }
+
   async pause(target?: PauseTarget): Promise<void> {
     this.#use();
     await this.#setPaused(target, true);
@@ -407,6 +437,7 @@ export class StoredTaskQueue implements TaskQueue {
   async #close(): Promise<void> {
     this.#observers.stop();
     await this.#sweeper.stop();
+    await this.#log.flush();
     this.#observers.clear();
     await this.#store.close();
   }
@@ -479,6 +510,7 @@ export class StoredTaskQueue implements TaskQueue {
     this.#observers.foresee(records, now);
     const { inserted, effects } = await taken;
     this.#observers.welcome(inserted, now);
+    this.#log.submitted(inserted, now);
     if (!isQuiet(effects)) await this.#follow(effects);
   }
 
@@ -525,6 +557,7 @@ export class StoredTaskQueue implements TaskQueue {
       const task = this.#take(applied.record, submission);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
+      this.#log.changed(record, applied.record, task);
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
@@ -580,6 +613,7 @@ export class StoredTaskQueue implements TaskQueue {
     let { released, skipped, unjudged } = effects;
     for (;;) {
       if (released.length > 0) this.#observers.emit('available', undefined);
+      this.#log.skipped(skipped.length);
       await this.#observers.tellLatest(skipped);
       await this.#observers.tellWaiters(skipped);
       if (!unjudged) return;
