@@ -13,7 +13,7 @@ import { TaskQueueManager } from './task-queue-manager.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** Tasks that a simulation looks at. */
-export const SIMULATED_TASKS_MAX = 20_000;
+const SIMULATED_TASKS_MAX = 20_000;
 /** What has not ended this long after the last submission never will: an agent is missing, or a limit is 0. */
 const PATIENCE_MS = 30 * 24 * 3_600_000;
 
