@@ -8,8 +8,8 @@ const SPEEDS: Readonly<Record<string, number>> = { fast: 300, middling: 900, slo
 /** A queue whose `count` tasks were run by three agents, at times that are nobody's but the clock's. */
 async function history(count: number, everyMs: number, strategy: Strategy = 'learned') {
   const clock = new FakeClock(undefined, 2);
-  const queue = new MemoryTaskQueue({ clock });
   const random = seededRandom(7);
+  const queue = new MemoryTaskQueue({ clock, random: seededRandom(8) });
   const agents = Object.fromEntries(
     Object.entries(SPEEDS).map(([name, ms]) => [
       name,
@@ -43,17 +43,19 @@ async function history(count: number, everyMs: number, strategy: Strategy = 'lea
   return { conductor, queue, close: () => Promise.all([conductor.close(), queue.close()]) };
 }
 
-test.each<Strategy>(['learned', 'scored', 'roundRobin'])(
-  'today’s settings reproduce the recorded assignments: %s',
-  async (strategy) => {
-    const { conductor, close } = await history(400, 320, strategy);
-    const report = await conductor.simulate();
-    expect(report).toMatchObject({ tasks: 400, misses: 0 });
-    expect(report.completed + report.failed).toBe(400);
-    expect(report.reproduced).toBeGreaterThanOrEqual(0.99);
-    await close();
-  },
-);
+// A round goes on from whoever was last: one difference is followed by others, until the agents meet again.
+test.each<[Strategy, number]>([
+  ['learned', 0.99],
+  ['scored', 0.99],
+  ['roundRobin', 0.95],
+])('today’s settings reproduce the recorded assignments: %s', async (strategy, share) => {
+  const { conductor, close } = await history(400, 320, strategy);
+  const report = await conductor.simulate();
+  expect(report).toMatchObject({ tasks: 400, misses: 0 });
+  expect(report.completed + report.failed).toBe(400);
+  expect(report.reproduced).toBeGreaterThanOrEqual(share);
+  await close();
+});
 
 test('other settings show what they would have come to, and change nothing', async () => {
   const { conductor, queue, close } = await history(200, 320);
