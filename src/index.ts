@@ -127,6 +127,8 @@ export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts'
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
+// Simulations: what another strategy, other limits or other agents would have come to.
+export type { SimulatedAgent, SimulateOptions, SimulationReport } from './orchestration/simulation.ts';
 export type { Plan, PlanEdge } from './orchestration/static-plan.ts';
 export {
   completed,

@@ -3,12 +3,17 @@ import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import { Experience, type ExperienceRecord, type Performance } from './experience.ts';
+import { drawScores } from './learned.ts';
 import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 
 /** Picks one of the agents in the score table, which holds those that may run the task, best first. */
 export type StrategyFunction = (task: ScorableTask, scores: readonly AgentScore[]) => string | null;
 
-export type Strategy = 'scored' | 'leastLoaded' | 'roundRobin' | StrategyFunction;
+/**
+ * `learned` tries and uses by what each agent was like lately (Thompson sampling), `scored` is the fixed formula of
+ * points, `leastLoaded` and `roundRobin` learn nothing. A function picks by the table of `scored`.
+ */
+export type Strategy = 'learned' | 'scored' | 'leastLoaded' | 'roundRobin' | StrategyFunction;
 
 export interface AgentCoordinatorOptions {
   /** How one of several agents is picked. @default 'scored' */
@@ -33,10 +38,16 @@ export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
   readonly #experience = new Experience();
   readonly #assignments = new Map<string, Assignment>();
+  /** As it was given. */
+  readonly strategy: Strategy;
   readonly #strategy: StrategyFunction;
+  readonly #score: typeof scoreAll;
 
   constructor(options: AgentCoordinatorOptions = {}) {
-    this.#strategy = strategyFrom(options.strategy ?? 'scored', (agent) => this.load(agent));
+    const { strategy = 'scored' } = options;
+    this.strategy = strategy;
+    this.#score = strategy === 'learned' ? drawScores : scoreAll;
+    this.#strategy = strategyFrom(strategy, (agent) => this.load(agent));
   }
 
   /** An agent's name is one of its capabilities; `general` takes every type. Registering again replaces. */
@@ -63,7 +74,7 @@ export class AgentCoordinator {
     const task = scorable(assignable);
     const candidates = this.#candidates(task, among);
     if (candidates.length === 0) return null;
-    const scores = scoreAll(task, candidates, this.#experience);
+    const scores = this.#score(task, candidates, this.#experience);
     const agent = scores.length === 1 ? scores[0]!.agent : this.#strategy(task, scores);
     const chosen = agent === null ? undefined : candidates.find((candidate) => candidate.agent === agent);
     if (chosen === undefined) return null;
@@ -149,6 +160,7 @@ function mayRun(agent: RegisteredAgent, task: ScorableTask): boolean {
 function strategyFrom(strategy: Strategy, load: (agent: string) => number): StrategyFunction {
   if (typeof strategy === 'function') return strategy;
   switch (strategy) {
+    case 'learned':
     case 'scored':
       return (_task, scores) => scores[0]?.agent ?? null;
     case 'leastLoaded':
@@ -156,7 +168,11 @@ function strategyFrom(strategy: Strategy, load: (agent: string) => number): Stra
     case 'roundRobin':
       return roundRobin();
     default:
-      throw new InvalidOptionError('strategy', 'scored, leastLoaded, roundRobin or a function', strategy);
+      throw new InvalidOptionError(
+        'strategy',
+        'learned, scored, leastLoaded, roundRobin or a function',
+        strategy,
+      );
   }
 }
 

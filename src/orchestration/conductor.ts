@@ -20,6 +20,7 @@ import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options
 import { type ModeOptions, withTeam } from './modes.ts';
 import { EventBuffer, type RunEvent } from './run-events.ts';
 import { Schedules } from './schedules.ts';
+import type { SimulateOptions, SimulationReport } from './simulation.ts';
 import { taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import type { Workflow } from './workflow.ts';
@@ -299,6 +300,17 @@ export class Conductor<Name extends string = string> {
   /** The processes that run tasks of this queue now, with their agents, as they were last heard of. */
   async workers(): Promise<Worker[]> {
     return liveWorkers(this.queue.registry, this.queue.clock.now());
+  }
+
+  /**
+   * What the queue's own history would have come to with another strategy, other limits or other agents: it is
+   * replayed by the real scheduler on a virtual clock. Nothing is written. See SimulateOptions.
+   */
+  async simulate(options: SimulateOptions = {}): Promise<SimulationReport> {
+    const { simulate } = await import('./simulation.ts');
+    const { agents, coordinator } = this.host;
+    const { strategy } = coordinator;
+    return simulate({ queue: this.queue, agents: Object.fromEntries(agents), strategy }, options);
   }
 
   /** Stops what runs here, handing tasks back, and closes the queue if it is the conductor's own. */

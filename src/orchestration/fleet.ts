@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.ts';
 import { Loop } from '../queue/loop.ts';
-import { REGISTRY_VALUE_BYTES_MAX, type Registry } from '../queue/registry.ts';
+import { REGISTRY_VALUE_BYTES_MAX, type Registry, type RegistryEntry } from '../queue/registry.ts';
 import { WORKERS, type WorkerAgent } from '../queue/workers.ts';
 import type { Agent } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
+import { faded, isEvidence } from './evidence.ts';
 import type { ExperienceRecord } from './experience.ts';
 
 /** A worker that has not been heard of for three beats is taken for dead. */
@@ -12,6 +13,8 @@ const ALIVE_MS = 3 * BEAT_MS;
 
 /** What a worker learned outlives it by a day. */
 const EXPERIENCE_MS = 24 * 3_600_000;
+
+const EVIDENCE_HALF_LIFE_MS = 3_600_000;
 
 /** Pairs of agent and type that a worker shares: those it worked on last, as far as they fit into one entry. */
 const SHARED_PAIRS_MAX = 300;
@@ -73,7 +76,7 @@ export class FleetMember {
     await this.#shareExperience();
     const entries = await registry.entries(EXPERIENCE, now);
     const others = entries.filter(({ key }) => key !== this.#key);
-    coordinator.learnFrom(others.flatMap(({ value }) => decode<ExperienceRecord>(value)));
+    coordinator.learnFrom(others.flatMap((entry) => aged(entry, now)));
   }
 
   async #shareExperience(): Promise<void> {
@@ -96,6 +99,17 @@ export class FleetMember {
       running: coordinator.load(name),
     }));
   }
+}
+
+/** What is old says little of how it is now: the evidence of a worker that adds nothing halves each hour. */
+function aged({ value, expiresAt }: RegistryEntry, now: number): ExperienceRecord[] {
+  const ageMs = expiresAt === null ? 0 : Math.max(0, now + EXPERIENCE_MS - expiresAt);
+  const share = 0.5 ** (ageMs / EVIDENCE_HALF_LIFE_MS);
+  return decode<ExperienceRecord>(value).map((record) =>
+    record === null || !isEvidence(record.recent)
+      ? record
+      : { ...record, recent: faded(record.recent, share) },
+  );
 }
 
 /** The first of the records, as many as an entry may hold. */

@@ -12,6 +12,8 @@ export interface Candidate {
 
 /** The part of a task that scores look at. */
 export type ScorableTask = Pick<Task, 'id' | 'priority'> & {
+  /** Seeds the draws of a strategy, with the id. @default 1 */
+  readonly attempt?: number | undefined;
   readonly agentType?: string | undefined;
   readonly agent?: string | undefined;
 };
@@ -19,6 +21,8 @@ export type ScorableTask = Pick<Task, 'id' | 'priority'> & {
 /** As a submitter may write it: the priority by number or by name, 5 without one. */
 export type AssignableTask = Pick<Task, 'id'> & {
   readonly priority?: NewTask['priority'];
+  /** Seeds the draws of a strategy, with the id. @default 1 */
+  readonly attempt?: number | undefined;
   readonly agentType?: string | undefined;
   readonly agent?: string | undefined;
 };

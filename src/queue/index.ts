@@ -28,6 +28,7 @@ export {
   UnknownInterruptError,
 } from '../errors.ts';
 export type { JsonObject, JsonValue } from '../json.ts';
+export type { AgentAnalytics, AnalyticsOptions, QueueAnalytics } from './analytics.ts';
 export {
   type HybridDurability,
   HybridTaskQueue,
@@ -68,6 +69,7 @@ export { TRANSITIONS } from './moves.ts';
 export type { MoveOptions } from './queue-move.ts';
 export type { LimitUse, Quota } from './quota.ts';
 export type { Registry, RegistryEntry } from './registry.ts';
+export type { Spread } from './sketch.ts';
 export { StoredTaskQueue } from './stored-task-queue.ts';
 // Tasks: what is submitted, what comes back.
 export type {

@@ -8,10 +8,21 @@ import {
   TaskNotFoundError,
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+
 import { Admission } from './admission.ts';
 import { AlarmClock } from './alarm-clock.ts';
+import {
+  type AnalyticsOptions,
+  checkWindow,
+  countsSince,
+  MINUTE_MS,
+  type QueueAnalytics,
+  toAnalytics,
+} from './analytics.ts';
+import { AnalyticsLog } from './analytics-log.ts';
 import { APPROVAL_TYPE } from './approval.ts';
 import { Approvals } from './approvals.ts';
+
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
@@ -87,6 +98,7 @@ export class StoredTaskQueue implements TaskQueue {
   readonly #held = new HeldTasks();
   readonly #conditions = new Conditions();
   readonly #observers: Observers;
+  readonly #log: AnalyticsLog;
   readonly #sweeper: Loop;
   readonly #alarm: AlarmClock;
   readonly #approvals: Approvals;
@@ -147,6 +159,12 @@ export class StoredTaskQueue implements TaskQueue {
       onError,
     });
     this.#alarm = new AlarmClock(clock, () => this.#ring(() => this.#lookAtDue(sweep)), onError);
+    this.#log = new AnalyticsLog(
+      () => store.registry,
+      clock,
+      this.#options.owner,
+      (error) => this.#observers.report(error),
+    );
     this.#sweeper = new Loop(
       clock,
       sweepMs,
@@ -350,6 +368,20 @@ export class StoredTaskQueue implements TaskQueue {
     return toStats(counts, workers, now);
   }
 
+  async analytics(options: AnalyticsOptions = {}): Promise<QueueAnalytics> {
+    const windowMs = checkWindow(options);
+    this.#use();
+    await this.#log.flush();
+    const now = this.clock.now();
+    const from = now - windowMs - ((now - windowMs) % MINUTE_MS);
+    const [sum, { byStatus }, workers] = await Promise.all([
+      countsSince(this.registry, from, now),
+      this.#store.counts(now),
+      liveWorkers(this.registry, now),
+    ]);
+    return toAnalytics(sum, [from, now], byStatus, workers);
+  }
+
   async pause(target?: PauseTarget): Promise<void> {
     this.#use();
     await this.#setPaused(target, true);
@@ -458,6 +490,7 @@ export class StoredTaskQueue implements TaskQueue {
   async #close(): Promise<void> {
     this.#observers.stop();
     await Promise.all([this.#sweeper.stop(), this.#alarm.stop()]);
+    await this.#log.flush();
     this.#observers.clear();
     await this.#store.close();
   }
@@ -498,6 +531,7 @@ export class StoredTaskQueue implements TaskQueue {
     this.#observers.foresee(records, now);
     const { inserted, effects } = await taken;
     this.#observers.welcome(inserted, now);
+    this.#log.submitted(inserted, now);
     if (!isQuiet(effects)) await this.#follow(effects);
     await this.#watchOver(inserted);
   }
@@ -562,6 +596,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
+      this.#log.changed(record, applied.record, task);
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
@@ -621,6 +656,7 @@ export class StoredTaskQueue implements TaskQueue {
         this.#observers.emit('available', undefined);
         await this.#approvals.openExpected();
       }
+      this.#log.skipped(skipped.length);
       await this.#observers.tellLatest(skipped);
       await this.#observers.tellWaiters(skipped);
       if (!unjudged) return;

@@ -248,7 +248,10 @@ export interface TaskAnswer {
 export interface AgentScore {
   readonly agent: string;
   readonly score: number;
-  /** Points by reason, e.g. `{ capability: 50, priority: 25, load: -5 }`. */
+  /**
+   * What the score comes from: points by reason, e.g. `{ capability: 50, priority: 25, load: -5 }`, or what was drawn,
+   * e.g. `{ success: 0.92, ms: 4_300 }`.
+   */
   readonly parts: Readonly<Record<string, number>>;
 }
 

@@ -28,7 +28,7 @@ test('hard filters come first: the pinned agent, the capability, the free capaci
 });
 
 test('the score is the seed formula, and explained', () => {
-  const made = coordinator();
+  const made = coordinator({ strategy: 'scored' });
   for (const success of [true, true, true, false]) made.recordOutcome('writer', task(), success, 200);
   made.recordOutcome('helper', task(), true, 100);
   made.assign(task({ id: 'before' }));
@@ -40,8 +40,8 @@ test('the score is the seed formula, and explained', () => {
   expect(made.explain('unknown')).toEqual([]);
 });
 
-test('a busy specialist gives way when its load outweighs its capability', () => {
-  const made = coordinator();
+test('a busy specialist gives way when its load outweighs its capability, by the formula', () => {
+  const made = coordinator({ strategy: 'scored' });
   const chosen = Array.from({ length: 12 }, (_, i) => made.assign(task({ id: `t${i}` })));
   expect(chosen.slice(0, 10)).toEqual(Array(10).fill('writer'));
   expect(chosen).toContain('helper');
@@ -88,7 +88,7 @@ test('a duration that is none is refused, and leaves the scores as they were', (
 });
 
 test('a priority may be given by name, or not at all', () => {
-  const made = coordinator();
+  const made = coordinator({ strategy: 'scored' });
   made.assign({ id: 'named', priority: 'critical' });
   expect(made.explain('named')[0]?.parts.priority).toBe(40);
   made.assign({ id: 'plain' });

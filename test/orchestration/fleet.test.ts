@@ -14,7 +14,7 @@ function fleet() {
   const registry = new MemoryRegistry();
   const errors: unknown[] = [];
   const member = (owner: string) => {
-    const coordinator = new AgentCoordinator();
+    const coordinator = new AgentCoordinator({ strategy: 'scored' });
     coordinator.registerAgent('writer', ['write']);
     const agents = () => [{ name: 'writer', capabilities: ['writer', 'write'], maxConcurrent: 2 } as never];
     const queue = { owner, registry, clock };

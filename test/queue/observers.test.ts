@@ -64,12 +64,12 @@ test('a store that cannot be opened leaves no listener and no waiter behind', as
   opens = true;
   await queue.enqueue({ payload: {}, id: 'b' });
   expect(heard).toEqual([]);
-  // Nobody is left to watch for, so that one who comes and goes leaves no timer but the sweeper's.
+  // Nobody is left to watch for, so that one who comes and goes leaves no timer but those of the sweeper and of the analytics.
   const ended = queue.waitFor('a');
   await queue.cancel('a');
   await ended;
   expect(watched).toEqual(['watch']);
-  expect(clock.timers).toBe(1);
+  expect(clock.timers).toBe(2);
   await queue.close();
 });
 

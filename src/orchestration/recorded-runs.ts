@@ -1,0 +1,117 @@
+import { isEnded, type Task, type TaskEvent } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
+import { Draws, seedOf } from './draws.ts';
+
+const PAGE_TASKS = 1_000;
+/** Histories that are read at a time. */
+const READS = 100;
+
+/** One run of a task, as its history has it. */
+export interface RecordedRun {
+  /** Known of a task's last run alone. */
+  readonly agent: string | undefined;
+  readonly worker: string;
+  readonly from: number;
+  readonly ms: number;
+  readonly isSuccess: boolean;
+  /** When the task was next taken, to be run again. */
+  readonly againAt?: number | undefined;
+}
+
+export interface RecordedTask {
+  readonly task: Task;
+  readonly runs: readonly RecordedRun[];
+  /** When somebody cancelled it; absent where nobody did. */
+  readonly cancelledAt?: number | undefined;
+}
+
+/** The ended tasks of a queue with their runs, in the order they came. */
+export async function recordedTasks(
+  queue: TaskQueue,
+  since: number,
+  tasksMax: number,
+): Promise<RecordedTask[]> {
+  const found: Task[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await queue.listTasks({
+      createdAfter: since,
+      limit: PAGE_TASKS,
+      ...(cursor !== undefined && { cursor }),
+    });
+    found.push(...page.tasks.filter(({ status }) => isEnded(status) && status !== 'skipped'));
+    cursor = page.cursor;
+  } while (cursor !== undefined && found.length < tasksMax);
+  const recorded: RecordedTask[] = [];
+  for (let i = 0; i < Math.min(found.length, tasksMax); i += READS) {
+    const some = found.slice(i, Math.min(i + READS, tasksMax));
+    const histories = await Promise.all(some.map(({ id }) => queue.history(id)));
+    some.forEach((task, k) => {
+      recorded.push(recordedTask(task, histories[k]!));
+    });
+  }
+  return recorded;
+}
+
+function recordedTask(task: Task, history: readonly TaskEvent[]): RecordedTask {
+  const runs: RecordedRun[] = [];
+  let began: TaskEvent | undefined;
+  for (const event of history) {
+    if (event.to === 'in_progress') {
+      began = event;
+      const before = runs.at(-1);
+      if (before?.againAt === undefined && before) runs[runs.length - 1] = { ...before, againAt: event.at };
+    } else if (began !== undefined && event.from === 'in_progress') {
+      const ms = Math.max(0, event.at - began.at);
+      const isSuccess = event.to === 'completed' || event.to === 'waiting';
+      // What was handed back uncharged is no run: it is made again.
+      const isRun = isSuccess || event.to === 'failed' || event.to === 'retrying';
+      if (isRun) runs.push({ agent: undefined, worker: began.worker ?? '', from: began.at, ms, isSuccess });
+      began = undefined;
+    }
+  }
+  const last = runs.at(-1);
+  if (last !== undefined) runs[runs.length - 1] = { ...last, agent: task.assignedAgent };
+  const end = history.at(-1);
+  return { task, runs, ...(task.status === 'cancelled' && end && { cancelledAt: end.at }) };
+}
+
+/** How a run goes that was never made: as one that the agent did make on the type, drawn by the task and attempt. */
+export class LikelyRuns {
+  readonly #runs = new Map<string, RecordedRun[]>();
+
+  constructor(tasks: readonly RecordedTask[]) {
+    for (const { task, runs } of tasks) {
+      for (const run of runs) {
+        for (const key of [`${run.agent}|${task.agentType}`, `${run.agent}|`, `|${task.agentType}`, '|']) {
+          const known = this.#runs.get(key);
+          if (known === undefined) this.#runs.set(key, [run]);
+          else known.push(run);
+        }
+      }
+    }
+  }
+
+  /** The agent's on the type; else the agent's, the type's, anybody's. */
+  of(agent: string, agentType: string | undefined, id: string, attempt: number): RecordedRun | undefined {
+    const keys = [`${agent}|${agentType}`, `${agent}|`, `|${agentType}`, '|'];
+    const runs = keys.map((key) => this.#runs.get(key)).find((known) => known !== undefined);
+    const draws = new Draws(seedOf(`${id}#${attempt}@${agent}`));
+    return runs?.[Math.floor(draws.uniform() * runs.length)];
+  }
+}
+
+/** The most runs that a worker had at a time. */
+export function peakOf(runs: readonly RecordedRun[]): number {
+  const edges = runs.flatMap(({ from, ms }) => [
+    { at: from, by: 1 },
+    { at: from + ms, by: -1 },
+  ]);
+  let running = 0;
+  let peak = 0;
+  for (const { by } of edges.sort((a, b) => a.at - b.at || a.by - b.by)) {
+    running += by;
+    peak = Math.max(peak, running);
+  }
+  return peak;
+}

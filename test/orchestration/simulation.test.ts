@@ -1,0 +1,99 @@
+import { expect, test } from 'vitest';
+import { AgentCoordinator, Conductor, type Strategy } from '../../src/index.ts';
+import { MemoryTaskQueue } from '../../src/queue/index.ts';
+import { FakeClock, seededRandom } from '../../src/testing/index.ts';
+
+const SPEEDS: Readonly<Record<string, number>> = { fast: 300, middling: 900, slow: 2_700 };
+
+/** A queue whose `count` tasks were run by three agents, at times that are nobody's but the clock's. */
+async function history(count: number, everyMs: number, strategy: Strategy = 'learned') {
+  const clock = new FakeClock(undefined, 2);
+  const random = seededRandom(7);
+  const queue = new MemoryTaskQueue({ clock, random: seededRandom(8) });
+  const agents = Object.fromEntries(
+    Object.entries(SPEEDS).map(([name, ms]) => [
+      name,
+      {
+        graph: {
+          async invoke() {
+            const time = Math.round(ms * (0.5 + random()));
+            await new Promise<void>((resolve) => clock.setTimeout(resolve, time));
+            if (random() < 0.05) throw new Error('now and then');
+            return {};
+          },
+        },
+        capabilities: ['write'],
+        maxConcurrent: 1,
+      },
+    ]),
+  );
+  const conductor = new Conductor({ agents, queue, coordinator: new AgentCoordinator({ strategy }) });
+  const stop = new AbortController();
+  const working = conductor.processQueue({ signal: stop.signal, maxConcurrent: 3 });
+  for (let i = 0; i < count; i++) {
+    await conductor.enqueueGoal('go', { agentType: 'write', priority: (1 + (i % 10)) as 5, id: `t${i}` });
+    await clock.advance(Math.round(everyMs * 2 * random()));
+  }
+  while ((await queue.stats()).counts.completed + (await queue.stats()).counts.failed < count) {
+    await clock.advance(1_000);
+  }
+  stop.abort();
+  await clock.advance(1_000);
+  await working;
+  return { conductor, queue, close: () => Promise.all([conductor.close(), queue.close()]) };
+}
+
+// A round goes on from whoever was last: one difference is followed by others, until the agents meet again.
+test.each<[Strategy, number]>([
+  ['learned', 0.99],
+  ['scored', 0.99],
+  ['roundRobin', 0.95],
+])('today’s settings reproduce the recorded assignments: %s', async (strategy, share) => {
+  const { conductor, close } = await history(400, 320, strategy);
+  const report = await conductor.simulate();
+  expect(report).toMatchObject({ tasks: 400, misses: 0 });
+  expect(report.completed + report.failed).toBe(400);
+  expect(report.reproduced).toBeGreaterThanOrEqual(share);
+  await close();
+});
+
+test('other settings show what they would have come to, and change nothing', async () => {
+  const { conductor, queue, close } = await history(200, 320);
+  const before = await queue.stats();
+  const today = await conductor.simulate();
+  expect(today.utilisation).toBeGreaterThan(0.2);
+  expect(today.utilisation).toBeLessThanOrEqual(1);
+  const alone = await conductor.simulate({
+    agents: { slow: { capabilities: ['write'], maxConcurrent: 1 } },
+    missMs: 5_000,
+  });
+  expect(alone.wait.meanMs).toBeGreaterThan(10 * today.wait.meanMs);
+  expect(alone.misses).toBeGreaterThan(150);
+  expect(alone.agents).toMatchObject({ slow: { runs: expect.any(Number) } });
+  const robin = await conductor.simulate({ strategy: 'roundRobin' });
+  expect(robin.agents.slow!.runs).toBeGreaterThan(today.agents.slow!.runs);
+  expect(await conductor.simulate({ strategy: 'roundRobin' })).toEqual(robin);
+  expect(await queue.stats()).toEqual(before);
+  await close();
+});
+
+test('limits are those of the keys as they stand, or as they are asked for', async () => {
+  const clock = new FakeClock(undefined, 2);
+  const queue = new MemoryTaskQueue({ clock });
+  const work = { invoke: () => new Promise<void>((resolve) => clock.setTimeout(resolve, 1_000)) };
+  const conductor = new Conductor({ agents: { worker: work }, queue });
+  const limits = [{ key: 'provider', max: 1 }];
+  await conductor.enqueueGoals(Array.from({ length: 10 }, (_, i) => ({ goal: `${i}`, limits })));
+  const done = conductor.processQueue({ untilEmpty: true, maxConcurrent: 5 });
+  await clock.advance(20_000);
+  await done;
+  expect((await conductor.simulate({ maxConcurrent: 5 })).wait.maxMs).toBe(9_000);
+  const wider = await conductor.simulate({ maxConcurrent: 5, limits: [{ key: 'provider', max: 5 }] });
+  expect(wider.wait.maxMs).toBe(1_000);
+  expect(await new Conductor({ agents: { worker: work } }).simulate()).toMatchObject({
+    tasks: 0,
+    reproduced: 1,
+  });
+  await conductor.close();
+  await queue.close();
+});
