@@ -71,6 +71,8 @@ export interface Beside {
  *    and not yet written can never share its fence with a later one; if it still waits, it may stay held.
  * 3. Holds end with their node: when it leaves, or when it has been silent for `holdMs` by the store's own
  *    clock. In the second case the reserved fences are used up.
+ * 4. `hold` and `claimBeside` come after every insert that this object was asked for before: who is woken by a
+ *    submission that is still on its way must find it.
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;

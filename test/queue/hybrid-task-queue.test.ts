@@ -1,6 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { RedisHoldingStore } from '../../src/queue/backends/hybrid/redis-holding-store.ts';
 import { HybridTaskQueue, RedisTaskQueue } from '../../src/queue/index.ts';
+import { RedisConnection } from '../../src/redis/redis-connection.ts';
+import { aRecord, NOW } from '../../src/testing/task-store-cases/steps.ts';
 import { sharedRedis } from '../redis/shared-redis.ts';
 
 const redis = sharedRedis();
@@ -108,4 +111,31 @@ test('the record of an effect is never late, and one that the store refused is n
   await expect(holder.recordEffects(task, [{ ...effect, state: 'done' }])).rejects.toMatchObject({
     code: 'LEASE_LOST',
   });
+});
+
+test('who is woken by a submission that is on its way finds it', async () => {
+  const connection = new RedisConnection({ url: redis.url });
+  const store = new RedisHoldingStore({ connection, prefix: redis.prefix() });
+  opened.push(store);
+  const request = { node: 'n', holdMs: 30_000, filter: null, limit: 10, last: null };
+  await store.insert([aRecord({ id: 'first' })], NOW);
+  await store.hold({ ...request, now: NOW });
+  const inserted = store.insert([aRecord({ id: 'a' })], NOW);
+  const held = await store.hold({ ...request, now: NOW });
+  expect(held.records).toMatchObject([{ id: 'a' }]);
+  await inserted;
+  connection.close();
+});
+
+test('who looks whenever something is told to be available finds a submission that takes several calls', async () => {
+  for (const queue of [aPair().holder, aPair().plain]) {
+    await queue.dequeue();
+    let found = 0;
+    queue.on('available', async () => {
+      for (let tasks = 1; tasks > 0; found += tasks) tasks = (await queue.dequeueMany(1_000)).length;
+    });
+    await queue.enqueueMany(Array.from({ length: 1_200 }, () => ({ payload: {} })));
+    // Long before anybody would look by itself.
+    await expect.poll(() => found, { timeout: queue.pollMs! / 3 }).toBe(1_200);
+  }
 });

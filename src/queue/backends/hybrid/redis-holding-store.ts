@@ -34,6 +34,7 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     const [priorityMin, agentTypes, agents, types] = filterArguments(filter);
     const place = last ? [last.rank, last.seq] : ['', ''];
     const values = [limit, node, holdMs, '', 'h', priorityMin!, agentTypes!, agents!, types!, '', ...place];
+    await this.submitted();
     for (;;) {
       const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
       const told = reply[1] as Told;
@@ -61,6 +62,7 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
   /** One after another, as all calls about holds. */
   async claimBeside(claim: Claim, held: readonly Place[]): Promise<Beside> {
     const places = held.flatMap(({ rank, seq }) => [rank, seq]);
+    await this.submitted();
     for (;;) {
       const { records, told } = await this.claimTold(claim, BESIDE_MARK, places);
       const [again, heldAfter, quotas] = told as readonly [0 | 1, readonly number[], 0 | 1 | 2];

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StoreUnavailableError } from '../../../errors.ts';
 
 /** One script works on so many tasks at most, so that nobody waits long for Redis. */
@@ -60,6 +61,13 @@ export class Batcher<Item, Answer> {
       this.#waiting.push({ item, resolve, reject });
       this.#schedule();
     });
+  }
+
+  /** Resolves when all that was asked for is on its way; sent at once where it can be. */
+  async dispatched(): Promise<void> {
+    const asked = this.#asked;
+    if (this.#sent < asked) this.flush();
+    while (this.#sent < asked) await nextTurn();
   }
 
   /** Resolves when nothing waits or is under way. */

@@ -14,12 +14,30 @@ export interface Insertion {
   readonly rules: readonly GateChange[];
 }
 
+/** `skew`: by how much this process is behind Redis, ms. */
+export function toInsertion(
+  records: readonly NewRecord[],
+  now: number,
+  skew: number,
+  rules: readonly GateChange[],
+): Insertion {
+  const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
+  let bytes = 0;
+  for (const { submission } of records) bytes += submission.length;
+  return { records: timely, now: now + skew, bytes, rules };
+}
+
 export function sizeOfInsertion({ records, bytes }: Insertion): number {
   return Math.max(records.length / BATCH_TASKS_MAX, bytes / BATCH_BYTES_MAX);
 }
 
+/** Whether it takes several calls, the last of which stores it. */
+export function isStaged(insertion: Insertion): boolean {
+  return sizeOfInsertion(insertion) > 1;
+}
+
 /** A record made before the time by Redis was known. */
-export function shifted(record: NewRecord, ms: number): NewRecord {
+function shifted(record: NewRecord, ms: number): NewRecord {
   const { createdAt, runAt, rank, alarmAt } = record;
   const moved = { createdAt: createdAt + ms, runAt: runAt + ms, rank: rank + ms };
   return { ...record, ...moved, alarmAt: alarmAt === null ? null : alarmAt + ms };
@@ -32,7 +50,7 @@ export async function sendInsertions(
   slot: number,
 ): Promise<InsertOutcome[]> {
   const [first] = items;
-  if (items.length === 1 && sizeOfInsertion(first!) > 1) return [await sendStaged(scripts, first!, slot)];
+  if (items.length === 1 && isStaged(first!)) return [await sendStaged(scripts, first!, slot)];
   const isSingles = items.every(({ records }) => records.length === 1);
   const sizes = isSingles ? '' : items.map(({ records }) => records.length).join(' ');
   const now = items.at(-1)!.now;

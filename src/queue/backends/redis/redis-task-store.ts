@@ -28,7 +28,7 @@ import {
 import { type Application, extrasOf, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { gateWords } from './gate-text.ts';
-import { type Insertion, sendInsertions, shifted, sizeOfInsertion } from './insertions.ts';
+import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { blockersOf, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
@@ -109,13 +109,10 @@ export class RedisTaskStore implements TaskStore {
     if (records.length === 0) return { conflicts: [], unknown: [], effects: NO_EFFECTS };
     const { isOpen } = this.#scripts;
     const { resent } = this.#connection;
-    const skew = isOpen ? 0 : await this.#scripts.skewAtOpening();
-    const timely = skew === 0 ? records : records.map((record) => shifted(record, skew));
-    let bytes = 0;
-    for (const { submission } of records) bytes += submission.length;
-    const outcome = await this.#inserts.ask({ records: timely, now: now + skew, bytes, rules });
+    const insertion = toInsertion(records, now, isOpen ? 0 : await this.#scripts.skewAtOpening(), rules);
+    const outcome = await this.#inserts.ask(insertion);
     // A claim that was to come after it may have come before it.
-    if (!isOpen || resent !== this.#connection.resent) this.#signal.hint();
+    if (!isOpen || isStaged(insertion) || resent !== this.#connection.resent) this.#signal.hint();
     return outcome;
   }
 
@@ -246,6 +243,9 @@ export class RedisTaskStore implements TaskStore {
     await this.#signal.close();
     await this.#scripts.close();
   }
+
+  /** Resolves when all submissions of this process are on their way: who is woken by one must find it. */
+  protected readonly submitted = (): Promise<void> => this.#inserts.dispatched();
 
   /** For what else is asked of the same queue. */
   protected get scripts(): ScriptRunner {
