@@ -44,8 +44,11 @@ const TASKS = {
   d: scaled(60, 500),
   r: scaled(50, 600),
 };
-/** So many of each come after the storm, and take longer, so that every key has enough to be full again. */
-const MORE = 24;
+/**
+ * So many of each come after the storm, and take longer, so that every key has enough to be full again: more than
+ * what runs until the leases of the last one killed are over.
+ */
+const MORE = scaled(60, 150);
 const AFTERWARDS = ['a', 'b', 'c', 'd'];
 
 test.for(['sqlite', 'redis', 'hybrid'] as const)(
