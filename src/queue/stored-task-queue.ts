@@ -159,12 +159,7 @@ export class StoredTaskQueue implements TaskQueue {
       onError,
     });
     this.#alarm = new AlarmClock(clock, () => this.#ring(() => this.#lookAtDue(sweep)), onError);
-    this.#log = new AnalyticsLog(
-      () => store.registry,
-      clock,
-      this.#options.owner,
-      (error) => this.#observers.report(error),
-    );
+    this.#log = new AnalyticsLog(() => store.registry, clock, this.#options.owner, onError);
     this.#sweeper = new Loop(
       clock,
       sweepMs,

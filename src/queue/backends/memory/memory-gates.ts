@@ -26,11 +26,6 @@ export class MemoryGates {
   /** Kinds that are paused. */
   #pausedKinds = 0;
 
-  /** Whether any task could be kept back. */
-  get isEmpty(): boolean {
-    return this.#known.size === 0;
-  }
-
   get hasPausedKinds(): boolean {
     return this.#pausedKinds > 0;
   }

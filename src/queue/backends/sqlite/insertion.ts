@@ -23,28 +23,10 @@ interface Skip {
   readonly reason: string;
 }
 
+const COLUMNS = ['seq', 'rank', 'created_at', 'run_at', 'lane', 'id', 'hash', 'submission'];
 /** The statements by their number of rows. */
-const INSERT_TASKS = insertStatements([
-  'seq',
-  'rank',
-  'created_at',
-  'run_at',
-  'lane',
-  'id',
-  'hash',
-  'submission',
-]);
-const INSERT_WEIGHED = insertStatements([
-  'seq',
-  'rank',
-  'created_at',
-  'run_at',
-  'lane',
-  'id',
-  'hash',
-  'submission',
-  'weights',
-]);
+const INSERT_TASKS = insertStatements(COLUMNS);
+const INSERT_WEIGHED = insertStatements([...COLUMNS, 'weights']);
 
 function insertStatements(columns: readonly string[]): string[] {
   const row = `(${columns.map(() => '?').join(', ')})`;
