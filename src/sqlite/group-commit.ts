@@ -25,6 +25,8 @@ export interface GroupCommitOptions {
   readonly path: string;
   readonly busyDeadlineMs: number;
   readonly random: () => number;
+  /** ms, from any start: how long operations have run. */
+  readonly stopwatch: () => number;
 }
 
 interface Entry {
@@ -112,15 +114,12 @@ export class GroupCommit {
 
   #flushBatch(): void {
     const waiting = this.#waiting;
-    const startedMs = performance.now();
+    const { stopwatch } = this.#options;
+    const startedMs = stopwatch();
     let taken = 0;
     try {
       do this.#runOne(waiting[taken++]!);
-      while (
-        taken < waiting.length &&
-        !waiting[taken]!.sliced &&
-        performance.now() - startedMs < FLUSH_BUDGET_MS
-      );
+      while (taken < waiting.length && !waiting[taken]!.sliced && stopwatch() - startedMs < FLUSH_BUDGET_MS);
       this.#commit();
     } catch (error) {
       this.#fail(this.#take(taken), error);

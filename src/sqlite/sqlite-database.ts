@@ -28,6 +28,8 @@ export interface SqliteDatabaseOptions {
   readonly busyDeadlineMs?: number;
   /** Jitter of the retries. @default Math.random */
   readonly random?: () => number;
+  /** Tells how long the operations of a commit have run, ms. @default performance.now */
+  readonly stopwatch?: () => number;
 }
 
 /**
@@ -88,6 +90,7 @@ export class SqliteDatabase {
       path,
       busyDeadlineMs: options.busyDeadlineMs ?? BUSY_DEADLINE_MS,
       random: options.random ?? Math.random,
+      stopwatch: options.stopwatch ?? (() => performance.now()),
     });
     this.#watch = new ChangeWatch(connection, options.clock ?? systemClock);
     this.#releaseOwn = this.retain();

@@ -12,7 +12,8 @@ const BetterSqlite3 = createRequire(import.meta.url)('better-sqlite3') as new (
 
 test('writes asked for in one turn share one commit, in the order asked', async () => {
   await using bench = new Workbench();
-  const database = bench.open();
+  // The clock on the wall would count what the machine does beside.
+  const database = bench.open({ stopwatch: () => 0 });
   const before = database.commitCount;
   const texts = Array.from({ length: 500 }, (_, i) => `note ${i}`);
 
@@ -25,11 +26,11 @@ test('writes asked for in one turn share one commit, in the order asked', async 
 
 test('a batch that takes too long is cut into several commits', async () => {
   await using bench = new Workbench();
-  const database = bench.open();
+  let ms = 0;
+  const database = bench.open({ stopwatch: () => ms });
   const before = database.commitCount;
   const slow = (): void => {
-    const until = performance.now() + 15;
-    while (performance.now() < until);
+    ms += 15;
   };
 
   await Promise.all([1, 2, 3, 4].map(() => database.write(slow)));
