@@ -11,6 +11,9 @@ import { type Stage, test } from './stage.ts';
 
 const ANSWERED_WITHIN_MS = 2_500;
 
+/** A call that still fails after so many is not served any more. */
+const TRIES_MAX = 4;
+
 interface Refusal {
   readonly provoke: (server: RedisServer) => Promise<unknown>;
   readonly heal: (server: RedisServer) => Promise<unknown>;
@@ -75,9 +78,7 @@ test.for(CASES)(
 
     await expectAllOrNothing(stage, server, answers);
     for (const { call, run, code } of answers) {
-      if (code === undefined) continue;
-      const again = await answer({ call, run });
-      expect(again.code, `${call}, again`).toBeUndefined();
+      if (code !== undefined) await doAgain({ call, run });
     }
     const { tasks } = await auditQueue(queue);
     expect(tasks.get('held')?.status).toBe('completed');
@@ -134,6 +135,19 @@ async function answer({ call, run }: Call): Promise<Answer> {
   } catch (error) {
     const { code = String(error) } = error as { code?: string };
     return { call, run, ms: performance.now() - from, code };
+  }
+}
+
+/**
+ * As the error says, the call is made again until it is done. A machine that is frozen, or whose disk is, for
+ * longer than a call may take makes Redis unavailable once more: that is an outage of its own.
+ */
+async function doAgain({ call, run }: Call): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const { code } = await answer({ call, run });
+    if (code === undefined) return;
+    expect(code, `${call}, again`).toBe('STORE_UNAVAILABLE');
+    expect(tries, `${call} is refused for good`).toBeLessThan(TRIES_MAX);
   }
 }
 
