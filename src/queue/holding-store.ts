@@ -41,7 +41,7 @@ export interface Held {
   readonly isKnown: boolean;
   /** While paused nothing is held anew. */
   readonly isPaused: boolean;
-  /** As `TaskStore.nextDueAt`. */
+  /** As in the `Outlook` of a store. */
   readonly nextDueAt: number | null;
   /** Another node found the lanes empty while this one holds tasks. */
   readonly isWanted: boolean;

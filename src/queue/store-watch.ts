@@ -75,7 +75,7 @@ export class StoreWatch {
     if (!this.#unwatch) return;
     try {
       const now = this.#clock.now();
-      const next = await this.#store.nextDueAt(now);
+      const { nextDueAt: next } = await this.#store.outlook(now);
       // What is due and still there is being seen to.
       if (next !== null) this.armDue(next > now ? next : now + REACT_MS);
     } catch (error) {

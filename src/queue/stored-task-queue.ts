@@ -154,17 +154,18 @@ export class StoredTaskQueue implements TaskQueue {
       approvals: this.#approvals,
       retentionMs: this.#options.retentionMs,
       act: (id, action, known) => this.#act(id, action, known),
-      lookAround: (now) => this.#lookAround(now),
+      checkHeld: (now) => this.#checkHeld(now),
+      judge: () => this.#follow({ released: [], skipped: [], unjudged: true }),
       purge: (endedBefore) => this.#purge(endedBefore),
       onError,
     });
-    this.#alarm = new AlarmClock(clock, () => this.#ring(() => this.#lookAtDue(sweep)), onError);
+    this.#alarm = new AlarmClock(clock, () => sweep.ring(), onError);
     this.#log = new AnalyticsLog(() => store.registry, clock, this.#options.owner, onError);
     this.#sweeper = new Loop(
       clock,
       sweepMs,
       async () => {
-        const next = await this.#ring(() => sweep.run());
+        const next = await sweep.run();
         if (next !== null) this.#alarm.set(next);
       },
       onError,
@@ -678,22 +679,10 @@ export class StoredTaskQueue implements TaskQueue {
     return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
   }
 
-  async #lookAround(now: number): Promise<void> {
+  async #checkHeld(now: number): Promise<void> {
     // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
     await this.#observers.checkHeld();
     this.#held.forgetExpired(now - this.leaseMs);
-    await this.#follow({ released: [], skipped: [], unjudged: true });
-  }
-
-  async #lookAtDue(sweep: Sweep): Promise<void> {
-    await sweep.ring();
-    await this.#approvals.openExpected();
-  }
-
-  /** Returns when to look again. */
-  async #ring(look: () => Promise<void>): Promise<number | null> {
-    await look();
-    return this.#store.nextDueAt(this.clock.now());
   }
 
   async #purge(endedBefore: number): Promise<number> {

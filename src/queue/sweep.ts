@@ -14,8 +14,10 @@ export interface SweepOptions {
   readonly approvals: Approvals;
   readonly retentionMs: number;
   readonly act: (id: string, action: TaskAction, known: TaskRecord) => Promise<Task>;
-  /** After the leases that were over: looks at the own ones, and judges what was left unjudged. */
-  readonly lookAround: (now: number) => Promise<void>;
+  /** After the leases that were over: looks at the own ones. */
+  readonly checkHeld: (now: number) => Promise<void>;
+  /** Judges what was left unjudged. */
+  readonly judge: () => Promise<void>;
   readonly purge: (endedBefore: number) => Promise<number>;
   readonly onError: (error: unknown) => void;
 }
@@ -28,19 +30,43 @@ export class Sweep {
     this.#options = options;
   }
 
-  /** What matters most comes first: where the last fails, the others are done. */
-  async run(): Promise<void> {
-    const { clock, approvals, retentionMs, lookAround, purge } = this.#options;
+  /** What matters most comes first: where the last fails, the others are done. Returns when to look again. */
+  async run(): Promise<number | null> {
+    const { store, clock, approvals, retentionMs, checkHeld, judge, purge } = this.#options;
     const now = clock.now();
-    await Promise.all([inSteps(() => this.#endLeases(now)), this.ring()]);
-    await Promise.all([lookAround(now), approvals.open()]);
+    const found = await store.outlook(now);
+    await Promise.all([
+      found.hasExpired ? inSteps(() => this.#endLeases(now)) : null,
+      found.hasAlarmed ? this.#ring(now) : null,
+    ]);
+    // What has ended or was released just now may have left something to judge or to ask.
+    const isMoved = found.hasExpired || found.hasAlarmed;
+    await Promise.all([
+      checkHeld(now),
+      found.hasUnjudged || isMoved ? judge() : null,
+      found.hasPending || isMoved ? approvals.open() : null,
+    ]);
     if (Number.isFinite(retentionMs)) await inSteps(() => purge(now - retentionMs));
+    return isMoved ? this.#nextDueAt() : found.nextDueAt;
   }
 
-  /** Does what the clocks of waiting tasks say. */
-  async ring(): Promise<void> {
-    const { store, clock, approvals, act } = this.#options;
+  /** Does what the clocks of waiting tasks say. Returns when to look again. */
+  async ring(): Promise<number | null> {
+    const { store, clock, approvals } = this.#options;
     const now = clock.now();
+    const found = await store.outlook(now);
+    if (found.hasAlarmed) await this.#ring(now);
+    await approvals.openExpected();
+    return found.hasAlarmed ? this.#nextDueAt() : found.nextDueAt;
+  }
+
+  async #nextDueAt(): Promise<number | null> {
+    const { store, clock } = this.#options;
+    return (await store.outlook(clock.now())).nextDueAt;
+  }
+
+  async #ring(now: number): Promise<void> {
+    const { store, approvals, act } = this.#options;
     await inSteps(async () =>
       this.#each(await store.alarmed(now, STEP_TASKS_MAX), (record) =>
         isAsking(record) ? approvals.ring(record) : act(record.id, RING, record),

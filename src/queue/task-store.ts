@@ -193,6 +193,23 @@ export const THROUGHPUT_MINUTES_MAX = 60;
 /** A history keeps its newest events; older ones are dropped in the atomic step that would exceed this. */
 export const HISTORY_EVENTS_MAX = 500;
 
+/** What there is to do and to wait for, told in one step: of a queue at rest one question is enough. */
+export interface Outlook {
+  /** `expired` would find something. */
+  readonly hasExpired: boolean;
+  /** `alarmed` would. */
+  readonly hasAlarmed: boolean;
+  /** `unjudged` would. */
+  readonly hasUnjudged: boolean;
+  /** Tasks are pending or retrying: some may be claimable. */
+  readonly hasPending: boolean;
+  /**
+   * The earliest time after `now` at which a delayed task falls due, an alarm rings, or a gate that time alone
+   * opens may let somebody pass; null without one. It may be too early, where what happens then is nothing.
+   */
+  readonly nextDueAt: number | null;
+}
+
 /**
  * What a backend must do, and all it must do.
  *
@@ -242,11 +259,7 @@ export interface TaskStore {
   expired(now: number, limit: number): Promise<TaskRecord[]>;
   /** Tasks neither leased nor ended whose `alarmAt` is at or before `now`, earliest first. */
   alarmed(now: number, limit: number): Promise<TaskRecord[]>;
-  /**
-   * The earliest time after `now` at which a delayed task falls due, an alarm rings, or a gate that time alone
-   * opens may let somebody pass; null without one. It may be too early, where what happens then is nothing.
-   */
-  nextDueAt(now: number): Promise<number | null>;
+  outlook(now: number): Promise<Outlook>;
   /** The gates under these keys, null for one that nobody named; without keys the first GATES_LISTED_MAX by key. */
   gates(keys: readonly string[] | null): Promise<(Gate | null)[]>;
   /** Sets what is given of each; a key nobody named is known from then on. A paused gate is as `setPaused`. */

@@ -11,7 +11,7 @@ test('word of a new task is passed on while the next look around is still waited
       hint = listener;
       return () => {};
     },
-    nextDueAt: async () => null,
+    outlook: async () => ({ nextDueAt: null }),
   };
   const seen: string[] = [];
   const watch = new StoreWatch(store as unknown as TaskStore, clock, {

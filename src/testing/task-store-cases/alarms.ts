@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TaskStore } from '../../queue/task-store.ts';
 import type { ConformanceCase } from '../conformance.ts';
 import type { StoreHarness } from '../task-store-conformance.ts';
-import { aRecord, change, claimOne, end, insert, insertIds, NOW, on, read } from './steps.ts';
+import { aRecord, change, claimOne, end, insert, insertIds, NOW, nextDueAt, on, read } from './steps.ts';
 
 async function ringing(store: TaskStore, now: number, limit = 100): Promise<string[]> {
   return (await store.alarmed(now, limit)).map(({ id }) => id);
@@ -72,9 +72,9 @@ export const alarmCases: readonly ConformanceCase<StoreHarness>[] = [
         aRecord({ id: 'late', runAt: NOW + 900 }),
         aRecord({ id: 'a', alarmAt: NOW + 100 }),
       ]);
-      assert.equal(await store.nextDueAt(NOW), NOW + 100);
+      assert.equal(await nextDueAt(store, NOW), NOW + 100);
       await end(store, 'a', 'cancelled');
-      assert.equal(await store.nextDueAt(NOW), NOW + 900);
+      assert.equal(await nextDueAt(store, NOW), NOW + 900);
     },
   },
   {

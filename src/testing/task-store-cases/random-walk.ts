@@ -117,7 +117,13 @@ async function compare(store: TaskStore, now: number): Promise<void> {
   const ready = claimable(records, now).map((record) => record.createdAt);
   if (ready.length === 0) assert.equal(counts.oldestReadyAt, null, 'oldestReadyAt');
   else assert.ok(ready.includes(counts.oldestReadyAt!), 'oldestReadyAt is the creation of a claimable task');
-  assert.equal(await store.nextDueAt(now), due.length === 0 ? null : Math.min(...due), 'nextDueAt');
+  assert.deepEqual(await store.outlook(now), {
+    hasExpired: (await store.expired(now, 1)).length > 0,
+    hasAlarmed: (await store.alarmed(now, 1)).length > 0,
+    hasUnjudged: (await store.unjudged(1)).length > 0,
+    hasPending: records.some(({ status }) => status === 'pending' || status === 'retrying'),
+    nextDueAt: due.length === 0 ? null : Math.min(...due),
+  });
   const overdue = records.filter(
     (record) => record.leaseExpiresAt !== null && record.leaseExpiresAt <= now + LEASE_MS,
   );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ConformanceCase } from '../conformance.ts';
 import type { StoreHarness } from '../task-store-conformance.ts';
 import { insertUnder, limited, quotaOf, RATE, RELEASED, rule } from './gates.ts';
-import { aChange, aClaim, aRecord, claimIds, claimOne, NOW } from './steps.ts';
+import { aChange, aClaim, aRecord, claimIds, claimOne, NOW, nextDueAt } from './steps.ts';
 
 export const rateCases: readonly ConformanceCase<StoreHarness>[] = [
   {
@@ -79,7 +79,7 @@ export const rateCases: readonly ConformanceCase<StoreHarness>[] = [
       assert.ok((await store.apply([{ ...aChange(held, RELEASED), closes }], NOW))[0]);
       assert.deepEqual(await claimIds(store, { limit: 10 }), ['free']);
       assert.deepEqual(await claimIds(store, { limit: 10, now: NOW + 499 }), []);
-      assert.equal(await store.nextDueAt(NOW), NOW + 500);
+      assert.equal(await nextDueAt(store, NOW), NOW + 500);
       const earlier = [{ key: 'k', closedUntil: NOW + 500 }];
       await store.setGates(earlier, NOW);
       assert.deepEqual(await claimIds(store, { limit: 10, now: NOW + 500 }), ['a1', 'a2', 'a3']);

@@ -91,6 +91,10 @@ export async function claimOne(store: TaskStore, claim: Partial<Claim> = {}): Pr
 }
 
 /** The ids of what a claim takes, in the order it takes them. */
+export async function nextDueAt(store: TaskStore, now: number): Promise<number | null> {
+  return (await store.outlook(now)).nextDueAt;
+}
+
 export async function claimIds(store: TaskStore, claim: Partial<Claim> = {}): Promise<string[]> {
   return (await store.claim(aClaim({ limit: 100, ...claim }))).map((record) => record.id);
 }

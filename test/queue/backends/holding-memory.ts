@@ -119,7 +119,7 @@ export class HoldingMemory {
     const dropped = this.#dropped.get(node) ?? [];
     this.#dropped.delete(node);
     const quotas = await this.#quotas(now);
-    const nextDueAt = await this.tasks.nextDueAt(now);
+    const { nextDueAt } = await this.tasks.outlook(now);
     return { records, dropped, isKnown, isPaused, isWanted, quotas, nextDueAt };
   }
 
@@ -234,7 +234,7 @@ export class RemoteMemory implements HoldingStore {
   list: HoldingStore['list'] = (query) => this.#call((tasks) => tasks.list(query));
   history: HoldingStore['history'] = (id) => this.#call((tasks) => tasks.history(id));
   expired: HoldingStore['expired'] = (now, limit) => this.#call((tasks) => tasks.expired(now, limit));
-  nextDueAt: HoldingStore['nextDueAt'] = (now) => this.#call((tasks) => tasks.nextDueAt(now));
+  outlook: HoldingStore['outlook'] = (now) => this.#call((tasks) => tasks.outlook(now));
   alarmed: HoldingStore['alarmed'] = (now, limit) => this.#call((tasks) => tasks.alarmed(now, limit));
   gates: HoldingStore['gates'] = (keys) => this.#call((tasks) => tasks.gates(keys));
   setGates: HoldingStore['setGates'] = (changes, now) =>

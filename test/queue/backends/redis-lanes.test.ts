@@ -174,7 +174,7 @@ test('garbage among gates, turns and alarms stops nothing', async () => {
   expect((await store.alarmed(NOW, 9)).map(({ id }) => id)).toEqual(['a']);
   expect((await claim(store, 9)).sort()).toEqual(['a', 'f', 'l', 'p']);
   expect((await store.gates(['k']))[0]).toMatchObject({ max: null, used: 1 });
-  expect(await store.nextDueAt(NOW)).toBeNull();
+  expect((await store.outlook(NOW)).nextDueAt).toBeNull();
 });
 
 test('gates, turns and alarms that are something else are put aside, and the others go on', async () => {

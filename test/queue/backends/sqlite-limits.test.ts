@@ -295,7 +295,7 @@ test('a damaged gate, or head of a lane, stops nobody else', async () => {
     INSERT INTO gates (key, starts, opens_at) VALUES (x'ff', 'x', 5);
     UPDATE lane_heads SET rank = -5, seq = 999 WHERE source = 'm|';
     INSERT INTO lane_heads VALUES (x'ff00', x'00', x'01', 'x', 'y', 'z', x'00'), ('gone', 'k|', '', 0, 0, 1, '9')`);
-  expect(await store.nextDueAt(NOW)).toBeNull();
+  expect((await store.outlook(NOW)).nextDueAt).toBeNull();
   await store.gates(null);
   await store.counts(NOW);
   expect((await claimIds(store)).sort()).toEqual(['free', 'k0', 'k1', 'l0', 'm0', 'm1']);
@@ -314,10 +314,10 @@ test('the next opening of a rate is found though nobody has claimed since the la
   );
   await claimIds(store, { limit: 1 });
   await claimIds(store, { limit: 1, now: NOW + 500 });
-  const first = await store.nextDueAt(NOW + 500);
+  const first = (await store.outlook(NOW + 500)).nextDueAt;
   expect(first).toBe(NOW + 1_050);
   expect(await claimIds(store, { now: first! })).toEqual([]);
-  const second = await store.nextDueAt(first!);
+  const second = (await store.outlook(first!)).nextDueAt;
   expect(second).toBe(NOW + 1_550);
   expect(await claimIds(store, { now: second! })).toEqual(['u0']);
 });

@@ -13,6 +13,7 @@ import * as depending from '../../../src/queue/backends/sqlite/dependents.ts';
 import * as gating from '../../../src/queue/backends/sqlite/gate-rows.ts';
 import * as reading from '../../../src/queue/backends/sqlite/lane-cursor.ts';
 import * as listing from '../../../src/queue/backends/sqlite/listing.ts';
+import * as looking from '../../../src/queue/backends/sqlite/outlook.ts';
 import * as laning from '../../../src/queue/backends/sqlite/quota-lane.ts';
 import * as sourcing from '../../../src/queue/backends/sqlite/quota-lanes.ts';
 import * as storing from '../../../src/queue/backends/sqlite/sqlite-task-store.ts';
@@ -149,6 +150,10 @@ describe('query plans', () => {
       'SEARCH a USING PRIMARY KEY (at<?)',
       'SEARCH s USING INDEX states_by_seq (seq=?)',
       'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
+    ]);
+    expect(plan(looking.HAS_EXPIRED, 1)).toEqual(['SEARCH states USING PRIMARY KEY (stage=? AND due<?)']);
+    expect(plan(looking.HAS_UNJUDGED)).toEqual([
+      'SEARCH edges USING COVERING INDEX edges_unjudged (unjudged=?)',
     ]);
   });
 });

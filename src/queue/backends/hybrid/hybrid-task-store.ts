@@ -18,6 +18,7 @@ import {
   type ListQuery,
   type NewRecord,
   NO_EFFECTS,
+  type Outlook,
   type StoreCounts,
   type TaskRecord,
   type TaskStore,
@@ -201,9 +202,9 @@ export class HybridTaskStore implements TaskStore {
     while (!this.#closing && (await this.#remote.recalled()) > 0) await this.#sleep(PAUSE_LOOK_MS);
   }
 
-  async nextDueAt(now: number): Promise<number | null> {
+  async outlook(now: number): Promise<Outlook> {
     await this.#written();
-    return this.#remote.nextDueAt(now);
+    return this.#remote.outlook(now);
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {

@@ -20,6 +20,7 @@ import {
   type ListQuery,
   type NewRecord,
   NO_EFFECTS,
+  type Outlook,
   type StoreCounts,
   type TaskRecord,
   type TaskState,
@@ -128,11 +129,18 @@ export class MemoryTaskStore implements TaskStore {
     return this.#alarms.ringing(now, limit).map(copyOf);
   }
 
-  async nextDueAt(now: number): Promise<number | null> {
+  async outlook(now: number): Promise<Outlook> {
     this.#use();
     this.#waiting.promoteDue(now);
+    const hasAlarmed = this.#alarms.ringing(now, 1).length > 0;
     const times = [this.#waiting.nextDueAt(), this.#alarms.nextAt(), this.#gates.nextOpening(now)];
-    return earliest(times.filter((at) => at !== null));
+    return {
+      hasExpired: this.#leased.overdue(now, 1).length > 0,
+      hasAlarmed,
+      hasUnjudged: this.#edges.unjudged(1).length > 0,
+      hasPending: this.#statusCounts.pending + this.#statusCounts.retrying > 0,
+      nextDueAt: earliest(times.filter((at) => at !== null)),
+    };
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {

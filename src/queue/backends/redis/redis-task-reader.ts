@@ -5,6 +5,7 @@ import {
   GATES_LISTED_MAX,
   type ListPage,
   type ListQuery,
+  type Outlook,
   type StoreCounts,
   type TaskRecord,
   type UnjudgedEdge,
@@ -16,8 +17,6 @@ import { names, readListed, readRecords } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 const READ_AT_ONCE_MAX = 500;
-/** The bands of the agenda, see `base.lua`: leases lie below. */
-const DELAYED = 2 ** 43;
 
 /** What is read of a queue in Redis and changes nothing there. */
 export class RedisTaskReader {
@@ -61,15 +60,15 @@ export class RedisTaskReader {
     return parseHistory(id, historyOf(String(reply[2])), record.events, record.createdAt);
   }
 
-  async isAnythingOver(now: number): Promise<boolean> {
-    const top = Math.min(now, DELAYED - 1);
-    const first = await this.#scripts.call('ZRANGEBYSCORE', 'agenda', '-inf', top, 'LIMIT', 0, 1);
-    return (first as unknown[]).length > 0;
-  }
-
-  async nextDueAt(now: number): Promise<number | null> {
-    const [due] = await this.#scripts.run('due', { now });
-    return due === '' ? null : Number(due);
+  async outlook(now: number): Promise<Outlook> {
+    const [flags, due] = (await this.#scripts.run('outlook', { now })) as [string, string];
+    return {
+      hasExpired: flags.includes('e'),
+      hasAlarmed: flags.includes('a'),
+      hasUnjudged: flags.includes('u'),
+      hasPending: flags.includes('p'),
+      nextDueAt: due === '' ? null : Number(due),
+    };
   }
 
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
@@ -85,8 +84,6 @@ export class RedisTaskReader {
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
-    const members = await this.#scripts.call('ZCARD', 'unjudged');
-    if (members === 0) return [];
     const reply = (await this.#scripts.run('unjudged', { now: 0, values: [limit] })) as string[];
     const edges: UnjudgedEdge[] = [];
     for (let i = 0; i < reply.length; i += 3) {

@@ -18,6 +18,7 @@ import {
   type ListQuery,
   type NewRecord,
   NO_EFFECTS,
+  type Outlook,
   type StoreCounts,
   type TaskRecord,
   type TaskState,
@@ -154,9 +155,9 @@ export class RedisTaskStore implements TaskStore {
     return this.#reader.history(id);
   }
 
-  async nextDueAt(now: number): Promise<number | null> {
+  async outlook(now: number): Promise<Outlook> {
     this.#use();
-    return this.#reader.nextDueAt(now);
+    return this.#reader.outlook(now);
   }
 
   async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
@@ -188,8 +189,6 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
-    // Mostly nothing is: one command says so. A clock that is behind finds what is over the next time.
-    if (!(await this.#reader.isAnythingOver(now))) return [];
     const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
     return readRecords(reply, 0);
   }

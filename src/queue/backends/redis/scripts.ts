@@ -40,7 +40,7 @@ export const SCRIPTS = {
   list: script('list', 'tasks', 'records', 'buckets'),
   expired: script('expired', 'tasks', 'records'),
   alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
-  due: script('due'),
+  outlook: script('outlook'),
   unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
   counts: script('counts', ...TASKS, 'lanes'),
   pause: script('pause'),

@@ -14,6 +14,7 @@ import type {
   ListPage,
   ListQuery,
   NewRecord,
+  Outlook,
   StoreCounts,
   TaskRecord,
   TaskStore,
@@ -24,9 +25,10 @@ import { removeTask, type Written, writeChange } from './changing.ts';
 import { claimRows } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
-import { nextOpening, readGates } from './gate-rows.ts';
+import { readGates } from './gate-rows.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
+import { readOutlook } from './outlook.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
 import { SQLiteRegistry } from './sqlite-registry.ts';
@@ -41,8 +43,6 @@ const INSERT_AT_ONCE_MAX = 1_000;
 export const SELECT_EXPIRED = `${SELECT_STATES} WHERE s.stage = 4 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 export const SELECT_ALARMED = `SELECT ${columns('s.due')} FROM alarms a CROSS JOIN states s ON s.seq = a.seq
   CROSS JOIN tasks t ON t.seq = s.seq WHERE a.at <= ? AND s.alarm_at = a.at ORDER BY a.at, a.seq LIMIT +?`;
-export const SELECT_NEXT_ALARM = 'SELECT at FROM alarms WHERE at > ? ORDER BY at LIMIT 1';
-export const SELECT_NEXT_DUE = 'SELECT due FROM states WHERE stage = 2 AND due > ? ORDER BY due LIMIT 1';
 /** A task somebody still has to judge by its result stays. */
 export const SELECT_PURGEABLE = `${SELECT_STATES} WHERE s.stage = 6 AND s.due < ?
   AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.dependency_id = t.id) ORDER BY s.due, s.seq LIMIT +?`;
@@ -135,13 +135,8 @@ export class SQLiteTaskStore implements TaskStore {
     return rows.map((row) => row.record);
   }
 
-  async nextDueAt(now: number): Promise<number | null> {
-    const times = this.#use().read((connection) => [
-      connection.prepareValue(SELECT_NEXT_DUE).get(now),
-      connection.prepareValue(SELECT_NEXT_ALARM).get(now),
-      nextOpening(connection, now),
-    ]);
-    return earliest(times);
+  async outlook(now: number): Promise<Outlook> {
+    return this.#use().read((connection) => readOutlook(connection, now));
   }
 
   async alarmed(now: number, limit: number): Promise<TaskRecord[]> {
@@ -235,9 +230,4 @@ export class SQLiteTaskStore implements TaskStore {
     const row = selectRow(tx.connection, SELECT_BY_ID, change.id);
     return row?.record.version === change.version ? writeChange(tx, row, change, now) : null;
   }
-}
-
-function earliest(times: readonly unknown[]): number | null {
-  const known = times.filter((at) => typeof at === 'number');
-  return known.length === 0 ? null : Math.min(...known);
 }
