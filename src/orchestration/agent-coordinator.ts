@@ -16,7 +16,7 @@ export type StrategyFunction = (task: ScorableTask, scores: readonly AgentScore[
 export type Strategy = 'learned' | 'scored' | 'leastLoaded' | 'roundRobin' | StrategyFunction;
 
 export interface AgentCoordinatorOptions {
-  /** How one of several agents is picked. @default 'scored' */
+  /** How one of several agents is picked. @default 'learned' */
   readonly strategy?: Strategy | undefined;
 }
 
@@ -32,7 +32,7 @@ const EXPLAINED_TASKS_MAX = 1_000;
 
 /**
  * Picks the agent for a task. Hard filters come first: the pinned agent, the capability, free capacity. Then
- * the strategy decides, by default by the scores of `scoring.ts`. It learns from each outcome.
+ * the strategy decides, by default by what `learned.ts` draws. It learns from each outcome.
  */
 export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
@@ -44,7 +44,7 @@ export class AgentCoordinator {
   readonly #score: typeof scoreAll;
 
   constructor(options: AgentCoordinatorOptions = {}) {
-    const { strategy = 'scored' } = options;
+    const { strategy = 'learned' } = options;
     this.strategy = strategy;
     this.#score = strategy === 'learned' ? drawScores : scoreAll;
     this.#strategy = strategyFrom(strategy, (agent) => this.load(agent));
