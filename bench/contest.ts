@@ -10,6 +10,8 @@ export interface Contest {
   readonly section: Section;
   readonly rounds: Readonly<Record<string, Figures[]>>;
   readonly failures: Readonly<Record<string, string>>;
+  /** How long it took to measure. */
+  readonly seconds: number;
 }
 
 /** Longer than any round takes; a hanging side must not hang the whole run. */
@@ -20,6 +22,7 @@ export type Progress = (text: string) => void;
 
 /** Runs the rounds in turn: first each entrant once, then each again, so that a change of the machine meets all. */
 export async function hold(section: Section, quick: boolean, progress: Progress): Promise<Contest> {
+  const startedAt = performance.now();
   const rounds: Record<string, Figures[]> = {};
   const failures: Record<string, string> = {};
   const total = quick ? section.quickRounds : section.rounds;
@@ -35,7 +38,7 @@ export async function hold(section: Section, quick: boolean, progress: Progress)
       }
     }
   }
-  return { section, rounds, failures };
+  return { section, rounds, failures, seconds: Math.round((performance.now() - startedAt) / 1_000) };
 }
 
 /** Where databases go: beside the repository's files, since /tmp is often in memory. */

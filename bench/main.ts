@@ -46,7 +46,10 @@ async function main(): Promise<void> {
   progress('');
   process.stdout.write(`${table(contests)}\n`);
   const file = save(contests, around, values);
-  process.stdout.write(`\nAll rounds: ${relative(process.cwd(), file)}\n`);
+  const seconds = contests.reduce((sum, contest) => sum + contest.seconds, 0);
+  process.stdout.write(
+    `\nMeasured in ${Math.floor(seconds / 60)} min ${seconds % 60} s; all rounds: ${relative(process.cwd(), file)}\n`,
+  );
   process.exitCode = contests.every(reached) ? 0 : 1;
 }
 
@@ -112,6 +115,7 @@ function save(
   const sections = contests.map((contest) => ({
     name: contest.section.name,
     title: contest.section.title,
+    seconds: contest.seconds,
     verdicts: contest.section.rows.map((row) => judge(contest, row)),
     rounds: contest.rounds,
     failures: contest.failures,
