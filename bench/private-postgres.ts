@@ -5,10 +5,10 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { installPackage } from '../scripts/install-package.ts';
 import { freePort } from '../test/redis/free-port.ts';
 import { Guardian } from '../test/redis/guardian.ts';
 
-const INSTALL = join(import.meta.dirname, 'install-postgres.sh');
 const DEBIAN = '/usr/lib/postgresql';
 /** It takes 0.2 s. */
 const START_MS_MAX = 15_000;
@@ -16,13 +16,8 @@ const ASK_AGAIN_MS = 20;
 
 /** Runs once before all rounds: installs PostgreSQL where it is missing and may be installed. */
 export function installPostgres(): void {
-  if (binaryFolder() !== undefined) return;
-  const command = process.getuid?.() === 0 ? ['sh', INSTALL] : ['sudo', '-n', 'sh', INSTALL];
-  process.stderr.write(`PostgreSQL is missing: ${command.join(' ')}\n`);
-  const [program = '', ...args] = command;
-  const { status } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0)
-    process.stderr.write('PostgreSQL could not be installed: the peer that needs it does not run\n');
+  if (binaryFolder() !== undefined || installPackage('postgresql')) return;
+  process.stderr.write('PostgreSQL could not be installed: the peer that needs it does not run\n');
 }
 
 export function postgresVersion(): string | undefined {

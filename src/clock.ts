@@ -33,6 +33,20 @@ export const systemClock: Clock = {
   },
 };
 
+/** Resolves after that time, or at once when the signal aborts. Never rejects. */
+export function wait(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = clock.setTimeout(end, ms);
+    signal?.addEventListener('abort', end, { once: true });
+    if (signal?.aborted) end();
+  });
+}
+
 /** A timer of many stages; its handle holds the one that is armed. */
 function longTimer(callback: () => void, ms: number): TimerHandle {
   const dueAt = performance.now() + ms;

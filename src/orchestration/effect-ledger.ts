@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, wait } from '../clock.ts';
 import { StoreUnavailableError } from '../errors.ts';
 import type { Effect } from '../queue/effects.ts';
 import type { TaskAnswer } from '../queue/task.ts';
@@ -73,7 +73,7 @@ export class EffectLedger {
       } catch (error) {
         if (!(error instanceof StoreUnavailableError) || tries === END_TRIES_MAX) throw error;
         const waitMs = Math.min(END_WAIT_MS * 2 ** (tries - 1), END_WAIT_MS_MAX);
-        await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, waitMs));
+        await wait(this.#clock, waitMs);
       }
     }
   }

@@ -1,3 +1,4 @@
+import { wait } from '../clock.ts';
 import { LeaseLostError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
@@ -49,7 +50,7 @@ export class Settler {
         const waitMs = this.#isOver(error, code) ? undefined : this.#health.failed(error);
         if (waitMs === undefined) return null;
         this.#onError(error);
-        await new Promise<void>((resolve) => this.#queue.clock.setTimeout(resolve, waitMs));
+        await wait(this.#queue.clock, waitMs);
         if (this.#isAbandoned) return null;
       }
     }

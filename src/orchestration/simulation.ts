@@ -1,3 +1,4 @@
+import { wait } from '../clock.ts';
 import { MemoryTaskStore } from '../queue/backends/memory/memory-task-store.ts';
 import { INTERVAL_MS_MAX } from '../queue/bounds.ts';
 import type { Limit } from '../queue/limits.ts';
@@ -267,7 +268,7 @@ class Simulation {
     const isSame = recorded !== undefined && (recorded.agent === undefined || recorded.agent === agent);
     const run = isSame ? recorded : this.#likely.of(agent, task.agentType, task.id, jotty.attempt);
     const ms = run?.ms ?? 0;
-    await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, ms));
+    await wait(this.#clock, ms);
     const use = this.#uses.get(agent) ?? { runs: 0, ms: 0 };
     this.#uses.set(agent, { runs: use.runs + 1, ms: use.ms + ms });
     if (run?.isSuccess === false) throw new Error('it failed');

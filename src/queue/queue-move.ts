@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, wait } from '../clock.ts';
 import { JottyError, TimeoutError } from '../errors.ts';
 import { type Move, type MoveReport, moveTasks } from './move.ts';
 import type { Registry } from './registry.ts';
@@ -64,7 +64,7 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
     present += pass.present;
     for (const id of pass.conflicts) conflicts.add(id);
     if (isLast) return { moved, present, conflicts: [...conflicts] };
-    await pause(clock, LOOK_MS, follow);
+    await wait(clock, LOOK_MS, follow);
   }
 }
 
@@ -86,7 +86,7 @@ async function drain({ source, clock, sweep }: QueueMove, drainMs: number): Prom
         `${running} tasks still run after ${drainMs} ms; stop their workers, or wait longer`,
       );
     }
-    await pause(clock, Math.min(LOOK_MS, end - clock.now()));
+    await wait(clock, Math.min(LOOK_MS, end - clock.now()));
     await sweep();
   }
 }
@@ -102,17 +102,4 @@ async function identityOf(registry: Registry, now: number): Promise<string> {
 async function watermark(registry: Registry, section: string, key: string, now: number): Promise<number> {
   const entry = (await registry.entries(section, now)).find((one) => one.key === key);
   return Number(entry?.value ?? 0);
-}
-
-function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = clock.setTimeout(end, ms);
-    signal?.addEventListener('abort', end, { once: true });
-    if (signal?.aborted) end();
-  });
 }

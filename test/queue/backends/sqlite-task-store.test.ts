@@ -152,9 +152,7 @@ describe('query plans', () => {
       'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
     ]);
     expect(plan(looking.HAS_EXPIRED, 1)).toEqual(['SEARCH states USING PRIMARY KEY (stage=? AND due<?)']);
-    expect(plan(looking.HAS_UNJUDGED)).toEqual([
-      'SCAN edges USING COVERING INDEX edges_unjudged',
-    ]);
+    expect(plan(looking.HAS_UNJUDGED)).toEqual(['SCAN edges USING COVERING INDEX edges_unjudged']);
   });
 });
 

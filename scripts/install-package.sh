@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs PostgreSQL for the peer that needs it, on Debian and its kin, as root. The benchmark starts a server of
-# its own: the service of the system is neither started now nor at the next boot.
+# Installs a package, e.g. redis-server, for tests and benchmarks on Debian and its kin, as root. They start servers
+# of their own: the service of the system is neither started now nor at the next boot.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
@@ -13,5 +13,5 @@ if [ ! -e "$policy" ]; then
 fi
 
 # The lists of packages may be missing or old: they are fetched only when the first try fails.
-install() { apt-get install -y --no-install-recommends postgresql >&2; }
-install || { apt-get update >&2 && install; }
+install() { apt-get install -y --no-install-recommends "$1" >&2; }
+install "$1" || { apt-get update >&2 && install "$1"; }
