@@ -86,6 +86,25 @@ export function copyJson(value: unknown): unknown {
   return copy;
 }
 
+/**
+ * A copy of what `copyJson` made, at half its cost: such a value has nothing that must be left out, so that an
+ * object is copied as a whole, and only what it holds by reference is looked at.
+ */
+export function cloneJson<T extends object>(value: T): T;
+export function cloneJson(value: object): object {
+  if (Array.isArray(value)) return value.map(cloneItem);
+  const copy: Record<string, unknown> = { ...value };
+  for (const key in copy) {
+    const item = copy[key];
+    if (typeof item === 'object' && item !== null) copy[key] = cloneJson(item);
+  }
+  return copy;
+}
+
+function cloneItem(item: unknown): unknown {
+  return typeof item === 'object' && item !== null ? cloneJson(item) : item;
+}
+
 /** Assigned, it would become the prototype; in JSON it is a key like any other. */
 function defineProto(object: object, value: unknown): void {
   Object.defineProperty(object, '__proto__', { value, writable: true, enumerable: true, configurable: true });

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { boundJsonBytes, copyJson, findJsonProblem, JSON_DEPTH_MAX } from '../src/json.ts';
+import { boundJsonBytes, cloneJson, copyJson, findJsonProblem, JSON_DEPTH_MAX } from '../src/json.ts';
 
 const cycle: { items: unknown[] } = { items: [] };
 cycle.items.push({ back: cycle });
@@ -74,4 +75,20 @@ test('a copy is what the text would give, and shares no object with the original
   original.deep.list[0]!.n = 2;
   original.deep.list.push({ n: 3 });
   expect(copy).toEqual({ deep: { list: [{ n: 1 }] } });
+});
+
+test('a clone of a copy is the same JSON, and shares nothing with it', () => {
+  const same = (value: { readonly [key: string]: unknown }) => {
+    const copy = copyJson(value);
+    expect(isDeepStrictEqual(cloneJson(copy), copy)).toBe(true);
+  };
+  fc.assert(fc.property(fc.dictionary(fc.string(), anyJson), same));
+  same(JSON.parse('{"__proto__":{"__proto__":{"polluted":true}},"constructor":{"a":1}}'));
+
+  const copy = copyJson({ deep: { list: [{ n: 1 }, [{ n: 2 }]] } });
+  const clone = JSON.parse(JSON.stringify(copy));
+  const changed = cloneJson(copy) as { deep: { list: unknown[] } };
+  Object.assign(changed.deep.list[0] as object, { n: 3 });
+  (changed.deep.list[1] as unknown[]).push(4);
+  expect(copy).toStrictEqual(clone);
 });

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { Approvals } from './approvals.ts';
 import { rungClock } from './clocks.ts';
 import type { HeldTasks } from './held-tasks.ts';
@@ -26,45 +27,52 @@ export interface AdmissionOptions {
  */
 export class Admission {
   readonly #options: AdmissionOptions;
+  // Looked at for every task; see StoredTaskQueue's own.
+  readonly #clock: Clock;
+  readonly #isInProcess: boolean;
+  readonly #take: AdmissionOptions['take'];
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#clock = options.options.clock;
+    this.#isInProcess = options.isInProcess;
+    this.#take = options.take;
   }
 
   async admit(records: readonly TaskRecord[], isStarted: boolean, tasks: Task[]): Promise<void> {
-    const { options, isInProcess, approvals, act, take } = this.#options;
     const shortened: Change[] = [];
+    const now = this.#clock.now();
     for (const record of records) {
-      const submission = isInProcess ? readSubmission(record) : intactSubmission(record);
-      if (!submission) await act(record.id, { type: 'quarantine' }, record);
-      else if (rungClock(record, submission, options.clock.now()))
-        await act(record.id, { type: 'alarm', fence: record.fence }, record);
-      else if (submission.approval) await approvals.ask(record, submission);
+      const submission = this.#isInProcess ? readSubmission(record) : intactSubmission(record);
+      if (!submission) await this.#options.act(record.id, { type: 'quarantine' }, record);
+      else if (rungClock(record, submission, now))
+        await this.#options.act(record.id, { type: 'alarm', fence: record.fence }, record);
+      else if (submission.approval) await this.#options.approvals.ask(record, submission);
       else {
-        tasks.push(take(record, submission));
-        const change = isStarted ? this.#boundedLease(record, submission) : null;
+        tasks.push(this.#take(record, submission));
+        const change = isStarted ? this.#boundedLease(record, submission, now) : null;
         if (change) shortened.push(change);
       }
     }
     if (shortened.length > 0) await this.#shorten(shortened, tasks);
   }
 
-  #boundedLease(record: TaskRecord, submission: NewTask): Change | null {
+  #boundedLease(record: TaskRecord, submission: NewTask, now: number): Change | null {
     const { options } = this.#options;
     const isBounded =
       submission.deadline !== undefined ||
       (timeoutOf(submission, options.defaults) ?? options.timeoutMs) !== undefined;
-    return isBounded ? boundedLease(record, new TaskContext(record, submission, options)) : null;
+    return isBounded ? boundedLease(record, new TaskContext(record, submission, options, now)) : null;
   }
 
   /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
   async #shorten(changes: readonly Change[], tasks: Task[]): Promise<void> {
-    const { store, options, held, take, onError } = this.#options;
+    const { store, options, held, onError } = this.#options;
     const places = new Map(tasks.map((task, i) => [task.id, i]));
     try {
       for (const applied of await store.apply(changes, options.clock.now())) {
         const one = applied && held.get(applied.record.id);
-        if (one) tasks[places.get(one.record.id)!] = take(applied.record, one.submission);
+        if (one) tasks[places.get(one.record.id)!] = this.#take(applied.record, one.submission);
       }
     } catch (error) {
       // The tasks are claimed all the same; heartbeats keep to the time as well.

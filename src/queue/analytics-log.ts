@@ -67,11 +67,10 @@ export class AnalyticsLog {
     ended.skipped = (ended.skipped ?? 0) + tasks;
   }
 
-  /** A change was written. */
-  changed(before: TaskRecord, after: TaskRecord, task: Task): void {
+  /** A change was written, which was made at `now`. */
+  changed(before: TaskRecord, after: TaskRecord, task: Task, now: number): void {
     const { status } = after;
     if (status === before.status || isLeased(status)) return;
-    const now = this.#clock.now();
     if (isEnded(status)) {
       const counts = this.#minute(now);
       counts.ended[status] = (counts.ended[status] ?? 0) + 1;

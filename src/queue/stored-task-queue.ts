@@ -75,7 +75,7 @@ import type {
   TaskQueueOptions,
 } from './task-queue.ts';
 import type { Change, Effects, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
-import { readSubmission, toTask } from './task-view.ts';
+import { readSubmission, type TaskDefaults, toTask } from './task-view.ts';
 import { decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
@@ -95,6 +95,10 @@ type ActionChoice = (record: TaskRecord) => { readonly action: TaskAction; reado
 export class StoredTaskQueue implements TaskQueue {
   readonly #store: TaskStore;
   readonly #options: ResolvedOptions;
+  // Fields of its own, not of the options: what an object literal holds is typed anew with the second queue of a
+  // process, which would throw away the compiled code of the first.
+  readonly #clock: Clock;
+  readonly #defaults: TaskDefaults;
   readonly #held = new HeldTasks();
   readonly #conditions = new Conditions();
   readonly #observers: Observers;
@@ -107,12 +111,15 @@ export class StoredTaskQueue implements TaskQueue {
   #checkpointer: Promise<unknown> | null = null;
   /** The saver made here; a backend with one of its own purges both in one step. */
   #threads: { deleteThreads(threadIds: readonly string[]): Promise<void> } | null = null;
+  #isOpen = false;
   #closing: Promise<void> | null = null;
 
   constructor(store: TaskStore, options: TaskQueueOptions = {}) {
     this.#store = store;
     this.#options = resolveOptions(options);
     const { clock, conditions, sweepMs, agingMs, payloadBytesMax, newId, limits } = this.#options;
+    this.#clock = clock;
+    this.#defaults = this.#options.defaults;
     this.#rules = {
       agingMs,
       payloadBytesMax,
@@ -198,7 +205,7 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   get clock(): Clock {
-    return this.#options.clock;
+    return this.#clock;
   }
 
   async enqueue(task: NewTask): Promise<string> {
@@ -475,6 +482,7 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   close(): Promise<void> {
+    this.#isOpen = false;
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -493,7 +501,9 @@ export class StoredTaskQueue implements TaskQueue {
 
   /** The door of every verb: nothing runs in the background before the first one, or after close. */
   #use(): void {
+    if (this.#isOpen) return;
     if (this.#closing) throw new ClosedError('the queue');
+    this.#isOpen = true;
     this.#sweeper.start();
   }
 
@@ -583,21 +593,22 @@ export class StoredTaskQueue implements TaskQueue {
       const record: TaskRecord = remembered ?? (await this.#load(id));
       remembered = undefined;
       const submission = held?.submission ?? readSubmission(record);
-      const change = this.#decide(record, wanted, submission, isFresh);
+      const now = this.clock.now();
+      const change = this.#decide(record, wanted, submission, isFresh, now);
       if (change === 'refused' || (change === null && !isFresh)) continue;
-      if (change === null) return this.#cancelledWhole(this.#view(record, submission));
-      const applied = (await this.#store.apply([change], this.clock.now()))[0];
+      if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
+      const applied = (await this.#store.apply([change], now))[0];
       if (!applied) continue;
       const task = this.#take(applied.record, submission);
       if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
-      this.#log.changed(record, applied.record, task);
+      this.#log.changed(record, applied.record, task, now);
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
       if (applied.record.agentType === APPROVAL_TYPE) await this.#approvals.moved(applied.record);
-      return this.#cancelledWhole(task);
+      return task.status === 'cancelled' ? await this.#cancelledWhole(task) : task;
     }
     throw new StoreUnavailableError(
       `task ${id} was changed ${APPLY_ROUNDS_MAX} times while being written; try again`,
@@ -623,11 +634,12 @@ export class StoredTaskQueue implements TaskQueue {
     wanted: TaskAction | ActionChoice,
     submission: NewTask,
     isFresh: boolean,
+    now: number,
   ): Change | null | 'refused' {
     try {
       const { action, note } = typeof wanted === 'function' ? wanted(record) : { action: wanted };
       const accepted = submission.validate ? this.#accept(action, record, submission) : action;
-      return decide(record, accepted, new TaskContext(record, submission, this.#options), note);
+      return decide(record, accepted, new TaskContext(record, submission, this.#options, now), note);
     } catch (error) {
       if (isFresh) throw error;
       return 'refused';
@@ -702,7 +714,7 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   #view(record: TaskRecord, submission = readSubmission(record)): Task {
-    return toTask(record, submission, this.#options.defaults);
+    return toTask(record, submission, this.#defaults);
   }
 }
 

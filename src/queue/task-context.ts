@@ -13,8 +13,8 @@ export class TaskContext implements DecisionContext {
   readonly submission: NewTask;
   readonly #options: ResolvedOptions;
 
-  constructor(record: TaskRecord, submission: NewTask, options: ResolvedOptions) {
-    this.now = options.clock.now();
+  constructor(record: TaskRecord, submission: NewTask, options: ResolvedOptions, now: number) {
+    this.now = now;
     this.#record = record;
     this.submission = submission;
     this.#options = options;

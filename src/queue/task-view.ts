@@ -1,4 +1,4 @@
-import { copyJson, type JsonObject } from '../json.ts';
+import { cloneJson, type JsonObject } from '../json.ts';
 import { APPROVAL_TYPE } from './approval.ts';
 import { toDependency } from './dependencies.ts';
 import type { Details } from './details.ts';
@@ -20,7 +20,7 @@ export interface TaskDefaults {
  * that lists and stats still answer.
  */
 export function readSubmission({ content, submission }: TaskRecord): NewTask {
-  if (content) return copyJson(content);
+  if (content) return cloneJson(content);
   try {
     const task: unknown = JSON.parse(submission);
     if (typeof task === 'object' && task !== null) return task as NewTask;

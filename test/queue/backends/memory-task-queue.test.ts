@@ -57,6 +57,18 @@ test.each([
   expect(await queue.dequeueMany(10)).toMatchObject([{ id: 'first' }, { id: 'due' }]);
 });
 
+test('a cancelled task gives its turn to nobody: what follows it under its limit keeps its own', async () => {
+  const clock = new FakeClock();
+  await using queue = new MemoryTaskQueue({ clock });
+  const limits = [{ key: 'k', max: 10 }];
+  for (const [id, limited] of Object.entries({ a: true, cancelled: true, b: false, c: true })) {
+    await queue.enqueue({ id, payload: {}, ...(limited && { limits }) });
+    await clock.advance(10);
+  }
+  await queue.cancel('cancelled');
+  expect((await queue.dequeueMany(10)).map(({ id }) => id)).toEqual(['a', 'b', 'c']);
+});
+
 /** Writes into every object it can reach, as careless code might. */
 function scribble(value: object): void {
   for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) scribble(item);

@@ -45,6 +45,11 @@ export class KeyedHeap<T> {
     return first;
   }
 
+  /** Gives the first value other numbers. Where it stays near the front this is a fraction of a pop and a push. */
+  moveFirst(key: number, tie: number): void {
+    this.#sink(key, tie, this.#values[0]!);
+  }
+
   /** Forgets all other values. */
   keep(isKept: (value: T, key: number) => boolean): void {
     const keys = this.#keys.splice(0);

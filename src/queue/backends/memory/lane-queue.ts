@@ -14,20 +14,21 @@ export class LaneQueue<T> {
   #values: (T | undefined)[] = [];
   /** Where the run begins: what stood before has left. */
   #start = 0;
-  readonly #others = new KeyedHeap<T>();
+  /** Only in lanes that have met such a value. */
+  #others: KeyedHeap<T> | null = null;
 
   peek(): T | undefined {
-    return this.#isRunFirst() ? this.#values[this.#start] : this.#others.peek();
+    return this.#isRunFirst() ? this.#values[this.#start] : this.#others?.peek();
   }
 
   /** The rank of the first value; undefined while empty. */
   peekRank(): number | undefined {
-    return this.#isRunFirst() ? this.#ranks[this.#start] : this.#others.peekKey();
+    return this.#isRunFirst() ? this.#ranks[this.#start] : this.#others?.peekKey();
   }
 
   /** Its sequence. */
   peekSeq(): number | undefined {
-    return this.#isRunFirst() ? this.#seqs[this.#start] : this.#others.peekTie();
+    return this.#isRunFirst() ? this.#seqs[this.#start] : this.#others?.peekTie();
   }
 
   /** Whether the first value goes before the other lane's. Both must hold one. */
@@ -38,12 +39,16 @@ export class LaneQueue<T> {
   }
 
   push(rank: number, seq: number, value: T): void {
-    if (this.#isAfterRun(rank, seq)) this.#append(rank, seq, value);
-    else this.#others.push(rank, seq, value);
+    if (this.#isAfterRun(rank, seq)) {
+      this.#append(rank, seq, value);
+    } else {
+      this.#others ??= new KeyedHeap();
+      this.#others.push(rank, seq, value);
+    }
   }
 
   pop(): T | undefined {
-    if (!this.#isRunFirst()) return this.#others.pop();
+    if (!this.#isRunFirst()) return this.#others?.pop();
     const value = this.#values[this.#start];
     this.#values[this.#start] = undefined;
     this.#start++;
@@ -65,7 +70,7 @@ export class LaneQueue<T> {
       const value = values[i]!;
       if (isKept(value)) this.#append(ranks[i]!, seqs[i]!, value);
     }
-    this.#others.keep(isKept);
+    this.#others?.keep(isKept);
   }
 
   #append(rank: number, seq: number, value: T): void {
@@ -84,10 +89,14 @@ export class LaneQueue<T> {
   #isRunFirst(): boolean {
     const start = this.#start;
     if (start >= this.#values.length) return false;
-    const rank = this.#others.peekKey();
+    return this.#others === null || this.#goesBeforeOthers(start, this.#others);
+  }
+
+  #goesBeforeOthers(start: number, others: KeyedHeap<T>): boolean {
+    const rank = others.peekKey();
     if (rank === undefined) return true;
     const own = this.#ranks[start]!;
-    return own < rank || (own === rank && this.#seqs[start]! < this.#others.peekTie()!);
+    return own < rank || (own === rank && this.#seqs[start]! < others.peekTie()!);
   }
 
   #moveUp(): void {

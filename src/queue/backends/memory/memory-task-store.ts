@@ -63,7 +63,15 @@ export class MemoryTaskStore implements TaskStore {
   >;
   readonly #watchers = new Set<() => void>();
   #paused = false;
-  #isClosed = false;
+  #isClosed = true;
+
+  /**
+   * Opens it here, not where the field stands: a field that is set but once is compiled in as a constant, and the
+   * first close in a process would throw away all code that looks at it.
+   */
+  constructor() {
+    this.#isClosed = false;
+  }
 
   async insert(
     records: readonly NewRecord[],
@@ -88,14 +96,16 @@ export class MemoryTaskStore implements TaskStore {
     this.#use();
     if (this.#paused) return [];
     this.#waiting.promoteDue(claim.now);
-    const records = this.#claimable(claim).map((entry) => this.#lease(entry, claim));
+    const records: TaskRecord[] = [];
+    for (const entry of this.#claimable(claim)) records.push(this.#lease(entry, claim));
     if (records.length > 0) this.#notify();
     return records;
   }
 
   async apply(changes: readonly Change[], now: number): Promise<(Applied | null)[]> {
     this.#use();
-    const applied = changes.map((change) => this.#apply(change, now));
+    const applied: (Applied | null)[] = [];
+    for (const change of changes) applied.push(this.#apply(change, now));
     this.#notify();
     return applied;
   }
@@ -287,7 +297,7 @@ export class MemoryTaskStore implements TaskStore {
     const decided = entry.dependents || change.dependsOn ? new Decided() : null;
     if (entry.record.quota && change.spent)
       this.#gates.correct(entry.record.quota, change.spent, entry.record.startedAt ?? now);
-    for (const { key, until } of change.closes ?? []) this.#gates.close(key, until);
+    if (change.closes) for (const { key, until } of change.closes) this.#gates.close(key, until);
     this.#write(entry, change, now, decided);
     return { record: copyOf(entry), effects: decided ? decided.effects : NO_EFFECTS };
   }

@@ -62,14 +62,16 @@ export class ReadyLanes {
       return taken;
     }
     const lanes = new KeyedHeap<ReadyLane>();
-    for (const lane of this.#lanes.values()) if (this.#mayTake(lane, filter, now)) line(lanes, lane);
-    while (taken.length < limit) {
-      const lane = lanes.pop();
-      if (!lane) break;
+    for (const lane of this.#lanes.values()) {
+      if (this.#mayTake(lane, filter, now)) lanes.push(lane.queue.peekRank()!, lane.queue.peekSeq()!, lane);
+    }
+    for (let lane = lanes.peek(); lane && taken.length < limit; lane = lanes.peek()) {
       // What was taken from other lanes may have closed a gate of this one.
-      if (!this.#isOpen(lane, now)) continue;
-      this.#takeHead(lane, taken, now);
-      line(lanes, lane);
+      const isOpen = this.#isOpen(lane, now);
+      if (isOpen) this.#takeHead(lane, taken, now);
+      const rank = isOpen ? lane.queue.peekRank() : undefined;
+      if (rank === undefined) lanes.pop();
+      else lanes.moveFirst(rank, lane.queue.peekSeq()!);
     }
     return taken;
   }
@@ -113,10 +115,11 @@ export class ReadyLanes {
     return this.#isOpen(lane, now);
   }
 
+  /** A head that counts no more keeps nothing back: it is dropped in its turn, and the next one has its own. */
   #isOpen(lane: ReadyLane, now: number): boolean {
     if (lane.quota === undefined) return true;
-    const head = this.#head(lane);
-    return head !== undefined && this.#gates.admits(head, now);
+    const head = lane.queue.peek()!;
+    return head.stage !== 'ready' || this.#gates.admits(head, now);
   }
 
   /** Drops the lane's head, and takes it if it still counts: it may have been cancelled, or taken by its id. */
@@ -154,12 +157,6 @@ export class ReadyLanes {
     this.#size--;
     return false;
   }
-}
-
-/** Lines a lane up with others by its first entry, unless it is empty. */
-function line(lanes: KeyedHeap<ReadyLane>, lane: ReadyLane): void {
-  const rank = lane.queue.peekRank();
-  if (rank !== undefined) lanes.push(rank, lane.queue.peekSeq()!, lane);
 }
 
 export function isBefore(a: MemoryEntry, b: MemoryEntry): boolean {
