@@ -53,7 +53,11 @@ export function toTask(
   host: Pick<AgentHost, 'matching' | 'pinned'>,
   { goal, input, threadId, ...options }: GoalOptions & { readonly goal?: string | undefined },
 ): NewTask {
-  if (options.approval !== undefined) return { ...options, payload: approvalPayload(goal, input) };
+  if (options.approval !== undefined) {
+    if (threadId !== undefined)
+      throw new InvalidTaskError('threadId', 'expected none: nobody runs an approval');
+    return { ...options, payload: approvalPayload(goal, input) };
+  }
   if (typeof goal !== 'string') throw new InvalidTaskError('goal', `expected a text, got ${typeof goal}`);
   const payload: JsonObject = input === undefined ? { goal } : { goal, input: input as JsonObject };
   const agent = host.pinned(options);

@@ -4,14 +4,18 @@ import { THREAD_LIMIT } from './limits.ts';
 import type { NewTask, Parent } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
 
+const NO_SHARE: Pick<NewTask, 'limits' | 'fairKey' | 'fairWeight'> = {};
+
 /**
  * A child as it is submitted: what it does not say itself it takes over from its parent, and it stays under the
- * parent's limits as well as its own. It must not outlive the parent's deadline.
+ * parent's limits as well as its own, unless it is an approval, which nobody runs. It must not outlive the parent's
+ * deadline.
  *
  * @throws TooLargeError where the parent is CHILD_DEPTH_MAX generations down already.
  */
 export function childOf(parent: TaskRecord, submission: NewTask, child: NewTask): NewTask {
-  const { limits, fairKey, fairWeight, deadline } = submission;
+  const { deadline } = submission;
+  const { limits, fairKey, fairWeight } = child.approval ? NO_SHARE : submission;
   const own = child.limits ?? [];
   const inherited = (parent.quota?.limits ?? []).filter(
     ({ key }) => !key.startsWith(THREAD_LIMIT) && !own.some((limit) => limit.key === key),

@@ -1,3 +1,4 @@
+import { APPROVAL_TYPE } from './approval.ts';
 import { readDetails } from './details.ts';
 import { kindGates, type Obstacle, obstacleAt } from './gate.ts';
 import { type AgentScore, isEnded, isLeased, type TaskStatus } from './task.ts';
@@ -154,6 +155,8 @@ function toBlocker({ key, reason, until }: Obstacle, used: number, max: number |
 }
 
 async function agentBlockers(store: TaskStore, record: TaskRecord, now: number): Promise<Blocker[]> {
+  // Nobody runs an approval.
+  if (record.agentType === APPROVAL_TYPE) return [];
   const workers = await liveWorkers(store.registry, now);
   if (workers.length === 0 || unservedKinds([record], workers).length === 0) return [];
   const wanted = record.agent ?? record.agentType ?? 'any type';

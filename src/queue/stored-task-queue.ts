@@ -607,7 +607,11 @@ export class StoredTaskQueue implements TaskQueue {
       this.#observers.announce(change, applied.record, task);
       if (applied.record.quota) this.#observers.freed(applied.record, change);
       if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
-      if (applied.record.agentType === APPROVAL_TYPE) await this.#approvals.moved(applied.record);
+      if (applied.record.agentType === APPROVAL_TYPE) {
+        await this.#approvals.moved(applied.record);
+        // Who runs until nothing is left may have taken it for something that is.
+        if (applied.record.status === 'waiting') this.#observers.emit('available', undefined);
+      }
       return task.status === 'cancelled' ? await this.#cancelledWhole(task) : task;
     }
     throw new StoreUnavailableError(

@@ -33,7 +33,15 @@ const DEPENDENCY_FIELDS = ['id', 'on', 'where'];
 
 const APPROVAL_FIELDS = ['question', 'timeoutMs', 'onTimeout'];
 
-const RUN_FIELDS = ['agentType', 'agent', 'timeoutMs', 'idleTimeoutMs', 'validate'] as const;
+const RUN_FIELDS = [
+  'agentType',
+  'agent',
+  'timeoutMs',
+  'idleTimeoutMs',
+  'validate',
+  'limits',
+  'fairKey',
+] as const;
 
 const checkFactor = numberFrom(1, 1_000, 'a factor');
 

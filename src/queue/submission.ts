@@ -48,7 +48,8 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
   if (task.approval) checkNobodyRuns(task, at);
   if (task.fairWeight !== undefined && task.fairKey === undefined)
     throw new InvalidTaskError(at('fairWeight'), 'expected a fairKey beside it');
-  const share = shareOf(task, rules.limits, at);
+  // Nobody runs an approval: it takes no place, and no turn, that a run could have.
+  const share = task.approval ? null : shareOf(task, rules.limits, at);
   const { isInProcess } = rules;
   const submission = isInProcess ? '' : JSON.stringify(task);
   const priority = priorityOf(task);

@@ -117,6 +117,8 @@ export interface Change {
    * are not stored, are decided at once: what is gone has failed, unless `completion` is all that was wanted.
    */
   readonly dependsOn?: readonly Edge[] | undefined;
+  /** How those edges are joined. @default 'all' */
+  readonly join?: NewRecord['join'] | undefined;
   /** What the attempt's start weighed in truth, of the limits whose weight was not what was reserved. */
   readonly spent?: readonly LimitUse[] | undefined;
   /** Limits that let nothing pass before this time: the later one counts where there is one already. */

@@ -468,7 +468,8 @@ function redrive(record: TaskRecord, context: DecisionContext): Change {
   });
   const fresh = { retryCount: 0, crashes: 0, runAt: now, startedAt: null, completedAt: null, result: null };
   const change = move(record, 'pending', now, 'redriven', { ...fresh, details });
-  return clock?.wasBlocked ? { ...change, dependsOn: (submission.dependsOn ?? []).map(toEdge) } : change;
+  const { dependsOn = [], join } = submission;
+  return clock?.wasBlocked ? { ...change, dependsOn: dependsOn.map(toEdge), join } : change;
 }
 
 /** Somebody may have been faster: a clock that no longer runs does nothing. */

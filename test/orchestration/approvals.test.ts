@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type AgentInput, Conductor, TaskQueueManager, Workflow } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
+import { MemoryTaskStore } from '../../src/queue/backends/memory/memory-task-store.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
+import { StoredTaskQueue } from '../../src/queue/stored-task-queue.ts';
 import type { TaskQueue } from '../../src/queue/task-queue.ts';
+import type { Change } from '../../src/queue/task-store.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { twoQuestions, until } from './graphs.ts';
 
@@ -36,6 +39,19 @@ function conduct(queue: TaskQueue, ran: string[] = []) {
   return conductor;
 }
 
+async function ids(conductor: Conductor): Promise<string[]> {
+  return (await conductor.inbox()).entries.map(({ taskId }) => taskId);
+}
+
+/** A store that takes its time to write that somebody is asked. */
+class SlowToAsk extends MemoryTaskStore {
+  override async apply(changes: readonly Change[], now: number) {
+    if (changes.some(({ next }) => next.status === 'waiting'))
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+    return super.apply(changes, now);
+  }
+}
+
 const pipeline = new Workflow('deploy')
   .add('test', { goal: 'test', agentType: 'work' })
   .add('gate', {
@@ -47,6 +63,22 @@ const pipeline = new Workflow('deploy')
   .add('notify', { goal: 'notify', agentType: 'work', dependsOn: [{ ref: 'gate', on: 'failure' }] });
 
 describe('an approval in a workflow', () => {
+  test('is no work left once it is asked: the loop that saw it before ends then, not with its next look', async () => {
+    const store = new SlowToAsk();
+    const queue = new StoredTaskQueue(store, { clock: new FakeClock() });
+    cleanup.push(() => queue.close());
+    const conductor = conduct(queue);
+    await conductor.submit(pipeline);
+    await conductor.processQueue({ untilEmpty: true });
+    await queue.updateStatus((await ids(conductor))[0]!, 'waiting', { metadata: { target: 'staging' } });
+    const stale = conductor.approve((await ids(conductor))[0]!, { by: 'ann' });
+    await until(async () => (await ids(conductor)).length === 0);
+    // It is being asked again. No time passes here: no later look can end this.
+    await conductor.processQueue({ untilEmpty: true });
+    expect(await ids(conductor)).toHaveLength(1);
+    await expect(stale).rejects.toThrow('changed');
+  });
+
   test('shows input and results, waits without a slot, and lets what depends on it run', async () => {
     const { queue } = onMemory();
     const ran: string[] = [];

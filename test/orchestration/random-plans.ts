@@ -21,8 +21,24 @@ const EDGES = {
   custom: { on: { custom: 'big' } },
 } as const;
 
+/** In place of a number an approval's result says who approved it. */
+const APPROVED = { where: { 'result.approved': { eq: true } } } as const;
+
 /** What the queues of these plans must know. */
 export const CONDITIONS = { big: (result: unknown) => (result as number) >= 2 };
+
+/** Nobody decides where the plan says so: then the time does. */
+type Verdict = 'approve' | 'reject' | 'timeout';
+
+const approval = fc.record({
+  verdicts: fc.array(fc.constantFrom<Verdict>('approve', 'approve', 'reject', 'timeout'), {
+    minLength: LIVES,
+    maxLength: LIVES,
+  }),
+  onTimeout: fc.constantFrom<'approve' | 'reject'>('approve', 'reject'),
+  /** What is to be approved changes while it is asked, each time. */
+  isChanged: fc.boolean(),
+});
 
 const task = fc.record({
   edges: fc.array(
@@ -37,6 +53,8 @@ const task = fc.record({
   lives: fc.array(fc.constantFrom(null, 0, 1, 2), { minLength: LIVES, maxLength: LIVES }),
   /** How many turns of the event loop a run takes. */
   steps: fc.nat({ max: STEPS_MAX }),
+  /** Somebody approves it; no agent runs it. */
+  approval: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: approval }),
 });
 
 const cancel = fc.record({
@@ -49,6 +67,7 @@ const cancel = fc.record({
   ),
 });
 
+type PlannedApproval = typeof approval extends fc.Arbitrary<infer T> ? T : never;
 type PlannedTask = typeof task extends fc.Arbitrary<infer T> ? T : never;
 export type Cancel = typeof cancel extends fc.Arbitrary<infer T> ? T : never;
 
@@ -73,31 +92,78 @@ function edgesOf({ tasks }: Plan, i: number): PlannedEdge[] {
   return tasks[i]!.edges.map(({ pick, word }) => ({ ref: `t${pick % i}`, word }));
 }
 
-/** A task's goal is its ref; `more` is what else is said of it. */
-export function workflowOf(
-  plan: Plan,
-  more: (lives: PlannedTask['lives']) => Partial<WorkflowTask<string>> = () => ({}),
-): Workflow<string> {
+export interface PlanSettings {
+  /** How long approvals wait that nobody decides. */
+  readonly timeoutMs: number;
+  /** How often the plan is run. @default LIVES */
+  readonly lives?: number;
+  /** What else is said of a task that is run. */
+  readonly more?: (lives: PlannedTask['lives']) => Partial<WorkflowTask<string>>;
+}
+
+/** A task's goal is its ref. */
+export function workflowOf(plan: Plan, { more = () => ({}), ...asking }: PlanSettings): Workflow<string> {
   const workflow = new Workflow<string>('random');
   // Added in reverse, so that the order of the plan is not that of its dependencies.
   for (let i = plan.tasks.length - 1; i >= 0; i--) {
-    const { join, lives } = plan.tasks[i]!;
-    const dependsOn = edgesOf(plan, i).map(({ ref, word }) => ({ ref, ...EDGES[word] }));
-    workflow.add(`t${i}`, { ...more(lives), goal: `t${i}`, maxRetries: 0, dependsOn, join });
+    const { join, lives, approval: asked } = plan.tasks[i]!;
+    const dependsOn = edgesOf(plan, i).map(({ ref, word }) => ({ ref, ...edgeOf(plan, ref, word) }));
+    const task = { goal: `t${i}`, maxRetries: 0, dependsOn, join };
+    if (asked === null) workflow.add(`t${i}`, { ...more(lives), ...task });
+    else workflow.add(`t${i}`, { ...task, approval: questionOf(asked, asking) });
   }
   return workflow;
+}
+
+function edgeOf({ tasks }: Plan, ref: string, word: Word) {
+  const isAsked = tasks[Number(ref.slice(1))]!.approval !== null;
+  return isAsked && word === 'where' ? APPROVED : EDGES[word];
+}
+
+function questionOf(
+  { verdicts, onTimeout }: PlannedApproval,
+  { timeoutMs, lives = LIVES }: Omit<PlanSettings, 'more'>,
+) {
+  const isTimed = verdicts.slice(0, lives).includes('timeout');
+  return { question: 'Sure?', ...(isTimed && { timeoutMs, onTimeout }) };
+}
+
+/** Whether it is asked while some of the results that it shows may still come. */
+export function isAskedEarly(plan: Plan, i: number): boolean {
+  return plan.tasks[i]!.join === 'any' && edgesOf(plan, i).length > 1;
+}
+
+/** How often at the most: again where it was changed on purpose, and again where another result came. */
+function timesAsked(plan: Plan, i: number): number {
+  const later = isAskedEarly(plan, i) ? edgesOf(plan, i).length - 1 : 0;
+  return 1 + (plan.tasks[i]!.approval!.isChanged ? 1 : 0) + later;
+}
+
+export interface PlannedDecision {
+  readonly approved: boolean;
+  readonly by: string;
+  readonly reason?: string;
+}
+
+/** How the approval ends when the plan is run for the `life`-th time: who says what, and why. */
+export function decisionOf({ tasks }: Plan, i: number, life: number): PlannedDecision {
+  const { verdicts, onTimeout } = tasks[i]!.approval!;
+  const verdict = verdicts[life]!;
+  if (verdict === 'timeout') return { approved: onTimeout === 'approve', by: 'timeout' };
+  return { approved: verdict === 'approve', by: `person ${i}`, reason: `since it is life ${life}` };
 }
 
 /** What becomes of a plan, worked out from the words of the docs alone. */
 export class Oracle {
   readonly status: Record<string, string> = {};
-  readonly results: Record<string, number> = {};
+  readonly results: Record<string, number | PlannedDecision> = {};
   /** How often each has run: of a cancelled task at most. */
   readonly runs: Record<string, number> = {};
-  readonly given: Record<string, Record<string, number>> = {};
-  /** Those that may have run in the latest life. */
+  readonly given: Record<string, Record<string, number | PlannedDecision>> = {};
+  /** Those that may have run, or were asked, in the latest life. */
   readonly ran = new Set<string>();
   readonly #plan: Plan;
+  #life = 0;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -118,6 +184,23 @@ export class Oracle {
       else if (may) this.#end(ref, i);
       else this.status[ref] = 'skipped';
     });
+    this.#life += 1;
+  }
+
+  /** How an approval was asked and ended in its latest life. On the wall time may be faster than who changes it. */
+  expectAsked(i: number, history: readonly TaskEvent[], isOnTheWall = false): void {
+    const ref = `t${i}`;
+    const most = timesAsked(this.#plan, i);
+    const life = lifeOf(history);
+    const asked = life.filter(({ to }) => to === 'waiting').length;
+    expect(asked, `questions of ${ref}`).toBeLessThanOrEqual(most);
+    if (this.status[ref] === 'cancelled') return;
+    const { approved, by, reason } = decisionOf(this.#plan, i, this.#life - 1);
+    const isLess = isAskedEarly(this.#plan, i) || (isOnTheWall && by === 'timeout');
+    expect(asked, `questions of ${ref}`).toBeGreaterThanOrEqual(isLess ? 1 : most);
+    const why = reason ?? expect.stringMatching(/^nobody decided within \d+ ms$/);
+    const told = /^(approved|rejected) by (.*?): (.*)$/.exec(life.at(-1)?.reason ?? '')?.slice(1);
+    expect(told, `the end of ${ref}`).toEqual([approved ? 'approved' : 'rejected', by, why]);
   }
 
   /** No start before its conditions: what it waited for had ended, or of several one that let it go on. */
@@ -139,12 +222,19 @@ export class Oracle {
 
   #start(ref: string, i: number): void {
     this.ran.add(ref);
+    if (this.#plan.tasks[i]!.approval !== null) return;
     this.runs[ref] = (this.runs[ref] ?? 0) + 1;
     const known = edgesOf(this.#plan, i).filter((edge) => this.status[edge.ref] === 'completed');
     this.given[ref] = Object.fromEntries(known.map((edge) => [edge.ref, this.results[edge.ref]!]));
   }
 
   #end(ref: string, i: number): void {
+    if (this.#plan.tasks[i]!.approval !== null) {
+      const decision = decisionOf(this.#plan, i, this.#life);
+      this.status[ref] = decision.approved ? 'completed' : 'failed';
+      if (decision.approved) this.results[ref] = decision;
+      return;
+    }
     const result = this.#plan.tasks[i]!.lives[this.runs[ref]! - 1] ?? null;
     this.status[ref] = result === null ? 'failed' : 'completed';
     if (result !== null) this.results[ref] = result;
@@ -155,7 +245,9 @@ export class Oracle {
     if (word === 'completion') return true;
     if (word === 'failure') return status === 'failed';
     if (status !== 'completed') return false;
-    return word === 'success' || this.results[ref]! >= (word === 'where' ? 1 : 2);
+    const result = this.results[ref]!;
+    if (typeof result === 'object') return word !== 'custom';
+    return word === 'success' || result >= (word === 'where' ? 1 : 2);
   }
 
   /** What the workflow as a whole has come to. */
@@ -165,9 +257,25 @@ export class Oracle {
   }
 }
 
-/** When the latest life of a task began to run, ms since the epoch; null: it did not. */
+/** The results as a plan foretells them: when somebody decided, and how a time was told, is not said there. */
+export function foretold(results: object): unknown {
+  const entries = Object.entries(results).map(([ref, result]: [string, unknown]) => {
+    if (typeof result !== 'object' || result === null) return [ref, result];
+    const { at: _, ...decision } = result as { readonly at: number; by: string; reason?: string };
+    if (decision.by === 'timeout') delete decision.reason;
+    return [ref, decision];
+  });
+  return Object.fromEntries(entries);
+}
+
+function lifeOf(history: readonly TaskEvent[]): readonly TaskEvent[] {
+  return history.slice(
+    history.findLastIndex(({ to, from }) => to === 'pending' && (from === null || isEnded(from))),
+  );
+}
+
+/** When the latest life of a task began to run, or was asked, ms since the epoch; null: it did not. */
 export function startOf(history: readonly TaskEvent[]): number | null {
-  const life = history.findLastIndex(({ to, from }) => to === 'pending' && (from === null || isEnded(from)));
-  const start = history.slice(life).find(({ to }) => to === 'assigned' || to === 'in_progress');
+  const start = lifeOf(history).find(({ to }) => to === 'assigned' || to === 'in_progress');
   return start?.at ?? null;
 }

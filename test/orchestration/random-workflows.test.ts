@@ -11,10 +11,13 @@ import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-que
 import { isEnded } from '../../src/queue/task.ts';
 import type { TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { sharedRedis } from '../redis/shared-redis.ts';
+import { JumpingClock } from './jumping-clock.ts';
+import { People } from './people.ts';
 import {
   anyPlan,
   type Cancel,
   CONDITIONS,
+  foretold,
   LIVES,
   Oracle,
   type Plan,
@@ -22,25 +25,38 @@ import {
   workflowOf,
 } from './random-plans.ts';
 
-/** `WORKFLOW_SEED=…` runs the printed seed again. */
+/** `WORKFLOW_RUNS=200` runs so many on each backend, `WORKFLOW_SEED=…` runs the printed seed again. */
+const RUNS = process.env.WORKFLOW_RUNS === undefined ? undefined : Number(process.env.WORKFLOW_RUNS);
 const SEED =
   process.env.WORKFLOW_SEED === undefined ? Date.now() % 2 ** 31 : Number(process.env.WORKFLOW_SEED);
 
-/** A plan in the hands of an agent that does what it says, while its cancels come at their steps. */
+/** How long approvals wait that nobody decides. */
+const TIMEOUT_MS = 20_000;
+/** So often is looked what waits for somebody, or for the time, before it is taken for stuck. */
+const ROUNDS_MAX = 100;
+
+/** A plan in the hands of an agent and of people that do what it says, while its cancels come at their steps. */
 class Trial {
   readonly #queue: TaskQueue;
+  readonly #clock: JumpingClock;
+  readonly #people: People;
+  #conductor: Conductor | undefined;
   readonly #plan: Plan;
   readonly #oracle: Oracle;
   readonly #runs: Record<string, number> = {};
   readonly #given: Record<string, unknown> = {};
-  readonly #cancelling: Promise<void>[] = [];
+  readonly #going: Promise<unknown>[] = [];
   /** Whom somebody asked to cancel. */
   readonly #asked = new Set<string>();
   #steps = 0;
+  #isOver = false;
+  #attending: Promise<number> = Promise.resolve(0);
   #run: WorkflowRun | undefined;
 
-  constructor(queue: TaskQueue, plan: Plan) {
+  constructor(queue: TaskQueue, clock: JumpingClock, plan: Plan) {
     this.#queue = queue;
+    this.#clock = clock;
+    this.#people = new People(plan, queue);
     this.#plan = plan;
     this.#oracle = new Oracle(plan);
   }
@@ -48,22 +64,58 @@ class Trial {
   async tryOut(id: string): Promise<void> {
     const agent = { invoke: (input: AgentInput) => this.#invoke(input) };
     await using conductor = new Conductor({ agents: { agent }, queue: this.#queue });
-    this.#run = await conductor.submit(workflowOf(this.#plan), { id });
+    this.#conductor = conductor;
+    this.#run = await conductor.submit(workflowOf(this.#plan, { timeoutMs: TIMEOUT_MS }), { id });
     for (let life = 0; life < LIVES; life++) {
+      this.#people.life = life;
       if (life > 0) await this.#run.retry();
-      this.#step();
-      await conductor.processQueue({ untilEmpty: true });
-      await this.#run.wait();
-      await Promise.all(this.#cancelling);
+      await this.#finish(conductor, this.#run);
       await this.#judge(this.#run);
     }
+  }
+
+  /** Where only people can go on they do, and where nobody does, time does. */
+  async #finish(conductor: Conductor, run: WorkflowRun): Promise<void> {
+    this.#isOver = false;
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      this.#step();
+      await conductor.processQueue({ untilEmpty: true });
+      await Promise.all(this.#going);
+      const decided = await this.#attend();
+      const { status } = await run.status();
+      this.#isOver = status !== 'running' && status !== 'waiting';
+      if (this.#isOver) return;
+      if (decided === 0) await this.#letTimePass(conductor);
+    }
+    throw new Error(`it waits for ever: ${JSON.stringify(await run.status())}`);
+  }
+
+  async #letTimePass(conductor: Conductor): Promise<void> {
+    const { entries } = await conductor.inbox();
+    this.#clock.jump(TIMEOUT_MS + 1);
+    const isAsking = async ({ taskId, since }: (typeof entries)[number]) => {
+      const task = await this.#queue.getTask(taskId);
+      return task?.status === 'waiting' && task.askedAt === since;
+    };
+    for (const entry of entries) while (await isAsking(entry)) await turn();
+  }
+
+  /** One after the other: what one of them changes, the next one knows. */
+  #attend(): Promise<number> {
+    const attending = this.#attending.then(async () => {
+      const { entries } = await this.#conductor!.inbox();
+      return this.#people.attend(entries.filter(({ workflow }) => workflow?.id === this.#run!.id));
+    });
+    // A run that was cancelled may take its steps after the plan has come to its end: nobody waits for those.
+    this.#attending = attending.catch(() => 0);
+    return attending;
   }
 
   async #invoke({ goal = '', results }: AgentInput): Promise<number> {
     const { steps, lives } = this.#plan.tasks[Number(goal.slice(1))]!;
     const life = this.#runs[goal] ?? 0;
     this.#runs[goal] = life + 1;
-    this.#given[goal] = results;
+    this.#given[goal] = results && foretold(results as object);
     for (let step = 0; step < steps; step++) {
       this.#step();
       await turn();
@@ -73,11 +125,13 @@ class Trial {
     return result;
   }
 
-  /** Nobody waits for a cancel: what runs goes on beside it. */
+  /** Nobody waits for a cancel, or for people: what runs goes on beside them. */
   #step(): void {
+    if (this.#isOver) return;
     const due = this.#plan.cancels.filter(({ at }) => at === this.#steps);
-    this.#cancelling.push(...due.map((cancel) => this.#cancel(cancel, this.#run!)));
+    this.#going.push(...due.map((cancel) => this.#cancel(cancel, this.#run!)));
     this.#steps += 1;
+    if (this.#plan.tasks.some(({ approval }) => approval !== null)) this.#going.push(this.#attend());
   }
 
   async #cancel({ pick }: Cancel, run: WorkflowRun): Promise<void> {
@@ -105,7 +159,7 @@ class Trial {
     for (const ref of cancelled) expect(this.#asked, `${ref} was cancelled, and nobody asked`).toContain(ref);
     oracle.run(cancelled);
     expect(statuses).toEqual(oracle.status);
-    expect(await run.results()).toEqual(oracle.results);
+    expect(foretold(await run.results())).toEqual(oracle.results);
     expect(status).toBe(oracle.outcome);
     this.#judgeRuns(cancelled);
     await this.#judgeOrder(Object.fromEntries(Object.entries(tasks).map(([ref, { id }]) => [ref, id])));
@@ -134,16 +188,18 @@ class Trial {
     );
     const of = new Map(histories);
     for (const ref of this.#oracle.ran) {
+      const i = Number(ref.slice(1));
+      if (this.#plan.tasks[i]!.approval !== null) this.#oracle.expectAsked(i, of.get(ref)!);
       const startedAt = startOf(of.get(ref)!);
       if (startedAt === null) expect(this.#oracle.status[ref], ref).toBe('cancelled');
-      else this.#oracle.expectOrder(Number(ref.slice(1)), startedAt, (before) => of.get(before)!.at(-1)!.at);
+      else this.#oracle.expectOrder(i, startedAt, (before) => of.get(before)!.at(-1)!.at);
     }
   }
 }
 
-function property(queue: TaskQueue) {
+function property(queue: TaskQueue, clock: JumpingClock) {
   let count = 0;
-  return fc.asyncProperty(anyPlan, (plan) => new Trial(queue, plan).tryOut(`w${++count}`));
+  return fc.asyncProperty(anyPlan, (plan) => new Trial(queue, clock, plan).tryOut(`w${++count}`));
 }
 
 const OPTIONS: TaskQueueOptions = { conditions: CONDITIONS };
@@ -152,27 +208,31 @@ describe(`random workflows come out as an oracle says, whoever is cancelled, and
   const redis = sharedRedis();
 
   test('memory', async () => {
-    await using queue = new MemoryTaskQueue(OPTIONS);
-    await fc.assert(property(queue), { numRuns: 200, seed: SEED });
+    const clock = new JumpingClock();
+    await using queue = new MemoryTaskQueue({ ...OPTIONS, clock });
+    await fc.assert(property(queue, clock), { numRuns: RUNS ?? 200, seed: SEED });
   });
 
   test('SQLite', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'jotty-random-'));
     try {
-      await using queue = new SQLiteTaskQueue({ path: join(folder, 'tasks.db'), ...OPTIONS });
-      await fc.assert(property(queue), { numRuns: 40, seed: SEED });
+      const clock = new JumpingClock();
+      await using queue = new SQLiteTaskQueue({ path: join(folder, 'tasks.db'), ...OPTIONS, clock });
+      await fc.assert(property(queue, clock), { numRuns: RUNS ?? 40, seed: SEED });
     } finally {
       await rm(folder, { recursive: true });
     }
   });
 
   test('Redis', async () => {
+    const clock = new JumpingClock();
     await using queue = new RedisTaskQueue({
       url: redis.url,
       prefix: redis.prefix(),
       durability: { atLeast: 'none' },
       ...OPTIONS,
+      clock,
     });
-    await fc.assert(property(queue), { numRuns: 40, seed: SEED });
+    await fc.assert(property(queue, clock), { numRuns: RUNS ?? 40, seed: SEED });
   });
 });

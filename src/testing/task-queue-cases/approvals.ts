@@ -272,6 +272,35 @@ export const approvalCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'an approval takes no place under a limit: neither under one of the queue, nor under one of its parent',
+    async run({ open, clock }) {
+      const queue = open({ limits: [{ key: 'all', max: 1 }] });
+      const limits = [{ key: 'own', max: 1 }];
+      await queue.enqueue({ payload: {}, id: 'parent', limits, fairKey: 'ann' });
+      const parent = await takeStarted(queue);
+      await queue.enqueue({ payload: {}, id: 'a', approval });
+      const child = { payload: {}, id: 'b', approval };
+      await queue.enqueueChildren(parent, [child, { payload: {}, id: 'c' }]);
+      await clock.advance(100);
+      const ids = ['a', 'b', 'c'];
+      assert.deepEqual(await Promise.all(ids.map((id) => statusOf(queue, id))), [
+        'waiting',
+        'waiting',
+        'pending',
+      ]);
+      assert.deepEqual(
+        (await queue.limits()).map(({ key, used }) => [key, used]),
+        [
+          ['all', 1],
+          ['own', 1],
+        ],
+      );
+      await queue.pause({ key: 'all' });
+      await queue.decide('b', { approved: true, by: 'ann' });
+      assert.equal(await statusOf(queue, 'b'), 'completed');
+    },
+  },
+  {
     name: 'what is no approval is refused at its place, and its type is nobody else’s',
     async run({ open }) {
       const queue = open();
@@ -286,6 +315,8 @@ export const approvalCases: readonly ConformanceCase<QueueHarness>[] = [
         [{ approval, agentType: 'x' }, 'agentType'],
         [{ approval, agent: 'x' }, 'agent'],
         [{ approval, timeoutMs: 5 }, 'timeoutMs'],
+        [{ approval, limits: [{ key: 'k', max: 1 }] }, 'limits'],
+        [{ approval, fairKey: 'ann' }, 'fairKey'],
         [{ agentType: '@approval' }, 'agentType'],
       ] as const) {
         const error = await refused(queue.enqueueMany([{ payload: {}, ...bad } as never]), 'INVALID_TASK');

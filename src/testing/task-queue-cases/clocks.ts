@@ -139,6 +139,27 @@ export const clockCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'a redriven task that waited for any of several waits for any of them again',
+    async run({ open, clock }) {
+      const queue = open(RARE);
+      const dependsOn = ['first', 'second'];
+      await queue.enqueueMany([
+        { payload: {}, id: 'first' },
+        { payload: {}, id: 'second' },
+        { payload: {}, id: 'a', dependsOn, join: 'any', expiresInMs: 1_000 },
+        { payload: {}, id: 'b', dependsOn, join: 'any', expiresInMs: 1_000 },
+      ]);
+      await clock.advance(1_100);
+      assert.deepEqual((await queue.retry('a')).blockedBy, dependsOn);
+      await queue.cancel('first');
+      assert.deepEqual((await read(queue, 'a')).blockedBy, ['second']);
+      // What is lost already is no reason to skip it, while another may still hold.
+      assert.deepEqual((await queue.retry('b')).blockedBy, ['second']);
+      await complete(queue, 'second');
+      assert.deepEqual((await queue.dequeueMany(9)).map(({ id }) => id).sort(), ['a', 'b']);
+    },
+  },
+  {
     name: 'a deadline ends what waits: ready, delayed, blocked, backing off, asking',
     async run({ open, clock }) {
       const queue = open({ ...RARE, retry: { jitter: false, initialInterval: 60_000 } });

@@ -5,6 +5,24 @@ import { aChange, aFilter, aRecord, claimIds, claimOne, end, insert, NOW, on } f
 
 export const filterCases: readonly ConformanceCase<StoreHarness>[] = [
   {
+    name: 'a type that no submitter can give, with an @, is claimed like any other, beside others and by halves',
+    async run({ store }) {
+      for (let i = 0; i < 80; i++)
+        await insert(store, [aRecord({ id: `n${i}`, agentType: ['@own', 'x', null][i % 3] ?? null })]);
+      const own = aFilter({ agentTypes: ['@own'] });
+      const claimed: string[] = [];
+      for (let i = 0; i < 9; i++) {
+        claimed.push(...(await claimIds(store, { limit: 2, filter: own })));
+        await claimIds(store, { limit: 1, filter: aFilter({ agentTypes: ['x'] }) });
+      }
+      claimed.push(...(await claimIds(store, { limit: 80, filter: own })));
+      assert.deepEqual(
+        claimed,
+        Array.from({ length: 27 }, (_, i) => `n${3 * i}`),
+      );
+    },
+  },
+  {
     name: 'a filter by agent types takes those types only, never tasks without a type',
     async run({ store }) {
       await insert(store, [

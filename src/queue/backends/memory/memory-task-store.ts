@@ -316,7 +316,7 @@ export class MemoryTaskStore implements TaskStore {
   /** The one place where a task changes: state, history, counters, where it waits, and who waits for it. */
   #write(
     entry: MemoryEntry,
-    { next, event, dependsOn }: Pick<Change, 'next' | 'event' | 'dependsOn'>,
+    { next, event, dependsOn, join = 'all' }: Pick<Change, 'next' | 'event' | 'dependsOn' | 'join'>,
     now: number,
     decided: Decided | null,
   ): void {
@@ -335,7 +335,7 @@ export class MemoryTaskStore implements TaskStore {
     if (isEnded(next.status)) record.blockedBy = NO_IDS;
     if (dependsOn && decided) {
       entry.edges = newEdges(record.id, dependsOn);
-      entry.join = 'all';
+      entry.join = join;
       this.#edges.link(entry, now, decided);
     }
     this.#waiting.place(entry, now);

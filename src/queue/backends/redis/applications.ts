@@ -17,11 +17,11 @@ export function isSkipped({ id, dependsOn }: Change, answer: unknown): boolean {
 }
 
 /** What only few changes have: see `apply.lua`. */
-export function extrasOf({ dependsOn, spent, closes }: Change): string {
+export function extrasOf({ dependsOn, join, spent, closes }: Change): string {
   if (!dependsOn && !spent && !closes) return '';
   const corrections = (spent ?? []).map(({ key, weight }) => `w ${key} ${weight}\n`);
   const closings = (closes ?? []).map(({ key, until }) => `k ${key} ${until}\n`);
-  return `\t${edgeLines(dependsOn ?? [])}${corrections.join('')}${closings.join('')}`;
+  return `\t${edgeLines(dependsOn ?? [], join)}${corrections.join('')}${closings.join('')}`;
 }
 
 export function sizeOfApplication({ changes }: Application): number {

@@ -1,5 +1,5 @@
 import { isEnded, type TaskStatus } from '../../task.ts';
-import type { Change, Effects } from '../../task-store.ts';
+import type { Change, Effects, NewRecord } from '../../task-store.ts';
 import { Dependents } from './dependents.ts';
 import { type DecidedEdges, decideEdges, forgetEdges, insertEdges } from './edge-rows.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
@@ -15,9 +15,9 @@ export interface Written {
 
 /** Writes a change and what follows from it for other tasks; null when the row is not as it was read. */
 export function writeChange(tx: QueueTransaction, row: TaskRow, change: Change, now: number): Written | null {
-  const { next, event, dependsOn } = change;
+  const { next, event, dependsOn, join = 'all' } = change;
   const hasEnded = isEnded(next.status);
-  const edges = dependsOn && !hasEnded ? decideEdges(dependsOn, 'all', (id) => statusOf(tx, id)) : undefined;
+  const edges = dependsOn && !hasEnded ? decideEdges(dependsOn, join, (id) => statusOf(tx, id)) : undefined;
   const blocked = hasEnded ? 0 : (edges?.open.length ?? row.blocked);
   const written = tx.update(row, next, event, now, blocked);
   if (written === undefined) return null;
@@ -25,7 +25,7 @@ export function writeChange(tx: QueueTransaction, row: TaskRow, change: Change, 
     tx.gates.settle(row.record.quota, change, row.record.startedAt ?? now, now);
   const dependents = new Dependents(tx, now);
   if (hasEnded && !isEnded(row.record.status)) dependents.hasEnded(written);
-  const shown = edges ? giveEdges(tx, written, edges, dependents) : written;
+  const shown = edges ? giveEdges(tx, written, edges, join, dependents) : written;
   return { row: shown, effects: dependents.effects };
 }
 
@@ -38,11 +38,12 @@ function giveEdges(
   tx: QueueTransaction,
   row: TaskRow,
   { open, skipReason }: DecidedEdges,
+  join: NewRecord['join'],
   dependents: Dependents,
 ): TaskRow {
   const { seq } = row.record;
   forgetEdges(tx, seq);
-  insertEdges(tx, seq, open, 'all');
+  insertEdges(tx, seq, open, join);
   if (open.some((edge) => edge.isUnjudged)) dependents.effects.unjudged = true;
   if (skipReason !== null) dependents.skip(seq, skipReason);
   return selectRow(tx.connection, SELECT_BY_SEQ, seq) ?? row;

@@ -230,8 +230,11 @@ local function readFront()
   local text = counters.front or ''
   local at = find(text, '@', 1, true)
   while at do
-    local lineEnd, after = find(text, '\n', at, true) or #text, find(text, '@', at + 1, true)
-    local lane, to = sub(text, at + 1, lineEnd - 1), after and after - 1 or #text
+    -- A lane may have an '@' in its name: that of approvals does.
+    local lineEnd = find(text, '\n', at, true) or #text
+    local lineBefore = find(text, '\n@', lineEnd, true)
+    local after = lineBefore and lineBefore + 1
+    local lane, to = sub(text, at + 1, lineEnd - 1), lineBefore or #text
     if laneMatches(lane) then
       sources[#sources + 1] = { lane = lane, text = text, at = lineEnd + 1, to = to, lines = {}, line = 1 }
     else
