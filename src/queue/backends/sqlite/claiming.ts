@@ -138,7 +138,8 @@ function takeFirst(tx: QueueTransaction, { limit, now }: Claim): Round {
   // Backlogs that gates keep back take part in the turns all the same.
   const turns = tx.quotaLanes.isEmpty ? null : tx.quotaLanes.turns;
   if (turns) for (const _ of rows) turns.serve(OWN, 1);
-  return { rows, parked: looked - rows.length, isAtEnd: looked === first.length && looked < limit };
+  const parked = looked - rows.length;
+  return { rows, parked, isAtEnd: parked === 0 && looked < limit };
 }
 
 function passesOf({ gates }: QueueTransaction, filter: ClaimFilter | null): Passes | null {

@@ -204,7 +204,7 @@ export function chooseAmong(
       if (row) rows.push(row);
       continue;
     }
-    if (!head) return { rows, left, parked, isAtEnd: true };
+    if (!head) return { rows, left, parked, isAtEnd: choice !== undefined || parked === 0 };
     next++;
     const row = confirm(head);
     if (row) left.push(row);
