@@ -16,6 +16,7 @@ import * as listing from '../../../src/queue/backends/sqlite/listing.ts';
 import * as looking from '../../../src/queue/backends/sqlite/outlook.ts';
 import * as laning from '../../../src/queue/backends/sqlite/quota-lane.ts';
 import * as sourcing from '../../../src/queue/backends/sqlite/quota-lanes.ts';
+import * as merging from '../../../src/queue/backends/sqlite/ready-lanes.ts';
 import * as storing from '../../../src/queue/backends/sqlite/sqlite-task-store.ts';
 import * as passing from '../../../src/queue/backends/sqlite/transaction-gates.ts';
 import * as turning from '../../../src/queue/backends/sqlite/transaction-turns.ts';
@@ -78,6 +79,7 @@ describe('query plans', () => {
     ...gating,
     ...laning,
     ...listing,
+    ...merging,
     ...passing,
     ...sourcing,
     ...storing,
@@ -127,7 +129,7 @@ describe('query plans', () => {
       'SEARCH t USING INTEGER PRIMARY KEY (rowid=?)',
       'SEARCH s USING INDEX states_by_seq (seq=?) LEFT-JOIN',
     ]);
-    expect(plan(claiming.SELECT_LANE_HEADS, 'x', 1, 1, 1)).toEqual([
+    expect(plan(merging.SELECT_LANE_HEADS, 'x', 1, 1, 1)).toEqual([
       'SEARCH ready_lanes USING PRIMARY KEY (lane=? AND (due,seq)>(?,?))',
     ]);
   });

@@ -1,12 +1,14 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { type ClaimFilter, type Lane, laneFromKey, laneKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, laneMatches } from '../../claim-filter.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Lease, QueueTransaction } from './queue-transaction.ts';
-import { chooseAmong, type PlainHead, QuotaChoice } from './quota-choice.ts';
+import { chooseAmong, type PlainHead, QuotaChoice, type Round } from './quota-choice.ts';
+import { type Head, matchingLanes, mergeLanes, type Passes, rowAt } from './ready-lanes.ts';
 import { STAGE } from './stage.ts';
 import {
   columns,
   IS_READY,
+  laneOf,
   SELECT_BY_ID,
   SELECT_READY_TASK,
   selectRow,
@@ -17,6 +19,8 @@ import { OWN } from './transaction-turns.ts';
 
 /** So many tasks that fell due become ready in one claim, about 10 ms; the rest follow in the next ones. */
 const PROMOTIONS_MAX = 2_000;
+/** So many tasks that cannot start are sent to their lanes in one claim, about 10 ms. */
+const PARKED_MAX = 2_000;
 
 export const SELECT_READY = `SELECT ${columns('ready.rank')} FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
@@ -26,38 +30,23 @@ export const SELECT_READY_HEADS = `SELECT ready.rank AS due, ready.seq, NULL AS 
   WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
 export const SELECT_READY_LANES_AHEAD = `SELECT t.lane FROM ready CROSS JOIN tasks t ON t.seq = ready.seq
   LEFT JOIN states s ON s.seq = t.seq WHERE ${IS_READY} ORDER BY ready.rank, ready.seq LIMIT +?`;
-/** One seek per lane, however many tasks each holds. */
-export const SELECT_LANES = `WITH RECURSIVE lanes (lane) AS (
-    SELECT (SELECT lane FROM ready_lanes ORDER BY lane LIMIT 1)
-    UNION ALL
-    SELECT (SELECT r.lane FROM ready_lanes r WHERE r.lane > lanes.lane ORDER BY r.lane LIMIT 1)
-    FROM lanes WHERE lanes.lane IS NOT NULL
-  ) SELECT lane FROM lanes WHERE lane IS NOT NULL`;
-export const SELECT_LANE_HEADS = `SELECT lane, due, seq FROM ready_lanes WHERE lane = ? AND (due, seq) > (?, ?)
-  ORDER BY due, seq LIMIT +?`;
 export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane, t.weights FROM states s CROSS JOIN tasks t ON t.seq = s.seq
   WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
-const FORGET_LANE_HEAD = 'DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?';
-
-/** A place in a list of ready tasks. */
-interface Head {
-  readonly lane: string;
-  readonly due: number;
-  readonly seq: number;
+/** What a claim has got. `isAll`: there is no more; otherwise the claim is to be made again for the rest. */
+export interface Taken {
+  readonly rows: TaskRow[];
+  readonly isAll: boolean;
 }
 
-/**
- * Takes the first claimable tasks that pass the filter, in order of rank, then sequence; null where the lanes
- * have to be filled first: then this did some of it, and the claim is to be made again.
- */
-export function claimRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
-  if (tx.isPaused || claim.limit <= 0) return [];
+/** Takes the first claimable tasks that pass the filter, in order of rank, then sequence. */
+export function claimRows(tx: QueueTransaction, claim: Claim): Taken {
+  if (tx.isPaused || claim.limit <= 0) return { rows: [], isAll: true };
   tx.enterReady();
   promoteDue(tx, claim.now);
-  const rows = takeRows(tx, claim);
-  return rows && leaseAll(tx, rows, claim);
+  const { rows, isAll } = takeRows(tx, claim);
+  return { rows: leaseAll(tx, rows, claim), isAll };
 }
 
 interface DueHead extends Head {
@@ -69,7 +58,7 @@ function promoteDue(tx: QueueTransaction, now: number): void {
   const heads = tx.connection.prepare(SELECT_DUE).all(now, PROMOTIONS_MAX) as DueHead[];
   for (const { rank, lane, due, seq, weights } of heads) {
     tx.connection.prepare(PROMOTE).run(rank, due, seq);
-    tx.becomeReady(lane, { rank, seq, weights });
+    tx.becomeReady(lane, { rank, seq, weights }, now);
   }
   tx.totals.count('delayed', -heads.length);
 }
@@ -94,73 +83,68 @@ function leaseAll(tx: QueueTransaction, rows: readonly TaskRow[], claim: Claim):
   });
 }
 
-/** Whether a claim may take from a lane; null: from any. */
-type Passes = (lane: Lane) => boolean;
-
-/** Chooses rows and takes them out of the lists of ready tasks. */
-function takeRows(tx: QueueTransaction, claim: Claim): TaskRow[] | null {
+/** Chooses rows and takes them out of the lists of ready tasks, a round at a time. */
+function takeRows(tx: QueueTransaction, claim: Claim): Taken {
   const { filter, limit } = claim;
   if (filter !== null && filter.ids !== null) {
     const chosen = chooseByIds(tx, filter, claim);
     for (const row of chosen) tx.leaveReady(row);
-    return chosen;
+    return { rows: chosen, isAll: true };
   }
   const passes = passesOf(tx, filter);
-  const choice = choiceFor(tx, claim);
-  if (choice?.first(claim.now)) return takeAmong(tx, choice, passes, claim);
-  const plain = takePlain(tx, passes, limit);
-  // Backlogs that gates keep back take part in the turns all the same.
-  if (choice && plain) for (const _ of plain) tx.quotaLanes.turns?.serve(OWN, 1);
-  return plain;
+  const rows: TaskRow[] = [];
+  let parked = 0;
+  for (;;) {
+    const round = takeSome(tx, passes, { ...claim, limit: limit - rows.length });
+    if (round === null) return { rows, isAll: false };
+    rows.push(...round.rows);
+    if (rows.length === limit || round.isAtEnd) return { rows, isAll: true };
+    parked += round.parked;
+    if (parked >= PARKED_MAX) return { rows, isAll: false };
+  }
 }
 
-function takePlain(tx: QueueTransaction, passes: Passes | null, limit: number): TaskRow[] | null {
-  if (passes === null || doAllAheadMatch(tx.connection, passes, limit)) {
-    const first = selectRows(tx.connection, SELECT_READY, limit);
-    tx.firstLeaveReady(first);
-    return first;
+/** null where the lanes have to be filled first. */
+function takeSome(tx: QueueTransaction, passes: Passes | null, claim: Claim): Round | null {
+  const { connection } = tx;
+  const isInOrder = passes === null || doAllAheadMatch(connection, passes, claim.limit);
+  if (!isInOrder && !tx.catchUpLanes()) return null;
+  const choice = choiceFor(tx, claim);
+  if (isInOrder && !choice?.first(claim.now)) return takeFirst(tx, claim);
+  const heads = isInOrder
+    ? (connection.prepare(SELECT_READY_HEADS).all(claim.limit) as PlainHead[])
+    : mergeLanes(connection, matchingLanes(connection, passes), claim.limit);
+  const confirm = (head: PlainHead) =>
+    isInOrder ? readyRow(connection, head.seq) : rowAt(connection, head as Head);
+  const round = chooseAmong(tx, choice, heads, claim, confirm);
+  if (isInOrder) tx.firstLeaveReady(round.left);
+  else for (const row of round.left) tx.leaveReady(row);
+  return round;
+}
+
+/** The first of `ready`, in one statement, where nothing else is to be had. */
+function takeFirst(tx: QueueTransaction, { limit, now }: Claim): Round {
+  const first = selectRows(tx.connection, SELECT_READY, limit);
+  tx.readGatesOf(first);
+  const rows: TaskRow[] = [];
+  let looked = 0;
+  for (const row of first) {
+    looked++;
+    if (tx.passOrPark(row, now)) rows.push(row);
+    // It waits for nothing but those before it in its lane.
+    else if (tx.gates.obstacleOf(row.record.quota?.limits ?? [], now) === null) break;
   }
-  const chosen = chooseByLane(tx, passes, limit);
-  for (const row of chosen ?? []) tx.leaveReady(row);
-  return chosen;
+  tx.firstLeaveReady(looked === first.length ? first : first.slice(0, looked));
+  // Backlogs that gates keep back take part in the turns all the same.
+  const turns = tx.quotaLanes.isEmpty ? null : tx.quotaLanes.turns;
+  if (turns) for (const _ of rows) turns.serve(OWN, 1);
+  const parked = looked - rows.length;
+  return { rows, parked, isAtEnd: parked === 0 && looked < limit };
 }
 
 function passesOf({ gates }: QueueTransaction, filter: ClaimFilter | null): Passes | null {
   if (!gates.hasPausedKinds) return filter && ((lane) => laneMatches(lane, filter));
   return (lane) => !gates.isPaused(lane) && (filter === null || laneMatches(lane, filter));
-}
-
-/** Takes from both kinds of ready tasks, with a quota and without. */
-function takeAmong(
-  tx: QueueTransaction,
-  choice: QuotaChoice,
-  passes: Passes | null,
-  claim: Claim,
-): TaskRow[] | null {
-  const { connection } = tx;
-  const { limit } = claim;
-  if (passes === null || doAllAheadMatch(connection, passes, limit)) {
-    const heads = connection.prepare(SELECT_READY_HEADS).all(limit) as PlainHead[];
-    const chosen = chooseAmong(tx, choice, heads, claim, ({ seq }) => readyRow(connection, seq));
-    tx.firstLeaveReady(chosen.filter(({ isPlain }) => isPlain).map(({ row }) => row));
-    return chosen.map(({ row }) => row);
-  }
-  if (!tx.catchUpLanes()) return null;
-  const heads = mergeLanes(connection, matchingLanes(connection, passes), limit);
-  const chosen = chooseAmong(tx, choice, heads, claim, (head) => rowAt(connection, head as Head));
-  for (const { row, isPlain } of chosen) if (isPlain) tx.leaveReady(row);
-  return chosen.map(({ row }) => row);
-}
-
-function chooseByLane(tx: QueueTransaction, passes: Passes, limit: number): TaskRow[] | null {
-  const { connection } = tx;
-  if (!tx.catchUpLanes()) return null;
-  const lanes = matchingLanes(connection, passes);
-  for (;;) {
-    const heads = mergeLanes(connection, lanes, limit);
-    const rows = heads.flatMap((head) => rowAt(connection, head) ?? []);
-    if (rows.length === heads.length) return rows;
-  }
 }
 
 function readyRow(connection: SqliteConnection, seq: number): TaskRow | undefined {
@@ -180,65 +164,10 @@ function choiceFor(tx: QueueTransaction, { filter, now }: Claim): QuotaChoice | 
   return choice;
 }
 
-/** A place the task does not confirm is cleared away: it would be the first of its lane for ever. */
-function rowAt(connection: SqliteConnection, { lane, due, seq }: Head): TaskRow | undefined {
-  const row = readyRow(connection, seq);
-  if (row?.due === due && laneKey(row.record) === lane) return row;
-  connection.prepare(FORGET_LANE_HEAD).run(lane, due, seq);
-  return undefined;
-}
-
 /** Most filters let everything pass that is there; then the lanes need not be looked for. */
 function doAllAheadMatch(connection: SqliteConnection, passes: Passes, limit: number): boolean {
   const ahead = connection.prepareValue(SELECT_READY_LANES_AHEAD).all(limit);
-  return ahead.every((key) => passes(laneOf(key)));
-}
-
-function matchingLanes(connection: SqliteConnection, passes: Passes): string[] {
-  const keys = connection.prepareValue(SELECT_LANES).all();
-  return keys.filter((key): key is string => typeof key === 'string' && passes(laneOf(key)));
-}
-
-function laneOf(key: unknown): Lane {
-  return laneFromKey(String(key));
-}
-
-/** One lane's tasks in order, fetched in small portions. */
-interface LaneCursor {
-  readonly lane: string;
-  heads: Head[];
-  next: number;
-}
-
-/** The first tasks of several lanes together. Reads about twice the limit, whatever the depth. */
-function mergeLanes(connection: SqliteConnection, lanes: readonly string[], limit: number): Head[] {
-  const portion = Math.ceil(limit / Math.max(1, lanes.length)) + 1;
-  const fetch = (lane: string, after: Omit<Head, 'lane'>): LaneCursor => ({
-    lane,
-    heads: connection.prepare(SELECT_LANE_HEADS).all(lane, after.due, after.seq, portion) as Head[],
-    next: 0,
-  });
-  const start = { due: -Number.MAX_SAFE_INTEGER - 1, seq: 0 };
-  let cursors = lanes.map((lane) => fetch(lane, start)).filter((cursor) => cursor.heads.length > 0);
-  const merged: Head[] = [];
-  while (merged.length < limit && cursors.length > 0) {
-    const first = cursors.reduce((a, b) => (isBefore(headOf(b), headOf(a)) ? b : a));
-    const head = headOf(first);
-    merged.push(head);
-    first.next++;
-    if (first.next < first.heads.length) continue;
-    Object.assign(first, fetch(first.lane, head));
-    if (first.heads.length === 0) cursors = cursors.filter((cursor) => cursor !== first);
-  }
-  return merged;
-}
-
-function headOf(cursor: LaneCursor): Head {
-  return cursor.heads[cursor.next]!;
-}
-
-function isBefore(a: Head, b: Head): boolean {
-  return a.due < b.due || (a.due === b.due && a.seq < b.seq);
+  return ahead.every((key) => passes(laneOf(String(key))));
 }
 
 function chooseByIds(tx: QueueTransaction, filter: ClaimFilter, { limit, now }: Claim): TaskRow[] {

@@ -57,7 +57,8 @@ export function* insertRecords(
   try {
     for (let i = 0; i < records.length; i += ROWS_AT_ONCE) {
       if (i > 0 && i % INSERT_STEP_ROWS === 0) {
-        tx.enterReady();
+        // Where those under limits belong is known at the end.
+        if (limited.length === 0) tx.enterReady();
         yield;
       }
       const some = records.slice(i, i + ROWS_AT_ONCE);
@@ -73,7 +74,7 @@ export function* insertRecords(
         if (blocked > 0 || record.runAt > now || record.alarmAt !== null)
           insertState(tx, record, seq, blocked, now);
         if (record.quota === undefined) return;
-        tx.skipReady(seq);
+        if (record.quota.fairKey !== null) tx.skipReady(seq);
         limited.push({ record, quota: record.quota, seq, isReady: blocked === 0 && record.runAt <= now });
       });
     }
@@ -83,7 +84,13 @@ export function* insertRecords(
   }
   // Put off to here, so that nothing of it has to be taken back.
   for (const rule of rules) tx.gates.set(rule, now);
-  for (const task of limited) enterLane(tx, task, now);
+  for (const [i, task] of limited.entries()) {
+    if (i > 0 && i % INSERT_STEP_ROWS === 0) {
+      tx.enterReady(task.seq - 1);
+      yield;
+    }
+    enterPlace(tx, task, now);
+  }
   for (const { seq, reason } of skips) dependents.skip(seq, reason);
   return { conflicts: [], unknown: [], effects: dependents.effects };
 }
@@ -95,9 +102,12 @@ interface Limited {
   readonly isReady: boolean;
 }
 
-function enterLane(tx: QueueTransaction, { record, quota, seq, isReady }: Limited, now: number): void {
+/** Those in order of their sequence: the ones left out here enter `ready` together. */
+function enterPlace(tx: QueueTransaction, { record, quota, seq, isReady }: Limited, now: number): void {
   tx.gates.addTask(quota, now);
-  if (!isReady) return;
+  if (!isReady || tx.standsAmongAll(quota, now)) return;
+  // Where it could not be held back a claim will park it.
+  if (quota.fairKey === null && !tx.skipReady(seq)) return;
   const weights = weightsText(quota) || null;
   tx.quotaLanes.add(laneKey(record), { rank: record.rank, seq, weights });
 }

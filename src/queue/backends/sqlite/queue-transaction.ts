@@ -1,15 +1,15 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import { laneKey } from '../../claim-filter.ts';
 import { type EventFacts, historyLine } from '../../history-text.ts';
-import { weightsText } from '../../quota.ts';
+import { type Quota, weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
 import type { QuotaChoice } from './quota-choice.ts';
-import { hasQuota, type Place as QuotaPlace } from './quota-lane.ts';
+import { hasQuota, kindPart, type Place as QuotaPlace } from './quota-lane.ts';
 import { QuotaLanes } from './quota-lanes.ts';
 import { type Place, placeOf, STAGE } from './stage.ts';
-import type { TaskRow } from './task-row.ts';
+import { laneOf, type TaskRow } from './task-row.ts';
 import { type InsertMark, Totals } from './totals.ts';
 import { TransactionGates } from './transaction-gates.ts';
 import { TransactionTurns } from './transaction-turns.ts';
@@ -37,9 +37,14 @@ const ENTER_READY =
   'INSERT OR IGNORE INTO ready (rank, seq) SELECT rank, seq FROM tasks WHERE seq > ? AND seq <= ?';
 /** So many sequences are looked at in one step: at most about 10 ms. */
 const LANE_SLICE_SEQS = 5_000;
+/** Lanes stand there without their quota, which no filter looks at: it follows the third bar. */
 const FILL_LANES = `INSERT OR IGNORE INTO ready_lanes (lane, due, seq)
-  SELECT t.lane, t.rank, t.seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq
-  WHERE t.seq > ? AND t.seq <= ? AND (s.stage IS NULL OR s.stage = 1) AND t.lane NOT GLOB '*|*|*|*'`;
+  SELECT CASE bar WHEN 0 THEN lane ELSE substr(lane, 1, agent + bar - 1) END, rank, seq FROM (
+    SELECT *, instr(substr(lane, agent + 1), '|') AS bar FROM (
+      SELECT *, type + instr(substr(lane, type + 1), '|') AS agent FROM (
+        SELECT t.lane, t.rank, t.seq, instr(t.lane, '|') AS type
+        FROM tasks t CROSS JOIN ready r ON r.rank = t.rank AND r.seq = t.seq
+        WHERE t.seq > ? AND t.seq <= ?)))`;
 
 /** What a claim gives. */
 export interface Lease {
@@ -125,14 +130,17 @@ export class QueueTransaction {
 
   /** Puts the tasks inserted so far where claims find them. */
   enterReady(upTo: number = this.totals.seq): void {
-    if (this.#entered < upTo) this.connection.prepare(ENTER_READY).run(this.#entered, upTo);
+    if (this.#entered >= upTo) return;
+    this.connection.prepare(ENTER_READY).run(this.#entered, upTo);
     this.#entered = upTo;
   }
 
-  /** The task just inserted has no place in `ready`. */
-  skipReady(seq: number): void {
+  /** A task just inserted is to have no place in `ready`; false where it has one already. */
+  skipReady(seq: number): boolean {
+    if (seq <= this.#entered) return false;
     this.enterReady(seq - 1);
     this.#entered = seq;
+    return true;
   }
 
   /** Stores the state of the task just inserted, which is more than `tasks` tells. */
@@ -148,8 +156,9 @@ export class QueueTransaction {
   }
 
   /** A task has become ready again, or for the first time some while after its insert. */
-  becomeReady(lane: string, place: QuotaPlace): void {
-    if (hasQuota(lane)) {
+  becomeReady(lane: string, place: QuotaPlace, now: number): void {
+    const quota = hasQuota(lane) ? laneOf(lane).quota : undefined;
+    if (quota && !this.standsAmongAll(quota, now)) {
       this.quotaLanes.add(lane, place);
       return;
     }
@@ -159,19 +168,44 @@ export class QueueTransaction {
     if (seq > this.totals.laned) return;
     connection
       .prepare('INSERT OR IGNORE INTO ready_lanes (lane, due, seq) VALUES (?, ?, ?)')
-      .run(lane, rank, seq);
+      .run(kindPart(lane), rank, seq);
+  }
+
+  /**
+   * Whether a task that becomes ready gets its place in `ready`, else in its lane. For tasks without a fair key
+   * either is right: what a claim meets in `ready` and cannot take goes to its lane then.
+   */
+  standsAmongAll(quota: Quota, now: number): boolean {
+    return quota.fairKey === null && this.gates.expects(quota, now);
+  }
+
+  /** Reads at once what the tasks need of gates, rather than one by one. */
+  readGatesOf(rows: readonly TaskRow[]): void {
+    const keys: string[] = [];
+    for (const { record } of rows) for (const { key } of record.quota?.limits ?? []) keys.push(key);
+    if (keys.length > 0) this.gates.readAhead(keys);
+  }
+
+  /** A ready task that a claim has come to passes its gates, or has its place in its lane from now on. */
+  passOrPark({ due, record }: TaskRow, now: number): boolean {
+    const { quota } = record;
+    if (quota === undefined) return true;
+    if (this.gates.admits(quota.limits, now)) {
+      this.gates.enter(quota, now);
+      return true;
+    }
+    this.quotaLanes.add(laneKey(record), quotaPlace({ due, record }));
+    return false;
   }
 
   /** A task is no longer ready, wherever it goes from here. */
   leaveReady(row: TaskRow): void {
     const { record, due } = row;
-    if (record.quota) {
-      this.quotaLanes.remove(laneKey(record), { rank: due, seq: record.seq });
-      return;
-    }
+    const { seq, quota } = record;
     this.enterReady();
-    this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(due, record.seq);
-    this.#leaveLane(row);
+    const { changes } = this.connection.prepare('DELETE FROM ready WHERE rank = ? AND seq = ?').run(due, seq);
+    if (quota && changes === 0) this.quotaLanes.remove(laneKey(record), { rank: due, seq });
+    else this.#leaveLane(row);
   }
 
   /** The same for the first rows of `ready`, in their order: one statement for all of them. */
@@ -186,7 +220,7 @@ export class QueueTransaction {
     if (record.seq > this.totals.laned) return;
     this.connection
       .prepare('DELETE FROM ready_lanes WHERE lane = ? AND due = ? AND seq = ?')
-      .run(laneKey(record), due, record.seq);
+      .run(kindPart(laneKey(record)), due, record.seq);
   }
 
   /** null: there was none, or is none. */
@@ -290,7 +324,7 @@ export class QueueTransaction {
   /** What follows from a row's new state for the places it is listed and counted in. */
   #moved(from: TaskRow, to: TaskRow, now: number): void {
     if (from.stage === STAGE.ready) this.leaveReady(from);
-    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to));
+    if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to), now);
     const { quota } = to.record;
     if (quota) this.gates.move(quota, from.record.status, to.record.status, now);
     this.totals.countRow(from, -1);
@@ -313,7 +347,7 @@ export class QueueTransaction {
   }
 }
 
-function quotaPlace({ due, record }: TaskRow): QuotaPlace {
+function quotaPlace({ due, record }: Pick<TaskRow, 'due' | 'record'>): QuotaPlace {
   const weights = record.quota ? weightsText(record.quota) : '';
   return { rank: due, seq: record.seq, weights: weights || null };
 }

@@ -169,39 +169,51 @@ export interface PlainHead {
   readonly lane: string | null;
 }
 
-/** What a claim takes of both kinds, in their order. */
-export interface Chosen {
-  readonly row: TaskRow;
-  readonly isPlain: boolean;
+/** What one look at the first of both kinds gave. */
+export interface Round {
+  readonly rows: TaskRow[];
+  /** Tasks that were sent to their lanes, or did not confirm their place: with them gone others come first. */
+  readonly parked: number;
+  /** Nothing is left to take. */
+  readonly isAtEnd: boolean;
 }
 
-/** Takes tasks with a quota and plain ones as they come, until there are `limit`. `confirm` gives a plain one's task. */
+/**
+ * Takes tasks of lanes and plain ones as they come, until there are `limit`. `plain` has the first `limit` of them,
+ * `confirm` gives one's task. `left`: those that leave the ready tasks, taken or parked.
+ */
 export function chooseAmong(
-  { quotaLanes }: QueueTransaction,
-  choice: QuotaChoice,
+  tx: QueueTransaction,
+  choice: QuotaChoice | undefined,
   plain: readonly PlainHead[],
   { limit, now }: { readonly limit: number; readonly now: number },
   confirm: (head: PlainHead) => TaskRow | undefined,
-): Chosen[] {
-  const chosen: Chosen[] = [];
+): Round & { readonly left: TaskRow[] } {
+  const { quotaLanes } = tx;
+  const turns = choice && quotaLanes.turns;
+  const rows: TaskRow[] = [];
+  const left: TaskRow[] = [];
   let next = 0;
-  while (chosen.length < limit) {
-    const limited = choice.first(now);
+  let parked = 0;
+  // More of the plain ones may stand before the next lane.
+  while (rows.length < limit && next < limit) {
+    const limited = choice?.first(now);
     const head = plain[next];
-    const { turns } = quotaLanes;
     if (limited && (!head || goesBefore(limited, standingOf(head, turns?.startOf(OWN))))) {
-      const row = choice.take(limited.lane, now);
-      if (row) chosen.push({ row, isPlain: false });
+      const row = choice?.take(limited.lane, now);
+      if (row) rows.push(row);
       continue;
     }
-    if (!head) break;
+    if (!head) return { rows, left, parked, isAtEnd: choice !== undefined || parked === 0 };
     next++;
     const row = confirm(head);
-    if (!row) continue;
-    chosen.push({ row, isPlain: true });
-    turns?.serve(OWN, 1);
+    if (row) left.push(row);
+    if (row && tx.passOrPark(row, now)) {
+      rows.push(row);
+      turns?.serve(OWN, 1);
+    } else parked++;
   }
-  return chosen;
+  return { rows, left, parked, isAtEnd: false };
 }
 
 function standingOf({ due, seq }: PlainHead, turn = 0): Standing {

@@ -175,7 +175,13 @@ export function toPlace([rank, seq, weights]: readonly unknown[]): Place {
 
 /** Whether the lane's tasks have a quota: its fourth part. */
 export function hasQuota(lane: string): boolean {
+  return kindPart(lane).length < lane.length;
+}
+
+/** The lane without its quota. */
+export function kindPart(lane: string): string {
   const type = lane.indexOf('|');
   const agent = lane.indexOf('|', type + 1);
-  return type >= 0 && agent > type && lane.indexOf('|', agent + 1) > agent;
+  const quota = lane.indexOf('|', agent + 1);
+  return type >= 0 && agent > type && quota > agent ? lane.slice(0, quota) : lane;
 }

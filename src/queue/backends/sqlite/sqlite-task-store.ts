@@ -22,7 +22,7 @@ import type {
   Verdict,
 } from '../../task-store.ts';
 import { removeTask, type Written, writeChange } from './changing.ts';
-import { claimRows } from './claiming.ts';
+import { claimRows, type Taken } from './claiming.ts';
 import { readCounts } from './counting.ts';
 import { Dependents } from './dependents.ts';
 import { readGates } from './gate-rows.ts';
@@ -32,7 +32,7 @@ import { readOutlook } from './outlook.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
 import { SQLiteRegistry } from './sqlite-registry.ts';
-import { columns, SELECT_BY_ID, SELECT_STATES, selectRow, selectRows } from './task-row.ts';
+import { columns, SELECT_BY_ID, SELECT_STATES, selectRow, selectRows, type TaskRow } from './task-row.ts';
 import { TaskWriter } from './task-writer.ts';
 
 export { TASK_COMPONENT } from './component.ts';
@@ -84,11 +84,23 @@ export class SQLiteTaskStore implements TaskStore {
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
     this.#use();
+    const taken: TaskRow[] = [];
     for (;;) {
-      const rows = await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
-      if (rows === null) continue;
+      const rest = { ...claim, limit: claim.limit - taken.length };
+      const { rows, isAll } = await this.#claimSome(rest, taken.length > 0);
       for (const row of rows) this.#cache.put(row);
-      return rows.map((row) => row.record);
+      taken.push(...rows);
+      if (isAll) return taken.map((row) => row.record);
+    }
+  }
+
+  /** What has been taken before is leased: it must not be lost with the rest. */
+  async #claimSome(claim: Claim, hasSome: boolean): Promise<Taken> {
+    try {
+      return await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
+    } catch (error) {
+      if (hasSome) return { rows: [], isAll: true };
+      throw error;
     }
   }
 
