@@ -13,7 +13,6 @@ import { filterArguments, readRecords } from '../redis/replies.ts';
 
 /** Calls about holds are made one after another, so that one answer to remember is enough. */
 const HOLD_MARK = 'h';
-const APPLY_SLOT = 'h';
 const BESIDE_MARK = 'b';
 
 /** Known, paused, wanted, the next due time, dropped, ask again, whether tasks with a quota wait. */
@@ -23,11 +22,20 @@ const QUOTAS: readonly Quotas[] = ['none', 'later', 'ready'];
 
 /** The tasks of a queue in Redis, and those that nodes hold ahead. See `holds.lua`. */
 export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
+  /** Calls of `apply` under way are told apart, since the last answer to each is remembered. */
+  readonly #freeSlots: string[] = [];
+  #slots = 0;
+
   /** The batches are made above; nothing is gathered here a second time. */
   override async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     if (changes.length === 0) return [];
-    const [applied] = await this.sendChanges([{ changes, now }], APPLY_SLOT);
-    return applied!;
+    const slot = this.#freeSlots.pop() ?? `h${this.#slots++}`;
+    try {
+      const [applied] = await this.sendChanges([{ changes, now }], slot);
+      return applied!;
+    } finally {
+      this.#freeSlots.push(slot);
+    }
   }
 
   async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
