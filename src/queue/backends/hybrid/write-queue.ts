@@ -179,7 +179,16 @@ export class WriteQueue {
     }
     const { change } = write;
     const number = ++this.#pushed;
-    const entry: Entry = { number, write, isClaim, isOwed, change, rider: null, isLeaving: false, isInDoubt: false };
+    const entry: Entry = {
+      number,
+      write,
+      isClaim,
+      isOwed,
+      change,
+      rider: null,
+      isLeaving: false,
+      isInDoubt: false,
+    };
     if (isOwed) {
       this.#owed++;
       this.#lastOwed = number;
@@ -292,8 +301,9 @@ export class WriteQueue {
         onAway();
         return false;
       }
-      // One bad change must not stop the rest: they are written one by one.
+      // One bad change must not stop the rest: they are written one by one, where they were not.
       if (batch.length > 1) {
+        for (const entry of batch) entry.isInDoubt = true;
         this.#waiting = inOrder(batch.concat(this.#waiting));
         this.#single = batch.length;
       } else this.#reject(batch, error);
