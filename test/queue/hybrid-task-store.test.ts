@@ -427,6 +427,7 @@ test('tasks with a quota are claimed among those that are held, and never held t
     [1, 3, 5, 7].map((rank) => aRecord({ id: `plain${rank}`, rank })),
   );
   expect((await claimOne(store)).id).toBe('plain1');
+  await store.get([]);
   const limited = [2, 4, 6].map((rank) => aRecord({ id: `k${rank}`, rank, quota }));
   await store.insert(limited, NOW, [{ key: 'k', rule: { max: 2, rate: null } }]);
   expect(storage.holds).toBe(3);

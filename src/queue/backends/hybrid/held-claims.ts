@@ -51,16 +51,16 @@ export class HeldClaims {
       return this.#store.claim(claim);
     }
     if (this.#isBeside) return this.#claimBeside(claim);
+    if (this.#sinceTurn >= TURN_TASKS_MAX) await this.#breathe();
     const claimed = this.#claimHeld(claim);
+    this.#sinceTurn += claimed.length;
     if (claimed.length < claim.limit) return this.#claimMore(claim, claimed);
     this.#node.refill(claim);
-    await this.#breathe(claimed.length);
     return claimed;
   }
 
-  async #breathe(claimed: number): Promise<void> {
-    this.#sinceTurn += claimed;
-    if (this.#sinceTurn < TURN_TASKS_MAX) return;
+  /** Before a claim, not behind it: what is claimed mostly ends in the same turn, and is written with that. */
+  async #breathe(): Promise<void> {
     this.#sinceTurn = 0;
     if (this.#writes.isBusy && !this.#node.isAway) await this.#writes.called();
     else await nextTurn();

@@ -7,13 +7,14 @@ import type {
   Place,
   Quotas,
 } from '../../holding-store.ts';
+import { isLeased } from '../../task.ts';
 import type { Applied, Claim } from '../../task-store.ts';
 import { RedisTaskStore } from '../redis/redis-task-store.ts';
 import { filterArguments, readRecords } from '../redis/replies.ts';
+import { type FirstWrite, firstApplied, firstWriteArguments, isFirstWrite } from './held-writes.ts';
 
 /** Calls about holds are made one after another, so that one answer to remember is enough. */
 const HOLD_MARK = 'h';
-const APPLY_SLOT = 'h';
 const BESIDE_MARK = 'b';
 
 /** Known, paused, wanted, the next due time, dropped, ask again, whether tasks with a quota wait. */
@@ -23,11 +24,75 @@ const QUOTAS: readonly Quotas[] = ['none', 'later', 'ready'];
 
 /** The tasks of a queue in Redis, and those that nodes hold ahead. See `holds.lua`. */
 export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
+  /** Calls that write, under way: told apart, since the last answer to each is remembered. */
+  readonly #freeSlots: string[] = [];
+  #slots = 0;
+
   /** The batches are made above; nothing is gathered here a second time. */
   override async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
-    if (changes.length === 0) return [];
-    const [applied] = await this.sendChanges([{ changes, now }], APPLY_SLOT);
-    return applied!;
+    const answers = new Array<Applied | null>(changes.length).fill(null);
+    const firsts: number[] = [];
+    const others: number[] = [];
+    changes.forEach((change, i) => {
+      (isFirstWrite(change) ? firsts : others).push(i);
+    });
+    // All have come back before a failure is told: what is sent again is not still under way.
+    const calls = await Promise.allSettled([
+      this.#writeFirsts(changes, firsts, answers, now),
+      this.#writeAny(changes, others, answers, now),
+    ]);
+    for (const call of calls) if (call.status === 'rejected') throw call.reason;
+    return answers;
+  }
+
+  async #writeFirsts(
+    changes: readonly HeldChange[],
+    places: readonly number[],
+    answers: (Applied | null)[],
+    now: number,
+  ): Promise<void> {
+    if (places.length === 0) return;
+    const firsts = places.map((i) => changes[i] as FirstWrite);
+    const values = firstWriteArguments(firsts, (leaseExpiresAt) => this.leaseEnd(leaseExpiresAt, now));
+    const [at, ...skipped] = (await this.#inSlot((slot) =>
+      this.scripts.run('writeHeld', { now, mark: `a${slot}`, values }),
+    )) as number[];
+    const refused = new Set(skipped.map((number) => number - 1));
+    const skewMs = this.judgeAt(now) === '' && at! > 0 ? at! - now : 0;
+    firsts.forEach((change, i) => {
+      if (!refused.has(i)) answers[places[i]!] = this.#followed(firstApplied(change, skewMs));
+    });
+    const left = places.filter((_, i) => refused.has(i));
+    await this.#writeAny(changes, left, answers, now);
+  }
+
+  async #writeAny(
+    changes: readonly HeldChange[],
+    places: readonly number[],
+    answers: (Applied | null)[],
+    now: number,
+  ): Promise<void> {
+    if (places.length === 0) return;
+    const any = places.map((i) => changes[i]!);
+    const [applied] = await this.#inSlot((slot) => this.sendChanges([{ changes: any, now }], slot));
+    places.forEach((place, i) => {
+      answers[place] = applied![i]!;
+    });
+  }
+
+  async #inSlot<T>(call: (slot: string) => Promise<T>): Promise<T> {
+    const slot = this.#freeSlots.pop() ?? `h${this.#slots++}`;
+    try {
+      return await call(slot);
+    } finally {
+      this.#freeSlots.push(slot);
+    }
+  }
+
+  #followed(applied: Applied): Applied {
+    const { record } = applied;
+    if (isLeased(record.status)) this.known.put(record);
+    return applied;
   }
 
   async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {

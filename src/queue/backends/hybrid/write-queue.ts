@@ -2,12 +2,16 @@ import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import type { HeldChange, HoldingStore } from '../../holding-store.ts';
 import { isLeased } from '../../task.ts';
-import type { Applied, Change } from '../../task-store.ts';
+import { type Applied, type Change, NO_EFFECTS, type TaskRecord } from '../../task-store.ts';
 
 /** What one call carries at most: small enough that the store works on one while the next is made. */
 const BATCH_CHANGES_MAX = 512;
+/** Calls under way at the same time: the store works on one while this process makes the next. */
+const CALLS_MAX = 2;
+/** A second call is worth its round trip from so many on; fewer wait for the first to return. */
+const SECOND_CHANGES_MIN = 64;
 /** So many on their way keep both the store and this process at work. */
-const BUSY_CHANGES = 256;
+const BUSY_CHANGES = 512;
 /** Bounds the memory while the store is away. */
 const WAITING_CHANGES_MAX = 20_000;
 /** Pauses between tries while the store is away; doubled up to the second. */
@@ -35,6 +39,8 @@ interface Entry {
   readonly isOwed: boolean;
   change: HeldChange;
   rider: Write | null;
+  /** A call that carries it is under way. */
+  isLeaving: boolean;
   /** A call that carried it failed: nobody knows whether it was written. */
   isInDoubt: boolean;
 }
@@ -76,8 +82,8 @@ export interface WriteQueueOptions {
 export class WriteQueue {
   readonly #options: WriteQueueOptions;
   #waiting: Entry[] = [];
-  /** The call under way carries these. */
-  #leaving: ReadonlySet<Entry> = new Set();
+  /** The calls under way carry these. */
+  readonly #leaving = new Set<readonly Entry[]>();
   /** The claims that no answer has come for, by task. */
   readonly #claims = new Map<string, Entry>();
   /** The fences of refused claims, by task. */
@@ -90,7 +96,8 @@ export class WriteQueue {
   #size = 0;
   #owed = 0;
   #lastOwed = 0;
-  #isRunning = false;
+  #failures = 0;
+  #isScheduled = false;
   #isClosed = false;
   #lastCallAt = Number.NEGATIVE_INFINITY;
   #pause: { readonly timer: unknown; readonly end: () => void } | null = null;
@@ -103,7 +110,7 @@ export class WriteQueue {
   isMoving(ids: readonly string[]): boolean {
     if (this.#size === 0) return false;
     const moving = new Set<string>();
-    for (const entries of [this.#waiting, this.#leaving])
+    for (const entries of [this.#waiting, ...this.#leaving])
       for (const { change } of entries) if (change.event) moving.add(change.id);
     return ids.some((id) => moving.has(id));
   }
@@ -117,9 +124,9 @@ export class WriteQueue {
     return this.#size >= BUSY_CHANGES;
   }
 
-  /** Resolves when the call under way has returned, however it ended. */
+  /** Resolves when the next call has returned, however it ended. */
   called(): Promise<void> {
-    if (!this.#isRunning) return Promise.resolve();
+    if (this.#size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#calls.push(resolve);
     });
@@ -172,43 +179,82 @@ export class WriteQueue {
     }
     const { change } = write;
     const number = ++this.#pushed;
-    const entry: Entry = { number, write, isClaim, isOwed, change, rider: null, isInDoubt: false };
+    const entry: Entry = {
+      number,
+      write,
+      isClaim,
+      isOwed,
+      change,
+      rider: null,
+      isLeaving: false,
+      isInDoubt: false,
+    };
     if (isOwed) {
       this.#owed++;
       this.#lastOwed = number;
     }
     this.#waiting.push(entry);
     this.#size++;
-    if (!this.#isRunning) void this.#run();
+    this.#schedule();
     return entry;
   }
 
   /** What follows a claim that has not left yet becomes one change with it: one write, two events. */
   #ride(claim: Entry, rider: Write): boolean {
     const { id, version, event, identity } = claim.write.change;
-    if (claim.rider || claim.isInDoubt || this.#leaving.has(claim)) return false;
-    if (rider.change.version !== version + 1 || !rider.change.event || !event) return false;
-    const { next, event: ending } = rider.change;
+    if (claim.rider || claim.isInDoubt || claim.isLeaving) return false;
+    const { next, event: ending, dependsOn, spent, closes } = rider.change;
+    if (rider.change.version !== version + 1 || !ending || !event) return false;
+    // What few changes have goes by itself.
+    if (dependsOn || spent || closes) return false;
     claim.change = { id, version, next, event: ending, claimed: event, ...(identity && { identity }) };
     claim.rider = rider;
     return true;
   }
 
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    let failures = 0;
-    while (this.#waiting.length > 0) {
-      await this.#throttle();
-      const batch = this.#take();
-      this.#leaving = new Set(batch);
-      const isWritten = batch.length === 0 || (await this.#write(batch));
-      this.#leaving = new Set();
-      this.#pass();
-      for (const resolve of this.#calls.splice(0)) resolve();
-      if (isWritten) failures = 0;
-      else if (!this.#isClosed) await this.#sleep(Math.min(RETRY_MS * 2 ** failures++, RETRY_MS_MAX));
+  /** What comes in the same turn of the event loop leaves together: a claim and what follows it, mostly. */
+  #schedule(): void {
+    if (this.#isScheduled || !this.#mayLeave) return;
+    this.#isScheduled = true;
+    setImmediate(this.#run);
+  }
+
+  get #mayLeave(): boolean {
+    if (this.#pause || this.#waiting.length === 0) return false;
+    if (this.#leaving.size === 0) return true;
+    // What is acknowledged early has no version to tell its order by, and bad changes are looked for one by one.
+    const isInOrder = this.#options.flushMs > 0 || this.#single > 0;
+    return !isInOrder && this.#leaving.size < CALLS_MAX && this.#waiting.length >= SECOND_CHANGES_MIN;
+  }
+
+  readonly #run = async (): Promise<void> => {
+    await this.#throttle();
+    this.#isScheduled = false;
+    if (!this.#mayLeave) return;
+    const batch = this.#take();
+    this.#schedule();
+    const isWritten = batch.length === 0 || (await this.#send(batch));
+    this.#pass();
+    for (const resolve of this.#calls.splice(0)) resolve();
+    if (isWritten) this.#failures = 0;
+    else if (!this.#isClosed) await this.#rest();
+    this.#schedule();
+  };
+
+  async #send(batch: Entry[]): Promise<boolean> {
+    for (const entry of batch) entry.isLeaving = true;
+    this.#leaving.add(batch);
+    try {
+      return await this.#write(batch);
+    } finally {
+      this.#leaving.delete(batch);
+      for (const entry of batch) entry.isLeaving = false;
     }
-    this.#isRunning = false;
+  }
+
+  /** The store is away. */
+  async #rest(): Promise<void> {
+    if (!this.#pause) await this.#sleep(Math.min(RETRY_MS * 2 ** this.#failures++, RETRY_MS_MAX));
   }
 
   /** The next changes; what follows a claim without an answer waits for it, what follows a refused one is refused. */
@@ -246,7 +292,7 @@ export class WriteQueue {
       const written = await this.#writtenBefore(batch, applied);
       onAnswer();
       batch.forEach((entry, i) => {
-        const answer = applied[i] ?? null;
+        const answer = applied[i] ?? asWritten(entry, written.get(entry.change.id));
         this.#answer(entry, answer, answer !== null || written.has(entry.change.id));
       });
     } catch (error) {
@@ -255,9 +301,10 @@ export class WriteQueue {
         onAway();
         return false;
       }
-      // One bad change must not stop the rest: they are written one by one.
+      // One bad change must not stop the rest: they are written one by one, where they were not.
       if (batch.length > 1) {
-        this.#waiting = batch.concat(this.#waiting);
+        for (const entry of batch) entry.isInDoubt = true;
+        this.#waiting = inOrder(batch.concat(this.#waiting));
         this.#single = batch.length;
       } else this.#reject(batch, error);
     }
@@ -265,12 +312,19 @@ export class WriteQueue {
   }
 
   /** Of the claims that were refused when they were sent again: those that had been written the first time. */
-  async #writtenBefore(batch: readonly Entry[], applied: readonly (Applied | null)[]): Promise<Set<string>> {
+  async #writtenBefore(
+    batch: readonly Entry[],
+    applied: readonly (Applied | null)[],
+  ): Promise<Map<string, TaskRecord>> {
+    const written = new Map<string, TaskRecord>();
     const doubtful = batch.filter((entry, i) => entry.isClaim && entry.isInDoubt && !applied[i]);
-    if (doubtful.length === 0) return new Set();
-    const ids = doubtful.map((entry) => entry.change.id);
-    const records = await this.#options.store.get(ids);
-    return new Set(ids.filter((_, i) => records[i]?.fence === doubtful[i]!.change.next.fence));
+    if (doubtful.length === 0) return written;
+    const records = await this.#options.store.get(doubtful.map((entry) => entry.change.id));
+    doubtful.forEach(({ change }, i) => {
+      const record = records[i];
+      if (record?.fence === change.next.fence) written.set(change.id, record);
+    });
+    return written;
   }
 
   #answer(entry: Entry, applied: Applied | null, isWritten: boolean): void {
@@ -302,7 +356,7 @@ export class WriteQueue {
     const now = this.#options.clock.now();
     for (const barrier of this.#barriers.splice(0)) barrier.reject(error);
     for (const entry of batch) entry.isInDoubt = true;
-    const all = batch.concat(this.#waiting);
+    const all = inOrder(batch.concat(this.#waiting));
     const isKept = ({ isClaim, write }: Entry) => !this.#isClosed && (isClaim || write.patientUntil > now);
     this.#waiting = all.filter(isKept);
     this.#reject(
@@ -313,6 +367,7 @@ export class WriteQueue {
       if (!entry.rider || entry.rider.patientUntil > now) continue;
       entry.rider.failed(error);
       entry.rider = null;
+      entry.change = entry.write.change;
     }
   }
 
@@ -329,10 +384,9 @@ export class WriteQueue {
   /** Tells those whose writes have all been answered. They are not in order of their numbers. */
   #pass(): void {
     if (this.#barriers.length === 0) return;
-    const oldest = this.#waiting.reduce(
-      (least, { number }) => Math.min(least, number),
-      Number.POSITIVE_INFINITY,
-    );
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const entries of [this.#waiting, ...this.#leaving])
+      for (const { number } of entries) oldest = Math.min(oldest, number);
     const passed = this.#barriers.filter(({ number }) => number < oldest);
     this.#barriers = this.#barriers.filter(({ number }) => number >= oldest);
     for (const { resolve } of passed) resolve();
@@ -353,6 +407,17 @@ export class WriteQueue {
     clock.clearTimeout(this.#pause?.timer);
     this.#pause = null;
   }
+}
+
+/** The answer to what rode on a claim that was written before, where both were. */
+function asWritten({ change, rider }: Entry, record: TaskRecord | undefined): Applied | null {
+  if (!rider || !record || record.version !== change.version + 2) return null;
+  return record.status === change.next.status ? { record, effects: NO_EFFECTS } : null;
+}
+
+/** The calls that carried them did not fail in order. */
+function inOrder(entries: Entry[]): Entry[] {
+  return entries.sort((a, b) => a.number - b.number);
 }
 
 /** Changes of one call share its time. */

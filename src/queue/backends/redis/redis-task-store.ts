@@ -273,13 +273,13 @@ export class RedisTaskStore implements TaskStore {
     return this.#isTimedByRedis ? '' : now;
   }
 
-  #leaseEnd(leaseExpiresAt: number, now: number): string {
+  protected leaseEnd(leaseExpiresAt: number, now: number): string {
     return this.#isTimedByRedis ? `+${leaseExpiresAt - now}` : String(leaseExpiresAt);
   }
 
   #claimKey({ owner, leaseExpiresAt, filter, to, now }: Claim): string {
     const parts = filter === null ? '' : JSON.stringify(filter);
-    return `${owner} ${to} ${this.#leaseEnd(leaseExpiresAt, now)} ${this.#keyOf(now)} ${parts}`;
+    return `${owner} ${to} ${this.leaseEnd(leaseExpiresAt, now)} ${this.#keyOf(now)} ${parts}`;
   }
 
   /** Claims that ask for the same are one claim; what it takes is dealt out in the order they came. */
@@ -308,7 +308,7 @@ export class RedisTaskStore implements TaskStore {
     beside?: readonly number[],
   ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
     const { owner, leaseExpiresAt, to, now } = claim;
-    const values = claimArguments(claim, this.#leaseEnd(leaseExpiresAt, now), beside);
+    const values = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
     const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, values });
     const at = reply[0] as number;
@@ -372,7 +372,7 @@ export class RedisTaskStore implements TaskStore {
   #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
     if (alarmAt !== null && !isLeased(status) && !isEnded(status)) return `!${alarmAt}`;
     if (leaseExpiresAt === null) return '-';
-    return isLeased(status) ? this.#leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
+    return isLeased(status) ? this.leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
   }
 
   #toApplied(

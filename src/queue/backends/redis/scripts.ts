@@ -31,6 +31,7 @@ export const SCRIPTS = {
   claimAmongGroups: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
   release: script('release', ...TASKS, 'lanes', 'holds'),
   nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
+  writeHeld: script('write-held', ...TASKS),
   apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),
   judge: script('judge', ...TASKS, 'lanes', 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
