@@ -8,6 +8,8 @@ export interface RedisClient {
   /** `wait`, `connecting`, `connect`, `ready`, `close`, `reconnecting` or `end`. */
   readonly status: string;
   readonly isCluster: boolean;
+  /** The socket while there is one; not of a Cluster. */
+  readonly stream?: { cork?(): void; uncork?(): void } | null;
   connect(): Promise<unknown>;
   /** Of a Cluster only. */
   nodes?(role: 'master'): RedisClient[];

@@ -67,3 +67,25 @@ test('after an outage all that waited has failed with it, and nobody who goes af
   after.sent[0]!.answer();
   expect(await claim).toBe('claim!');
 });
+
+test('many that come at once go in two batches where that is wanted, so that the next ones meet one on its way', async () => {
+  const { sent, batcher } = gated({ sizeOf: () => 0.01, parallel: 2, isHalved: true });
+  const items = Array.from({ length: 40 }, (_, i) => `item ${i}`);
+  const all = Promise.all(items.map((item) => batcher.ask(item)));
+  await turn();
+  expect(sent.map((gate) => gate.items.length)).toEqual([20, 20]);
+  expect(sent.flatMap((gate) => gate.items)).toEqual(items);
+
+  const later = Promise.all(items.map((item) => batcher.ask(item)));
+  sent[0]!.answer();
+  await turn();
+  await turn();
+  expect(sent[2]!.items).toEqual(items);
+  for (const gate of sent.slice(1)) gate.answer();
+  await Promise.all([all, later]);
+  const [few] = [batcher.ask('one'), batcher.ask('two')];
+  await turn();
+  expect(sent[3]!.items).toEqual(['one', 'two']);
+  sent[3]!.answer();
+  await few;
+});

@@ -122,7 +122,9 @@ test('garbage in a lane, in front of it, and in a state stops nothing', async ()
   await ask('LPUSH', 'r:5||', 'gar@bage', 'more\ngarbage', '1 2 nobody', '');
   expect(await claim(store, 2)).toEqual(['t0', 't1']);
   const front = await ask<string>('HGET', 'c', 'front');
-  await ask('HSET', 'c', 'front', `@@\n\n@5||\nnonsense\n${front}`);
+  await ask('HSET', 'c', 'front', `@@\n\n@5||\nnonsense\n${front ?? ''}`);
+  const ready = await ask<string>('HGET', 'c', 'ready');
+  await ask('HSET', 'c', 'ready', `1 2 nobody 0 5||\ngar@bage\n\n1 x y\n${ready}`, 'tail', 'nothing');
   await ask('HSET', 't', '=t3', 'not a state');
   expect(await claim(store, 9)).toEqual(['t2', 't4', 't5', 't6', 't7', 't8', 't9']);
   const [damaged] = await store.get(['t3']);
@@ -239,3 +241,64 @@ test('nothing is left of limits and turns when all tasks that named them are pur
   for (const key of left) expect(await ask('EXISTS', key), key).toBe(0);
   expect(await ask('HGET', 'c', 'quotas')).toBeNull();
 });
+
+/** The same numbers for the same seed, 0 to below `end`. */
+function numbers(seed: number): (end: number) => number {
+  let state = seed;
+  return (end) => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return Math.floor((state / 2_147_483_648) * end);
+  };
+}
+
+const TYPES = ['a', 'b', 'c'];
+
+test.each([1, 2, 3, 4])(
+  'whatever comes, goes and is asked for, claims go by rank, then by sequence (%i)',
+  async (seed) => {
+    const { store, ask } = open();
+    const next = numbers(seed);
+    let waiting: { id: string; rank: number; seq: number; type: string }[] = [];
+    let seq = 0;
+    const insert = async () => {
+      const added = Array.from({ length: 1 + next(250) }, () => {
+        seq += 1;
+        return {
+          id: `t${seq}`,
+          rank: 100 + next(20) + (next(9) === 0 ? -next(80) : 0),
+          seq,
+          type: TYPES[next(3)]!,
+        };
+      });
+      await store.insert(
+        added.map(({ id, rank, type }) => aRecord(id, { rank, agentType: type, priority: 1 + next(3) })),
+        NOW,
+      );
+      waiting = [...waiting, ...added].sort((a, b) => a.rank - b.rank || a.seq - b.seq);
+    };
+    const take = async () => {
+      const agentTypes = next(3) === 0 ? [TYPES[next(3)]!, TYPES[next(3)]!] : null;
+      const filter = agentTypes && { agentTypes, priorityMin: null, ids: null, runnableBy: null };
+      const limit = 1 + next(next(2) === 0 ? 4 : 120);
+      const expected = waiting.filter(({ type }) => agentTypes?.includes(type) ?? true).slice(0, limit);
+      const claimed = {
+        limit,
+        owner: 'w',
+        leaseExpiresAt: NOW + 1_000,
+        filter,
+        to: 'assigned',
+        now: NOW,
+      } as const;
+      expect((await store.claim(claimed)).map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+      waiting = waiting.filter((task) => !expected.includes(task));
+    };
+    const leave = async () => {
+      const [gone] = waiting.splice(next(Math.min(80, waiting.length)), 1);
+      if (gone) await change(store, gone.id, { status: 'cancelled', completedAt: NOW });
+    };
+    for (let step = 0; step < 150; step++) await [insert, take, take, take, take, leave, leave][next(7)]!();
+    while (waiting.length > 0) await take();
+    expect(await claim(store, 9)).toEqual([]);
+    expect(await ask('HMGET', 'c', 'ready', 'front', 'tail', 'head')).toEqual(['', '', '', 'inf']);
+  },
+);

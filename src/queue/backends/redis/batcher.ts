@@ -6,6 +6,9 @@ export const BATCH_TASKS_MAX = 1_000;
 /** …and takes so many bytes. */
 export const BATCH_BYTES_MAX = 1024 * 1024;
 
+/** Fewer items than this are not worth two round trips. */
+const HALVED_FROM = 32;
+
 export interface BatchOptions<Item, Answer> {
   /** Sends a batch and gives one answer for each item. `slot` tells batches under way apart. */
   readonly send: (items: readonly Item[], slot: number) => Promise<readonly Answer[]>;
@@ -15,6 +18,11 @@ export interface BatchOptions<Item, Answer> {
   readonly sizeOf: (item: Item) => number;
   /** So many batches are under way at the same time. */
   readonly parallel: number;
+  /**
+   * What comes at once, while nothing is under way, is sent as two batches: Redis works on one while the other is
+   * made, and while those who asked for one get their answers and ask for more. @default false
+   */
+  readonly isHalved?: boolean;
   /**
    * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
    * what `after` was asked for by then is sent first.
@@ -100,21 +108,30 @@ export class Batcher<Item, Answer> {
 
   readonly flush = (): void => {
     this.#isScheduled = false;
+    const countMax = this.#countMax();
     while (this.#waiting.length > 0 && this.#freeSlots.length > 0) {
       const slot = this.#freeSlots.pop()!;
-      const entries = this.#take();
+      const entries = this.#take(countMax);
       this.#sent += entries.length;
       void this.#send(entries, slot);
     }
   };
 
+  #countMax(): number {
+    const { isHalved = false, parallel } = this.#options;
+    const { length } = this.#waiting;
+    const isQuiet = this.#freeSlots.length === parallel;
+    return isHalved && isQuiet && length >= HALVED_FROM ? Math.ceil(length / 2) : length;
+  }
+
   /** The next items that fit into one batch: the first one always does. */
-  #take(): Entry<Item, Answer>[] {
+  #take(countMax: number): Entry<Item, Answer>[] {
     const { keyOf, sizeOf } = this.#options;
     const key = keyOf(this.#waiting[0]!.item);
     let size = 0;
     let count = 0;
-    while (count < this.#waiting.length) {
+    const most = Math.min(countMax, this.#waiting.length);
+    while (count < most) {
       const { item } = this.#waiting[count]!;
       size += sizeOf(item);
       if (count > 0 && (size > 1 || keyOf(item) !== key)) break;

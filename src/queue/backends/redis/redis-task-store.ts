@@ -84,6 +84,7 @@ export class RedisTaskStore implements TaskStore {
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
+      isHalved: true,
     });
     this.#claims = new Batcher({
       send: (items, slot) => this.#sendClaims(items, slot),

@@ -21,7 +21,7 @@ local FORMAT = '1'
 -- Lua gives at most 8,000 values to one call.
 local VALUES_MAX = 4000
 local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a', 'i', 'w', 'r', 'c', 'f', 'x', 's',
-  'front', 'head', 'minute', 'holders', 'wanted', 'quotas', 'mark' }
+  'ready', 'head', 'minute', 'holders', 'wanted', 'quotas', 'mark' }
 
 local counters, delta, fields = {}, {}, {}
 local now, clock, news
@@ -85,18 +85,18 @@ local function fetch(key, names)
   return all
 end
 
--- Reads the counters; `front`, which may be long, only where it is needed. Returns an error to answer with, or
+-- Reads the counters; `ready`, which may be long, only where it is needed. Returns an error to answer with, or
 -- nothing; and what this very request was answered.
-local isFrontRead = false
+local isRead = {}
 
-local function begin(readsFront)
-  isFrontRead = readsFront or false
-  READ[16] = readsFront and 'front' or ''
+local function begin(readsReady)
+  isRead.ready = readsReady
+  READ[16] = readsReady and 'ready' or ''
   READ[22] = ARGV[3]
   local v = call('HMGET', COUNTERS, unpack(READ))
   counters = {
     paused = v[2], seq = v[3], due = v[4], watchers = v[5], blocked = v[6], p = v[7], a = v[8], i = v[9], w = v[10],
-    r = v[11], c = v[12], f = v[13], x = v[14], s = v[15], front = v[16], head = v[17], minute = v[18],
+    r = v[11], c = v[12], f = v[13], x = v[14], s = v[15], ready = v[16], head = v[17], minute = v[18],
     holders = v[19], wanted = v[20], quotas = v[21],
   }
   if v[1] ~= FORMAT then
@@ -110,6 +110,14 @@ local function begin(readsFront)
   if v[22] and match(v[22], '^%d+') == ARGV[4] then
     return nil, call('HGET', COUNTERS, ARGV[3] .. '=')
   end
+end
+
+-- A counter field that few calls need.
+local function textOfField(name)
+  if not isRead[name] then
+    counters[name], isRead[name] = call('HGET', COUNTERS, name), true
+  end
+  return fields[name] or counters[name] or ''
 end
 
 -- 'new' says more than 'updated'; one message per script.

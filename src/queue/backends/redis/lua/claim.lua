@@ -105,10 +105,7 @@ local function has(names, name)
   return find(names, ' ' .. name .. ' ', 1, true) ~= nil
 end
 
-local function laneMatches(lane)
-  if not isFiltered then
-    return true
-  end
+local function isWanted(lane)
   local priority, agentType, agent = match(lane, '^(%d+)|([^|]*)|([^|]*)')
   if not priority or (PRIORITY_MIN and tonumber(priority) < PRIORITY_MIN) then
     return false
@@ -127,6 +124,18 @@ local function laneMatches(lane)
     return false
   end
   return agentType == '' or AGENT_TYPES == '*' or has(AGENT_TYPES, agentType)
+end
+
+local matching = {}
+
+local function laneMatches(lane)
+  if not isFiltered then
+    return true
+  end
+  if matching[lane] == nil then
+    matching[lane] = isWanted(lane)
+  end
+  return matching[lane]
 end
 
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
@@ -159,10 +168,15 @@ local function become(id, state)
   states[size + 2] = state
 end
 
+local firstStates = { [''] = FIRST_STATE }
+
 local function claimFirst(id, text, limits)
   if not IS_HOLD then
     firsts = firsts + 1
-    become(id, limits and FIRST_HEAD .. limits .. FIRST_REST or FIRST_STATE)
+    if not firstStates[limits] then
+      firstStates[limits] = FIRST_HEAD .. limits .. FIRST_REST
+    end
+    become(id, firstStates[limits])
   end
   take(id, text, '')
 end
@@ -212,22 +226,30 @@ local function claimEntry(id, seq, place, text, state)
   if not task then
     return false
   elseif task == true then
-    claimFirst(id, text)
+    claimFirst(id, text, '')
   else
     claimAgain(task, text)
   end
   return true
 end
 
--- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What lies
--- in front is read first, then the lanes behind it. Lua looks at every byte of a string it makes: few are made.
+-- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What is
+-- ready or lies in front is read first, then the lanes behind it. Lua looks at every byte of a string it makes: few are made.
 local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n?()'
 local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
+local ready = { text = counters.ready or '', at = 1, isReady = true, lines = {}, line = 1, kept = {} }
+ready.to = #ready.text
+-- The lowest place in front of lanes that do not match, and in such lanes.
+local otherRank, otherSeq, skippedScore = math.huge, 0, math.huge
+
+local function comesBefore(rank, seq, otherRank, otherSeq)
+  return rank < otherRank or (rank == otherRank and seq < otherSeq)
+end
 
 -- Texts in front of lanes that do not match stay as they are.
 local function readFront()
-  local text = counters.front or ''
+  local text = textOfField('front')
   local at = find(text, '@', 1, true)
   while at do
     -- A lane may have an '@' in its name: that of approvals does.
@@ -239,6 +261,11 @@ local function readFront()
       sources[#sources + 1] = { lane = lane, text = text, at = lineEnd + 1, to = to, lines = {}, line = 1 }
     else
       kept[#kept + 1] = sub(text, at, to)
+      local rank, seq = match(text, '^(%S+) (%d+)', lineEnd + 1)
+      rank, seq = tonumber(rank or nil) or -math.huge, tonumber(seq or nil) or 0
+      if comesBefore(rank, seq, otherRank, otherSeq) then
+        otherRank, otherSeq = rank, seq
+      end
     end
     at = after
   end
@@ -248,7 +275,7 @@ end
 local function refill(source, want)
   local kind, lane = sub(source.head, 1, 1), source.lane
   local key = base .. kind .. ':' .. lane
-  local isRoomy = opened <= LANES_FIRST and #(counters.front or '') < FRONT_BYTES_MAX
+  local isRoomy = opened <= LANES_FIRST and #textOfField('front') < FRONT_BYTES_MAX
   local portion = isRoomy and PORTION_FIRST or PORTION_LATER
   portion = max(portion, min(ceil(want / 2), PORTION_MAX))
   local values = redis.pcall(kind == 'r' and 'LPOP' or 'ZPOPMIN', key, portion)
@@ -267,19 +294,44 @@ local function refill(source, want)
     end
   end
   source.isOver = #lines < portion
-  source.score = match(lines[#lines] or '', '^(%S+) ') or source.score
+  local last, lastSeq = match(lines[#lines] or '', '^(%S+) (%d+)')
+  source.score, source.scoreSeq = last or source.score, tonumber(lastSeq or nil) or 0
   source.text, source.at, source.to, source.lines, source.line = '', 1, 0, lines, 1
   return #lines > 0
 end
 
+-- The next of what is ready: lines of lanes that do not match are kept, those that cannot be read are not.
+local READY = '^(%S+) (%d+) (%S+) (%d+) (%S+)\n()'
+
+local function advanceReady()
+  while ready.at <= ready.to do
+    local rank, seq, id, place, lane, after = match(ready.text, READY, ready.at)
+    local number = tonumber(rank or nil)
+    if not number then
+      ready.at = (find(ready.text, '\n', ready.at, true) or ready.to) + 1
+    elseif laneMatches(lane) then
+      ready.rank, ready.seqNumber, ready.rankText = number, tonumber(seq), rank
+      ready.seq, ready.id, ready.place, ready.lane, ready.after = seq, id, place, lane, after
+      return true
+    else
+      ready.kept[#ready.kept + 1] = sub(ready.text, ready.at, after - 1)
+      ready.at = after
+    end
+  end
+  return false
+end
+
 -- Reads the next entry of a source; false when there is none.
 local function advance(source, want)
+  if source.isReady then
+    return advanceReady()
+  end
   while true do
     while source.at <= source.to do
       local rank, seq, id, place, after = match(source.text, LINE, source.at)
       local number = tonumber(rank or nil)
       if number and after <= source.to + 1 then
-        source.rank, source.seqNumber = number, tonumber(seq)
+        source.rank, source.seqNumber, source.rankText = number, tonumber(seq), rank
         source.seq, source.id, source.place, source.after = seq, id, place, after
         return true
       end
@@ -331,6 +383,7 @@ local function peekHead()
     if laneMatches(sub(nextHead, 2)) then
       return
     end
+    skippedScore = min(skippedScore, nextScore)
   end
 end
 
@@ -366,12 +419,62 @@ local function nextSource(want)
   end
 end
 
+local isOpen = false
+
+-- Looks beyond what is ready.
+local function openSources()
+  isOpen = true
+  sources[1] = ready
+  readFront()
+  for _, source in ipairs(sources) do
+    if advance(source, LIMIT) then
+      enlist(source)
+    end
+  end
+end
+
+local function isBeyond(rank, seq)
+  return LAST_RANK and (rank > LAST_RANK or (rank == LAST_RANK and seq > LAST_SEQ))
+end
+
+-- What is ready and goes next in any case. Returns how many, and whether what comes then is wanted no more.
+local function pickReady(want, ids, seqs, places, lanes)
+  local rank, seq = match(fields.head or counters.head or '', '^(%S+) ?(%d*)')
+  local lastRank, lastSeq = tonumber(rank or nil) or -math.huge, tonumber(seq or nil) or 0
+  rank, seq = match(textOfField('tail'), '^(%S+) (%d+)')
+  if rank and comesBefore(tonumber(rank), tonumber(seq), lastRank, lastSeq) then
+    lastRank, lastSeq = tonumber(rank), tonumber(seq)
+  end
+  local count, text = 0, ready.text
+  while count < want do
+    local rank, seq, id, place, lane, after = match(text, READY, ready.at)
+    local number, seqNumber = tonumber(rank or nil), tonumber(seq or nil)
+    if not number or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
+      return count, false
+    elseif isBeyond(number, seqNumber) then
+      return count, true
+    end
+    count = count + 1
+    ids[count], seqs[count], places[count], lanes[count] = id, seq, place, lane
+    ready.at = after
+  end
+  return count, true
+end
+
 -- The next entries of all matching lanes, in order.
 local function pick(want)
   local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
+  if not isOpen then
+    local isEnough
+    count, isEnough = pickReady(want, ids, seqs, places, lanes)
+    if isEnough then
+      return ids, seqs, places, lanes
+    end
+    openSources()
+  end
   while count < want do
     local source = nextSource(want)
-    if not source or (LAST_RANK and (source.rank > LAST_RANK or (source.rank == LAST_RANK and source.seqNumber > LAST_SEQ))) then
+    if not source or isBeyond(source.rank, source.seqNumber) then
       break
     end
     count = count + 1
@@ -380,6 +483,27 @@ local function pick(want)
     used = source
   end
   return ids, seqs, places, lanes
+end
+
+-- Where all that is ready was taken, the next entries are put in order ahead: the lanes need not be looked into each time.
+local AHEAD_MIN, AHEAD_MAX = 64, 256
+local ahead = {}
+
+local function lookAhead()
+  if not isOpen or ready.at <= ready.to or #ready.kept > 0 or LAST_RANK then
+    return
+  end
+  local most = max(AHEAD_MIN, min(4 * LIMIT, AHEAD_MAX))
+  while #ahead < most do
+    local source = nextSource(LIMIT)
+    if not source then
+      return
+    end
+    local place = source.place == '' and '0' or source.place
+    ahead[#ahead + 1] = source.rankText .. ' ' .. source.seq .. ' ' .. source.id .. ' ' .. place .. ' ' .. source.lane .. '\n'
+    source.at = source.after
+    used = source
+  end
 end
 
 local function keepRest(source)
@@ -400,27 +524,45 @@ local function keepRest(source)
   end
 end
 
--- Puts back in front what was taken there and not claimed, and tells where the lanes begin now.
+-- Puts back what was taken to the front and not claimed, and tells where the front and the lanes begin now.
 local function closeSources()
-  local gone, scores, lowest = {}, {}, nextScore
+  local text = table.concat(ready.kept) .. table.concat(ahead) .. (ready.at == 1 and ready.text or sub(ready.text, ready.at))
+  if text ~= (counters.ready or '') then
+    fields.ready = text
+  end
+  if not isOpen then
+    return
+  end
+  local gone, scores = {}, {}
+  local headRank, headSeq = min(nextScore, skippedScore), 0
   for _, source in ipairs(sources) do
-    keepRest(source)
+    if not source.isReady then
+      local size = #kept
+      keepRest(source)
+      if #kept > size and comesBefore(source.rank or -math.huge, source.seqNumber or 0, otherRank, otherSeq) then
+        otherRank, otherSeq = source.rank or -math.huge, source.seqNumber or 0
+      end
+    end
     if source.head and source.isOver then
       gone[#gone + 1] = source.head
     elseif source.head then
+      local score = tonumber(source.score) or -math.huge
       scores[#scores + 1] = source.score
       scores[#scores + 1] = source.head
-      lowest = min(lowest, tonumber(source.score) or -math.huge)
+      if comesBefore(score, source.scoreSeq or 0, headRank, headSeq) then
+        headRank, headSeq = score, source.scoreSeq or 0
+      end
     end
   end
   spread('ZREM', HEADS, gone)
   spread('ZADD', HEADS, scores, 2)
   local front = table.concat(kept)
-  if front ~= (counters.front or '') then
-    fields.front = front
+  local tail = front == '' and '' or format('%.17g', otherRank) .. ' ' .. int(otherSeq)
+  if front ~= textOfField('front') or tail ~= textOfField('tail') then
+    fields.front, fields.tail = front, tail
   end
-  if isHeadsRead and not isFiltered then
-    fields.head = lowest == math.huge and 'inf' or lowest == -math.huge and '-inf' or format('%.17g', lowest)
+  if isHeadsRead then
+    fields.head = headRank == math.huge and 'inf' or headRank == -math.huge and '-inf' or format('%.17g', headRank) .. ' ' .. int(headSeq)
   end
 end
 
@@ -502,15 +644,10 @@ end
 
 local function claimByOrder()
   local looked, picked = 0, 0
-  nextScore = tonumber(fields.head or counters.head or nil) or -math.huge
-  readFront()
-  for _, source in ipairs(sources) do
-    if advance(source, LIMIT) then
-      enlist(source)
-    end
-  end
+  nextScore = tonumber(match(fields.head or counters.head or '', '^%S+') or nil) or -math.huge
   local isGrouped = counters.quotas and not IS_HOLD
   if isGrouped then
+    openSources()
     openGroups()
     claimAmongGroups()
   elseif counters.quotas then
@@ -536,6 +673,9 @@ local function claimByOrder()
   until #taken == LIMIT or picked < want
   if isGrouped then
     closeGroups()
+  end
+  if #taken == LIMIT then
+    lookAhead()
   end
   if isChanged or isHeadsRead then
     closeSources()

@@ -62,7 +62,12 @@ local function firstOf(head)
 end
 
 looked = 0
-for lane, lines in string.gmatch(counters.front or '', '@([^\n]*)\n([^@]*)') do
+for seq, id, place, lane in string.gmatch(counters.ready or '', '%S+ (%d+) (%S+) (%d+) (%S+)\n') do
+  if not isListed[lane] then
+    consider(firstValid({ { seq, id, place } }), lane)
+  end
+end
+for lane, lines in string.gmatch(textOfField('front'), '@([^\n]*)\n([^@]*)') do
   local entries = {}
   for line in string.gmatch(lines, '[^\n]+') do
     local _, seq, id, place = match(line, ENTRY)

@@ -6,7 +6,7 @@ local groups = {}
 
 later(groups, function()
   groups.opened, groups.byId, groups.parked, groups.gone, groups.looked, groups.order, groups.runners = {}, {}, {}, {}, 0, {}, {}
-  local TURN, GROUPS_STEP, ENTRIES_MAX, LOOKED_MAX = 1000000, 64, 128, 2000
+  local TURN, GROUPS_STEP, PORTION_MIN, ENTRIES_MAX, LOOKED_MAX = 1000000, 64, 8, 128, 2000
   -- No start weighs less.
   local LIGHT = 0.001
 
@@ -84,7 +84,7 @@ later(groups, function()
       local kind = sub(head, 1, 1)
       local lane = { head = head, name = name, quota = quota, score = score, kind = kind,
         key = base .. kind .. ':' .. name, turn = 0,
-        before = 0, at = 0, entries = {}, portion = min(groups.want, group.isFair and 2 or 64) }
+        before = 0, at = 0, entries = {}, portion = min(groups.want, group.isFair and 2 or max(PORTION_MIN, ceil(groups.want / 4))) }
       group.lanes[#group.lanes + 1] = lane
       if advance(lane) then
         sortIn(group.order, lane)
@@ -154,7 +154,8 @@ later(groups, function()
         return nil
       end
       local before, lane = group.rank, peek(group)
-      if lane and group.rank == before and not group.isServed then
+      if lane and (#order == 1 or (group.rank == before and not group.isServed)) then
+        group.isServed = false
         return group, lane
       end
       group.isServed = false
@@ -246,7 +247,11 @@ later(groups, function()
 
   -- What goes next: a lane of a group, true for the plain lanes (whose next entry is `plain`), or nothing.
   function groups.next(plain)
-    local own, ownLane = nextOwn()
+    local own, ownLane = groups.own, groups.ownLane
+    if own == nil then
+      own, ownLane = nextOwn()
+    end
+    groups.own = nil
     local isPlain = plain and (not own or plain.rank < own.rank or (plain.rank == own.rank and plain.seqNumber < own.seqNumber))
     if not groups.isFair then
       return isPlain or ownLane, own
@@ -263,7 +268,11 @@ later(groups, function()
 
   -- Whether anything but the plain lanes may be next, or turns must be counted.
   function groups.areWaiting()
-    return groups.isFair or nextOwn() ~= nil
+    if groups.isFair then
+      return true
+    end
+    groups.own, groups.ownLane = nextOwn()
+    return groups.own ~= nil
   end
 
   -- The plain lanes were served.

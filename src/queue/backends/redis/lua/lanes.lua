@@ -5,8 +5,12 @@
 -- `heads`     a sorted set of 'r'/'z' .. lane by the rank of its first entry, or a lower one
 -- `stale`     how many entries of a list are not valid any more (see `place`); a list of such only is removed
 --
--- `front` in the counters holds entries taken from the lanes ahead: for each lane `@lane` and a line for each.
--- `head` in the counters is the lowest score in `heads`, or a lower one: below it nothing waits but in front.
+-- Taken from the lanes ahead, as fields of the counters:
+-- `ready`  the next entries of all lanes in order, a line `rank seq id place lane` for each
+-- `front`  what comes after them: for each lane `@lane` and its entries, a line for each; `tail` is rank and sequence of the
+--          first of them all, or lower ones
+-- `head`   the lowest score in `heads`, or a lower one, and the sequence that was the last there. What in `ready` comes
+--          before it and before `tail` is what goes next.
 local ENTRY = '^(%S+) (%d+) (%S+) ?(%d*)$'
 local SIDE_ENTRY = '^(%d+) (%S+) ?(%d*)$'
 
@@ -83,12 +87,12 @@ local function closeLanes()
     end
   end
   openLanes = {}
-  local head = tonumber(fields.head or counters.head or nil)
+  local head = tonumber(match(fields.head or counters.head or '', '^%S+') or nil)
   for from = 1, #heads, VALUES_MAX do
     call('ZADD', HEADS, 'LT', unpack(heads, from, min(from + VALUES_MAX - 1, #heads)))
   end
   for i = 1, #heads, 2 do
-    if head and tonumber(heads[i]) < head then
+    if head and tonumber(heads[i]) <= head then
       head, fields.head = tonumber(heads[i]), heads[i]
     end
   end
@@ -131,21 +135,18 @@ local function sift(lane)
   end
 end
 
-local function frontText()
-  if not isFrontRead then
-    counters.front, isFrontRead = call('HGET', COUNTERS, 'front'), true
+local function cutLine(name, line)
+  local text = textOfField(name)
+  local from, to = find('\n' .. text, '\n' .. line .. '\n', 1, true)
+  if from then
+    fields[name] = sub(text, 1, from - 1) .. sub(text, to)
   end
-  return fields.front or counters.front or ''
+  return from ~= nil
 end
 
 local function leaveFront(task)
-  local front = frontText()
-  local line = withPlace(task.rank .. ' ' .. task.seq .. ' ' .. task.id, task.place)
-  local from, to = find('\n' .. front, '\n' .. line .. '\n', 1, true)
-  if from then
-    fields.front = sub(front, 1, from - 1) .. sub(front, to)
-  end
-  return from ~= nil
+  local entry = task.rank .. ' ' .. task.seq .. ' ' .. task.id
+  return cutLine('ready', entry .. ' ' .. int(task.place) .. ' ' .. task.lane) or cutLine('front', withPlace(entry, task.place))
 end
 
 local function leaveSide(task)
