@@ -188,8 +188,16 @@ export class WriteQueue {
     const { id, version, event, identity } = claim.write.change;
     if (claim.rider || claim.isInDoubt || this.#leaving.has(claim)) return false;
     if (rider.change.version !== version + 1 || !rider.change.event || !event) return false;
-    const { next, event: ending } = rider.change;
-    claim.change = { id, version, next, event: ending, claimed: event, ...(identity && { identity }) };
+    const { next, event: ending, log } = rider.change;
+    claim.change = {
+      id,
+      version,
+      next,
+      event: ending,
+      claimed: event,
+      ...(identity && { identity }),
+      ...(log && { log }),
+    };
     claim.rider = rider;
     return true;
   }

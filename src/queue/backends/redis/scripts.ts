@@ -13,7 +13,8 @@ type Prelude =
   | 'links'
   | 'records'
   | 'buckets'
-  | 'holds';
+  | 'holds'
+  | 'logs';
 
 function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
@@ -31,7 +32,7 @@ export const SCRIPTS = {
   claimAmongGroups: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
   release: script('release', ...TASKS, 'lanes', 'holds'),
   nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
-  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),
+  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links', 'logs'),
   judge: script('judge', ...TASKS, 'lanes', 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
@@ -40,6 +41,8 @@ export const SCRIPTS = {
   list: script('list', 'tasks', 'records', 'buckets'),
   expired: script('expired', 'tasks', 'records'),
   alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
+  appendLogs: script('append-logs', 'turns', 'gates', 'tasks', 'logs'),
+  log: script('log', 'logs'),
   due: script('due'),
   unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
   counts: script('counts', ...TASKS, 'lanes'),
