@@ -1,7 +1,10 @@
 import type { LogPage } from '../queue/task-log.ts';
 import type { RunEvent } from './run-events.ts';
 
-/** Events of a run that wait to be written, while the store is away; what comes on top of them is lost. */
+/**
+ * Events of a run that wait to be written; what comes on top of them is lost, and shows as a gap. Of nodes, questions
+ * and usage twice as many are kept: a flood of chunks does not take them along.
+ */
 export const RUN_LOG_EVENTS_MAX = 1_000;
 /** An event with more text is recorded without what it carries, chars. */
 export const EVENT_CHARS_MAX = 16 * 1024;
@@ -17,7 +20,6 @@ export class RunLog {
   #unwritten: LogPage[] = [];
   #events: RunEvent[] = [];
   #waiting = 0;
-  #lost = 0;
   #writing: Promise<void> | undefined;
   #isClosed = false;
 
@@ -29,11 +31,13 @@ export class RunLog {
 
   record(event: RunEvent): void {
     if (this.#isClosed || this.#joins(event)) return;
-    if (this.#waiting >= RUN_LOG_EVENTS_MAX) this.#lost += 1;
-    else {
-      this.#events.push(event);
-      this.#waiting += 1;
+    const max = CHUNKS.has(event.type) ? RUN_LOG_EVENTS_MAX : 2 * RUN_LOG_EVENTS_MAX;
+    if (this.#waiting >= max) {
+      this.#lose();
+      return;
     }
+    this.#events.push(event);
+    this.#waiting += 1;
     if (this.#waiting === 1) this.#onPending(this);
   }
 
@@ -77,18 +81,23 @@ export class RunLog {
 
   #take(): LogPage[] {
     const pages = [...this.#unwritten, ...toPages(this.#events)];
-    if (this.#lost > 0) pages.push({ count: this.#lost, text: '' });
     this.#unwritten = [];
     this.#events = [];
     this.#waiting = 0;
-    this.#lost = 0;
     return pages;
+  }
+
+  #lose(): void {
+    const last = this.#events.at(-1);
+    if (last?.type === 'gap')
+      this.#events[this.#events.length - 1] = { type: 'gap', missed: last.missed + 1 };
+    else this.#events.push({ type: 'gap', missed: 1 });
   }
 
   /** The next piece of what a model says makes one event with the last. */
   #joins(event: RunEvent): boolean {
     const last = this.#events.at(-1);
-    if (event.type !== 'token' || last?.type !== 'token' || this.#lost > 0) return false;
+    if (event.type !== 'token' || last?.type !== 'token') return false;
     if (event.messageId !== last.messageId || event.node !== last.node) return false;
     if (event.namespace.join() !== last.namespace.join()) return false;
     if (last.text.length + event.text.length > EVENT_CHARS_MAX / 2) return false;
@@ -97,20 +106,29 @@ export class RunLog {
   }
 }
 
+const CHUNKS: ReadonlySet<RunEvent['type']> = new Set(['custom', 'token', 'update']);
+
 function toPages(events: readonly RunEvent[]): LogPage[] {
   const pages: LogPage[] = [];
   let lines: string[] = [];
   let chars = 0;
+  const close = () => {
+    if (lines.length > 0) pages.push({ count: lines.length, text: lines.join('\n') });
+    lines = [];
+    chars = 0;
+  };
   for (const event of events) {
+    if (event.type === 'gap') {
+      close();
+      pages.push({ count: event.missed, text: '' });
+      continue;
+    }
     const line = lineOf(event);
     lines.push(line);
     chars += line.length;
-    if (chars < PAGE_CHARS) continue;
-    pages.push({ count: lines.length, text: lines.join('\n') });
-    lines = [];
-    chars = 0;
+    if (chars >= PAGE_CHARS) close();
   }
-  if (lines.length > 0) pages.push({ count: lines.length, text: lines.join('\n') });
+  close();
   return pages;
 }
 
