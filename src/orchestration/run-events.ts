@@ -153,9 +153,10 @@ function textOf(content: unknown): string {
 }
 
 function nodeEvent(namespace: readonly string[], task: Record<string, unknown>, at: number): RunEvent {
-  const error = task.error === undefined || task.error === null ? {} : { error: errorText(task.error) };
-  const phase = 'result' in task || 'error' in task ? 'ended' : 'started';
-  return { type: 'node', node: String(task.name), phase, ...error, namespace, at };
+  const { error } = task;
+  const phase = error !== undefined || 'result' in task || 'error' in task ? 'ended' : 'started';
+  const event = { type: 'node', node: String(task.name), phase, namespace, at } as const;
+  return error === undefined || error === null ? event : { ...event, error: errorText(error) };
 }
 
 function errorText(error: unknown): string {

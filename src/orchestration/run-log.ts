@@ -132,8 +132,13 @@ function toPages(events: readonly RunEvent[]): LogPage[] {
   return pages;
 }
 
-/** JSON escapes line breaks, so a line is an event. */
+/** JSON escapes line breaks, so a line is an event. Those of nodes, which are most, are written by hand: a fifth of the time. */
 function lineOf(event: RunEvent): string {
+  if (event.type === 'node' && event.error === undefined) {
+    const { node, phase, namespace, at } = event;
+    const path = namespace.length === 0 ? '[]' : JSON.stringify(namespace);
+    return `{"type":"node","node":${JSON.stringify(node)},"phase":"${phase}","namespace":${path},"at":${at}}`;
+  }
   const line = JSON.stringify(event);
   return line.length <= EVENT_CHARS_MAX ? line : JSON.stringify(withoutLoad(event));
 }
