@@ -123,7 +123,10 @@ export {
 } from './orchestration/once.ts';
 export { type OnceToolOptions, onceTool } from './orchestration/once-tool.ts';
 export { type ScoreRouterOptions, scoreRouter } from './orchestration/routers.ts';
-export { EVENTS_BUFFER_MAX, type RunEvent } from './orchestration/run-events.ts';
+// What a run shows: a task's life as one numbered stream.
+export { EVENTS_BUFFER_MAX, type RunEvent, type TaskLifeEvent } from './orchestration/run-events.ts';
+export { EVENT_CHARS_MAX, RUN_LOG_EVENTS_MAX } from './orchestration/run-log.ts';
+export { EVENTS_FLUSH_MS, type RecordOptions } from './orchestration/run-logs.ts';
 export type { CatchUp, Overlap, ScheduleRule } from './orchestration/schedule.ts';
 export type { Schedule, ScheduleOptions, Schedules } from './orchestration/schedules.ts';
 export type { AssignableTask, ScorableTask } from './orchestration/scoring.ts';
@@ -141,6 +144,7 @@ export {
   taken,
   taskDeque,
 } from './orchestration/task-deque.ts';
+export type { EventsOptions } from './orchestration/task-events.ts';
 export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Several agents on one goal: in a given order, or as a router decides.
 export {

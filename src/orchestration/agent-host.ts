@@ -15,7 +15,8 @@ import { KeepAlive } from './keep-alive.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
-import { eventsOf, RunEventHub } from './run-events.ts';
+import { eventsOf } from './run-events.ts';
+import { type RecordOptions, RunLogs } from './run-logs.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
@@ -32,6 +33,7 @@ export interface AgentHostOptions {
   /** Whether a queue's purge leaves the threads in the saver, since it is not the queue's own. */
   readonly deletesPurged: boolean;
   readonly failures?: FailurePolicy | undefined;
+  readonly recorded?: RecordOptions | undefined;
 }
 
 /** What a process does for its queue as long as some manager runs its tasks. */
@@ -58,7 +60,7 @@ export interface HeldContext {
 export class AgentHost {
   readonly agents: ReadonlyMap<string, Agent>;
   readonly coordinator: AgentCoordinator;
-  readonly events = new RunEventHub();
+  readonly events: RunLogs;
   readonly keepAlive = new KeepAlive();
   readonly clock: Clock;
   /** Of agents that say nothing else. */
@@ -84,6 +86,7 @@ export class AgentHost {
     checkpointer,
     deletesPurged,
     failures = {},
+    recorded,
   }: AgentHostOptions) {
     const named = Object.entries(agents);
     for (const [name] of named) {
@@ -94,6 +97,7 @@ export class AgentHost {
     this.#defaultAgent = defaultAgent;
     this.coordinator = coordinator;
     this.clock = clock;
+    this.events = new RunLogs(clock, recorded);
     checkPolicy('conductor', failures);
     this.failures = failures;
     this.#makeCheckpointer = checkpointer;
@@ -187,18 +191,18 @@ export class AgentHost {
     return duties;
   }
 
-  /** Runs a held task in its context. The graph streams only where somebody reads along. */
+  /** Runs a held task in its context, and records what it does. */
   runHeld(
     held: HeldTask,
     { given, children, recordEffects, shared, answers = [] }: HeldContext,
   ): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
-    const publish = (namespace: readonly string[], mode: string, chunk: unknown) =>
-      events.publish(task.id, eventsOf(namespace, mode, chunk, clock.now()));
-    const alive = (namespace: readonly string[], mode: string, chunk: unknown) => {
+    const wanted = events.wanted(task.id);
+    const record = (namespace: readonly string[], mode: string, chunk: unknown) => {
       held.onAlive?.();
-      if (mode !== 'messages' && events.hasReaders(task.id)) publish(namespace, mode, chunk);
+      if (mode === 'messages' && !wanted.tokens) return;
+      for (const event of eventsOf(namespace, mode, chunk, clock.now())) held.log?.record(event);
     };
     let effects: EffectLedger | undefined;
     const model = modelFor(task);
@@ -239,12 +243,11 @@ export class AgentHost {
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
         shared,
-        // Where signs of life are watched for, each chunk is one, and so is each token of a model.
-        onChunk: held.onAlive ? alive : events.hasReaders(task.id) ? publish : undefined,
-        streamsTokens: held.onAlive !== undefined,
-        onCustom: (chunk) => {
-          if (events.hasReaders(task.id)) publish([], 'custom', chunk);
-        },
+        onChunk: record,
+        // Where signs of life are watched for, each token of a model is one.
+        streamsTokens: wanted.tokens || held.onAlive !== undefined,
+        streamsUpdates: wanted.updates,
+        onCustom: (chunk) => record([], 'custom', chunk),
       },
       this.checkpointer,
       this.storeErrors,

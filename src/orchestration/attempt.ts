@@ -21,6 +21,7 @@ export interface Attempt
     | 'replaces'
     | 'onChunk'
     | 'streamsTokens'
+    | 'streamsUpdates'
     | 'onCustom'
     | 'fenced'
     | 'startsAgain'

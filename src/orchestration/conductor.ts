@@ -18,10 +18,11 @@ import type { Checkpointer } from './graph.ts';
 import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
 import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
 import { type ModeOptions, withTeam } from './modes.ts';
-import { EventBuffer, type RunEvent } from './run-events.ts';
+import { EventBuffer, type RunEvent, type TaskLifeEvent } from './run-events.ts';
+import type { RecordOptions } from './run-logs.ts';
 import { Schedules } from './schedules.ts';
 import type { SimulateOptions, SimulationReport } from './simulation.ts';
-import { taskEvents } from './task-events.ts';
+import { type EventsOptions, taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import type { Workflow } from './workflow.ts';
 import type { WorkflowRun } from './workflow-run.ts';
@@ -43,6 +44,8 @@ interface BaseOptions<Name extends string> {
   readonly classify?: Classify | undefined;
   /** What follows a failure, by its class, for agents that do not say so themselves. */
   readonly onFailure?: OnFailure | undefined;
+  /** What is recorded of every run for `events`, beside what costs next to nothing. */
+  readonly events?: RecordOptions | undefined;
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
@@ -96,6 +99,7 @@ export class Conductor<Name extends string = string> {
     clock: givenClock,
     classify,
     onFailure,
+    events,
     ...modeOptions
   }: ConductorOptions<Name>) {
     this.#givenQueue = queue;
@@ -107,6 +111,7 @@ export class Conductor<Name extends string = string> {
       checkpointer: () => saverFor(checkpointer, queue),
       deletesPurged: checkpointer !== undefined,
       failures: { classify, onFailure },
+      recorded: events,
     });
     this.schedules = new Schedules(
       () => this.queue,
@@ -279,14 +284,17 @@ export class Conductor<Name extends string = string> {
   }
 
   /**
-   * What happens to a task, from its submission to its end; between its transitions what its nodes do, where it
-   * runs in this process and began to run after the first event was asked for. Later readers, and those in other
-   * processes, get the transitions alone.
+   * All that happens to a task, from its submission to its end, in whichever process: transitions, starts and ends
+   * of nodes, custom chunks, questions, usage; numbered, the same for every reader. A reader that comes later, or
+   * again, goes on after the number `since`. The newest LOG_ENTRIES_MAX events of its runs are kept, up to
+   * LOG_BYTES_MAX, and a `gap` stands for those that were dropped. A slow reader delays nobody.
+   *
+   * @throws TaskNotFoundError
    */
-  async *events(id: string): AsyncGenerator<RunEvent> {
+  async *events(id: string, options: EventsOptions = {}): AsyncGenerator<TaskLifeEvent> {
     const release = this.host.keepAlive.hold();
     try {
-      yield* taskEvents(this.queue, this.host.events, id);
+      yield* taskEvents(this.queue, this.host.events, id, options);
     } finally {
       release();
     }

@@ -181,6 +181,7 @@ export class DirectRun {
           effects: this.#host.effects.ledger(this.#threadId, asked, this.#host.clock),
         },
         onChunk: onEvent === undefined ? undefined : emit,
+        streamsUpdates: true,
         onCustom: undefined,
       },
       this.#host.checkpointer,

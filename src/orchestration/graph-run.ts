@@ -48,6 +48,8 @@ export interface GraphRun {
   readonly onChunk: ((namespace: readonly string[], mode: string, chunk: unknown) => void) | undefined;
   /** Whether the tokens of models are chunks too, in mode `messages`; then models stream where they can. */
   readonly streamsTokens?: boolean | undefined;
+  /** Whether what nodes gave to the state is a chunk too, in mode `updates`. */
+  readonly streamsUpdates?: boolean | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
@@ -219,7 +221,13 @@ async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
   if (run.onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
   const options = {
     ...optionsOf(run),
-    streamMode: ['values', 'updates', 'custom', 'tasks', ...(run.streamsTokens ? ['messages'] : [])],
+    streamMode: [
+      'values',
+      ...(run.streamsUpdates ? ['updates'] : []),
+      'custom',
+      'tasks',
+      ...(run.streamsTokens ? ['messages'] : []),
+    ],
     subgraphs: true,
   };
   let values: unknown;

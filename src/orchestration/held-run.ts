@@ -1,6 +1,6 @@
 import { LeaseLostError } from '../errors.ts';
 import type { Effect } from '../queue/effects.ts';
-import { isEnded, type Outcome, type Task } from '../queue/task.ts';
+import { isEnded, type Outcome, type Task, type TaskInterrupt } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { isResumable } from './agent.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
@@ -50,10 +50,12 @@ export class HeldRun {
         held.startedAt = clock.now();
       }
       limits.start();
+      held.log = host.events.open(queue, task.id, held.fence);
       onStarted({ task, agent: held.agent.name });
       const end = await held.untilAborted(this.#runAgent(held));
       health.succeeded();
       host.otherVersions.forget(task.id);
+      if (end.status === 'waiting') this.#recordQuestions(held, end.interrupts);
       const tasks = awaitedChildren(end);
       return tasks === null ? end : { ...(end as Extract<AttemptEnd, { status: 'waiting' }>), tasks };
     } catch (error) {
@@ -67,6 +69,11 @@ export class HeldRun {
     } finally {
       limits.stop();
     }
+  }
+
+  #recordQuestions({ log }: HeldTask, interrupts: readonly TaskInterrupt[]): void {
+    const at = this.#options.queue.clock.now();
+    for (const { id, value } of interrupts) log?.record({ type: 'interrupt', id, value: value ?? null, at });
   }
 
   #failed({ task, agent }: HeldTask, outcome: Outcome | null): Outcome | null {

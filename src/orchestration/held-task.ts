@@ -3,6 +3,7 @@ import type { Task } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import type { Agent } from './agent.ts';
 import { RunControl } from './graph.ts';
+import type { RunLog } from './run-log.ts';
 
 /** A task this process holds: claimed, running, or on its way to be settled. */
 export class HeldTask {
@@ -22,6 +23,8 @@ export class HeldTask {
   #spent: Record<string, number> | undefined;
   /** Called with each sign of life of the run, where somebody watches for them. */
   onAlive: (() => void) | undefined;
+  /** What its run does, once it has begun. */
+  log: RunLog | undefined;
   #abortReason: Error | undefined;
   #controller: AbortController | undefined;
   #onAbort: ((reason: Error) => void) | undefined;

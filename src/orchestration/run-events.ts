@@ -1,4 +1,4 @@
-import type { JsonValue } from '../json.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
 import type { TaskEvent, TaskInterrupt } from '../queue/task.ts';
 import { toPlainJson } from './plain-result.ts';
 
@@ -26,11 +26,34 @@ export type RunEvent =
       readonly namespace: readonly string[];
       readonly at: number;
     }
-  /** The reader was too slow: this many events were dropped here. */
-  | { readonly type: 'gap'; readonly missed: number }
+  /** What a model said in a stream; successive pieces of one message may be joined. */
+  | {
+      readonly type: 'token';
+      readonly node: string;
+      readonly text: string;
+      readonly messageId?: string;
+      readonly namespace: readonly string[];
+      readonly at: number;
+    }
+  /** A question at which the run has stopped. */
+  | { readonly type: 'interrupt'; readonly id: string; readonly value: JsonValue; readonly at: number }
+  /** One call of a model, as its callback tells it. */
+  | {
+      readonly type: 'usage';
+      readonly usage: JsonObject;
+      readonly at: number;
+    }
+  /** This many events were dropped here; of a task, those with the numbers `from` to `to`. */
+  | { readonly type: 'gap'; readonly missed: number; readonly from?: number; readonly to?: number }
   /** Only in `stream`: how the run ended. */
   | { readonly type: 'completed'; readonly result: JsonValue; readonly threadId: string }
   | { readonly type: 'waiting'; readonly interrupts: readonly TaskInterrupt[]; readonly threadId: string };
+
+/**
+ * An event of a task's life. Numbers rise by one from 1, in one order for transitions and what runs do, the same for
+ * every reader; a `gap` has the number of the last event that is missing.
+ */
+export type TaskLifeEvent = RunEvent & { readonly number: number };
 
 /** Events kept for a reader that does not read; what nodes do on top of it becomes a gap. Transitions and the end always come. */
 export const EVENTS_BUFFER_MAX = 1_000;
@@ -93,43 +116,47 @@ function isKept({ type }: RunEvent): boolean {
   return type === 'transition' || type === 'completed' || type === 'waiting';
 }
 
-/** Brings what runs in this process do to those who read along. */
-export class RunEventHub {
-  readonly #readers = new Map<string, Set<EventBuffer>>();
-
-  hasReaders(taskId: string): boolean {
-    return this.#readers.has(taskId);
-  }
-
-  publish(taskId: string, events: readonly RunEvent[]): void {
-    for (const reader of this.#readers.get(taskId) ?? []) for (const event of events) reader.push(event);
-  }
-
-  subscribe(taskId: string, reader: EventBuffer): () => void {
-    const readers = this.#readers.get(taskId) ?? new Set();
-    readers.add(reader);
-    this.#readers.set(taskId, readers);
-    return () => {
-      readers.delete(reader);
-      if (readers.size === 0) this.#readers.delete(taskId);
-    };
-  }
-}
-
 /** A chunk of LangGraph's stream as events. What is no JSON is left out: it is for reading along, not a record. */
 export function eventsOf(namespace: readonly string[], mode: string, chunk: unknown, at: number): RunEvent[] {
   if (mode === 'custom') return [{ type: 'custom', data: shown(chunk), namespace, at }];
   if (typeof chunk !== 'object' || chunk === null) return [];
+  if (mode === 'messages') return tokenEvents(namespace, chunk as readonly unknown[], at);
   if (mode === 'tasks') return [nodeEvent(namespace, chunk as Record<string, unknown>, at)];
   return Object.entries(chunk)
     .filter(([node]) => node !== '__interrupt__')
     .map(([node, update]) => ({ type: 'update', node, update: shown(update), namespace, at }));
 }
 
+interface MessageLike {
+  readonly id?: unknown;
+  readonly content?: unknown;
+  readonly getType?: () => string;
+  readonly _getType?: () => string;
+}
+
+/** What a model says; messages of people and tools come by the same way. */
+function tokenEvents(namespace: readonly string[], chunk: readonly unknown[], at: number): RunEvent[] {
+  const [message, metadata] = chunk as [MessageLike | undefined, { langgraph_node?: unknown } | undefined];
+  const text = textOf(message?.content);
+  if (text === '' || (message?.getType?.() ?? message?._getType?.()) !== 'ai') return [];
+  const node = String(metadata?.langgraph_node ?? '');
+  const messageId = typeof message?.id === 'string' ? { messageId: message.id } : {};
+  return [{ type: 'token', node, text, ...messageId, namespace, at }];
+}
+
+function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  return content
+    .map((block: { text?: unknown } | null) => (typeof block?.text === 'string' ? block.text : ''))
+    .join('');
+}
+
 function nodeEvent(namespace: readonly string[], task: Record<string, unknown>, at: number): RunEvent {
-  const error = task.error === undefined || task.error === null ? {} : { error: errorText(task.error) };
-  const phase = 'result' in task || 'error' in task ? 'ended' : 'started';
-  return { type: 'node', node: String(task.name), phase, ...error, namespace, at };
+  const { error } = task;
+  const phase = error !== undefined || 'result' in task || 'error' in task ? 'ended' : 'started';
+  const event = { type: 'node', node: String(task.name), phase, namespace, at } as const;
+  return error === undefined || error === null ? event : { ...event, error: errorText(error) };
 }
 
 function errorText(error: unknown): string {

@@ -1,6 +1,7 @@
 import { wait } from '../clock.ts';
 import { LeaseLostError } from '../errors.ts';
 import type { Outcome, Task } from '../queue/task.ts';
+import type { LogPage } from '../queue/task-log.ts';
 import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
@@ -38,7 +39,10 @@ export class Settler {
 
   /** The task as recorded; null where it was no longer ours. */
   async settle(held: HeldTask, ended: Outcome): Promise<Task | null> {
-    const outcome = held.spent === undefined ? ended : { ...ended, spent: held.spent };
+    const rest = held.log?.rest();
+    // Only where a write of its events is under way: what comes after it must not overtake it.
+    const log = rest instanceof Promise ? await rest : rest;
+    const outcome = withFacts(ended, held.spent, log);
     for (;;) {
       try {
         const task = await this.#queue.settle(held.task, outcome, assignmentOf(held));
@@ -46,7 +50,7 @@ export class Settler {
         return task;
       } catch (error) {
         const code: unknown = (error as { code?: unknown } | null)?.code;
-        if (REFUSED_CODES.has(code)) return this.#settleRefused(held, error);
+        if (REFUSED_CODES.has(code)) return this.#settleRefused(held, error, log);
         const waitMs = this.#isOver(error, code) ? undefined : this.#health.failed(error);
         if (waitMs === undefined) return null;
         this.#onError(error);
@@ -56,8 +60,8 @@ export class Settler {
     }
   }
 
-  #settleRefused(held: HeldTask, error: unknown): Promise<Task | null> {
-    const failed: Outcome = { status: 'failed', error, retry: false };
+  #settleRefused(held: HeldTask, error: unknown, log: readonly LogPage[] | undefined): Promise<Task | null> {
+    const failed: Outcome = { status: 'failed', error, retry: false, log };
     return this.#queue.settle(held.task, failed, assignmentOf(held)).catch((second: unknown) => {
       this.#onError(second);
       return null;
@@ -67,6 +71,12 @@ export class Settler {
   #isOver(error: unknown, code: unknown): boolean {
     return this.#isAbandoned || error instanceof LeaseLostError || OVER_CODES.has(code);
   }
+}
+
+/** Copied only where there is something to add. */
+function withFacts(ended: Outcome, spent: Outcome['spent'], log: Outcome['log']): Outcome {
+  if (spent === undefined && log === undefined) return ended;
+  return { ...ended, ...(spent && { spent }), ...(log && { log }) };
 }
 
 /** A task that never began is nobody's yet. */

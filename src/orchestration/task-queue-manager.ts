@@ -314,6 +314,7 @@ export class TaskQueueManager {
       else this.#count(task);
     } finally {
       this.#keeper.drop(held);
+      if (held.log !== undefined) this.#host.events.close(held.log);
       if (this.#held.get(held.task.id) === held) this.#held.delete(held.task.id);
       this.#settling -= 1;
       this.#tellIfQuiet();

@@ -98,6 +98,15 @@ export type {
   WhereTest,
 } from './task.ts';
 export { isEnded, TASK_STATUSES } from './task.ts';
+// Logs: what happened in the runs of a task.
+export {
+  type KeptPage,
+  LOG_BYTES_MAX,
+  LOG_ENTRIES_MAX,
+  type LogPage,
+  type LogStart,
+  type TaskLog,
+} from './task-log.ts';
 export type {
   ApprovalDecision,
   Assignment,
@@ -123,6 +132,7 @@ export type {
   InsertOutcome,
   ListPage,
   ListQuery,
+  Logging,
   NewRecord,
   StoreCounts,
   TaskIdentity,

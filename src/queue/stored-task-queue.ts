@@ -59,6 +59,7 @@ import { EXPIRE, Sweep } from './sweep.ts';
 import { STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
 import { TaskContext } from './task-context.ts';
+import type { LogPage, TaskLog } from './task-log.ts';
 import type {
   ApprovalDecision,
   Assignment,
@@ -74,7 +75,7 @@ import type {
   TaskQueue,
   TaskQueueOptions,
 } from './task-queue.ts';
-import type { Change, Effects, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
+import type { Change, Effects, Logging, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
 import { readSubmission, type TaskDefaults, toTask } from './task-view.ts';
 import { decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
@@ -303,7 +304,7 @@ export class StoredTaskQueue implements TaskQueue {
       const fence = fenceOf(task);
       const ending = toEnding(outcome);
       const spent = toSpent(outcome);
-      return this.#act(task.id, { type: 'settle', fence, ending, assignment, spent });
+      return this.#act(task.id, { type: 'settle', fence, ending, assignment, spent }, undefined, outcome.log);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -362,6 +363,16 @@ export class StoredTaskQueue implements TaskQueue {
   async history(id: string): Promise<TaskEvent[]> {
     this.#use();
     return this.#store.history(id);
+  }
+
+  async appendLogs(loggings: readonly Logging[]): Promise<boolean[]> {
+    this.#use();
+    return this.#store.appendLogs(loggings);
+  }
+
+  async log(id: string, after: number, limit: number): Promise<TaskLog> {
+    this.#use();
+    return this.#store.log(id, after, limit);
   }
 
   async stats(): Promise<QueueStats> {
@@ -584,7 +595,12 @@ export class StoredTaskQueue implements TaskQueue {
    * Decides and writes until nobody wrote in between. What a remembered record refuses, or says was done
    * already, is checked against a fresh one before it is believed.
    */
-  async #act(id: string, wanted: TaskAction | ActionChoice, known?: TaskRecord): Promise<Task> {
+  async #act(
+    id: string,
+    wanted: TaskAction | ActionChoice,
+    known?: TaskRecord,
+    log?: readonly LogPage[],
+  ): Promise<Task> {
     this.#use();
     const held = this.#held.get(id);
     let remembered = known ?? held?.record;
@@ -594,7 +610,8 @@ export class StoredTaskQueue implements TaskQueue {
       remembered = undefined;
       const submission = held?.submission ?? readSubmission(record);
       const now = this.clock.now();
-      const change = this.#decide(record, wanted, submission, isFresh, now);
+      const decided = this.#decide(record, wanted, submission, isFresh, now);
+      const change = log && decided !== null && decided !== 'refused' ? { ...decided, log } : decided;
       if (change === 'refused' || (change === null && !isFresh)) continue;
       if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
       const applied = (await this.#store.apply([change], now))[0];

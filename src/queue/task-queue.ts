@@ -17,6 +17,8 @@ import type {
   TaskInterrupt,
   TaskStatus,
 } from './task.ts';
+import type { TaskLog } from './task-log.ts';
+import type { Logging } from './task-store.ts';
 
 /** Which claimable tasks to take; all given parts must hold. */
 export interface TaskFilter {
@@ -186,6 +188,10 @@ export interface TaskQueue {
   getTask(id: string): Promise<Task | null>;
   listTasks(query?: ListTasksQuery): Promise<TaskPage>;
   history(id: string): Promise<TaskEvent[]>;
+  /** Adds to the logs of leased tasks; false for each whose lease is gone. See task-log.ts. */
+  appendLogs(loggings: readonly Logging[]): Promise<boolean[]>;
+  /** The pages of a task's log with entries above `after`, at most `limit` of them. */
+  log(id: string, after: number, limit: number): Promise<TaskLog>;
   stats(): Promise<QueueStats>;
   /**
    * What went on in the last `windowMs`, in all processes, the same whoever asks: counted by minute by each process and

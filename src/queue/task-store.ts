@@ -3,6 +3,7 @@ import type { Gate, GateRule } from './gate.ts';
 import type { LimitUse, Quota } from './quota.ts';
 import type { Registry } from './registry.ts';
 import type { EndStatus, NewTask, TaskEvent, TaskStatus } from './task.ts';
+import type { LogPage, TaskLog } from './task-log.ts';
 
 /** The part of a task that changes. Stores write it as a whole and never look into `result` and `details`. */
 export interface TaskState {
@@ -123,6 +124,15 @@ export interface Change {
   readonly spent?: readonly LimitUse[] | undefined;
   /** Limits that let nothing pass before this time: the later one counts where there is one already. */
   readonly closes?: readonly { readonly key: string; readonly until: number }[] | undefined;
+  /** Added to the task's log in the same step, before the event. */
+  readonly log?: readonly LogPage[] | undefined;
+}
+
+/** Entries for a task's log; they are refused unless the task is leased with this fence. */
+export interface Logging {
+  readonly id: string;
+  readonly fence: number;
+  readonly pages: readonly LogPage[];
 }
 
 /** What an operator, or a submission, says of a key. What is absent stays as it is. */
@@ -257,6 +267,10 @@ export interface TaskStore {
   list(query: ListQuery): Promise<ListPage>;
   /** The events kept, oldest first; empty for an unknown task. */
   history(id: string): Promise<TaskEvent[]>;
+  /** Whether each was added. The oldest pages are dropped in the step that would exceed the bounds of task-log.ts. */
+  appendLogs(loggings: readonly Logging[]): Promise<boolean[]>;
+  /** The pages with entries above `after`, at most `limit` of them; empty for an unknown task. */
+  log(id: string, after: number, limit: number): Promise<TaskLog>;
   /** Leased tasks whose lease ended at or before `now`, oldest lease first. */
   expired(now: number, limit: number): Promise<TaskRecord[]>;
   /** Tasks neither leased nor ended whose `alarmAt` is at or before `now`, earliest first. */
@@ -274,7 +288,7 @@ export interface TaskStore {
   setPaused(paused: boolean): Promise<void>;
   isPaused(): Promise<boolean>;
   /**
-   * Removes tasks that ended before `endedBefore`, their history, edges and checkpoints kept beside them, and the
+   * Removes tasks that ended before `endedBefore`, their history, log, edges and checkpoints kept beside them, and the
    * gates that no task names, that nobody paused or closed, and whose window is over. Returns the tasks' ids.
    */
   purge(endedBefore: number, limit: number): Promise<string[]>;

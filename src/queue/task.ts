@@ -5,10 +5,12 @@
  * until `expiresAt`, proved by a *fence*, a number that rises with each claim. A *heartbeat* extends the
  * lease; *settling* ends the attempt with an *outcome*. A *failed* task is out of retries: the dead letter.
  */
+
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Effect } from './effects.ts';
 import type { Failure } from './failures.ts';
 import type { Limit } from './limits.ts';
+import type { LogPage } from './task-log.ts';
 
 /**
  * `pending` also covers delayed and blocked tasks: those are facets, shown as `runAt` and `blockedBy`.
@@ -337,6 +339,8 @@ export type Outcome = (
 ) & {
   /** What the attempt weighed in truth under the rates of its limits, by key, where that is not what was reserved. */
   readonly spent?: Readonly<Record<string, number>> | undefined;
+  /** Added to the task's log in the same step. */
+  readonly log?: readonly LogPage[] | undefined;
   /** With `failed` and `waiting`: what is kept of the failure for the next attempt. */
   readonly failure?: Failure | undefined;
 };

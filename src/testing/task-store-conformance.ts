@@ -14,6 +14,7 @@ import { joinCases } from './task-store-cases/joins.ts';
 import { judgeCases } from './task-store-cases/judge.ts';
 import { leaseCases } from './task-store-cases/leases.ts';
 import { listCases } from './task-store-cases/list.ts';
+import { logCases } from './task-store-cases/logs.ts';
 import { purgeCases } from './task-store-cases/purge.ts';
 import { randomWalkCases } from './task-store-cases/random-walk.ts';
 import { rateCases } from './task-store-cases/rates.ts';
@@ -60,6 +61,7 @@ export const taskStoreCases: readonly ConformanceCase<StoreHarness>[] = [
   ...gateCases,
   ...rateCases,
   ...turnCases,
+  ...logCases,
 ];
 
 /** Registers the suite with a runner, e.g. `describeTaskStore({ describe, test }, backend)` in vitest. */

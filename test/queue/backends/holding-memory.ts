@@ -233,6 +233,9 @@ export class RemoteMemory implements HoldingStore {
   get: HoldingStore['get'] = (ids) => this.#call((tasks) => tasks.get(ids));
   list: HoldingStore['list'] = (query) => this.#call((tasks) => tasks.list(query));
   history: HoldingStore['history'] = (id) => this.#call((tasks) => tasks.history(id));
+  appendLogs: HoldingStore['appendLogs'] = (loggings) =>
+    this.#call((tasks) => tasks.appendLogs(loggings), true);
+  log: HoldingStore['log'] = (id, after, limit) => this.#call((tasks) => tasks.log(id, after, limit));
   expired: HoldingStore['expired'] = (now, limit) => this.#call((tasks) => tasks.expired(now, limit));
   outlook: HoldingStore['outlook'] = (now) => this.#call((tasks) => tasks.outlook(now));
   alarmed: HoldingStore['alarmed'] = (now, limit) => this.#call((tasks) => tasks.alarmed(now, limit));

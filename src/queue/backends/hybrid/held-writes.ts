@@ -22,8 +22,8 @@ export function isFirstWrite(change: HeldChange): change is FirstWrite {
   return change.claimed ? isEnded(next.status) && next.completedAt !== null : isPlainClaim(next);
 }
 
-function hasMore({ dependsOn, spent, closes }: HeldChange): boolean {
-  return dependsOn !== undefined || spent !== undefined || closes !== undefined;
+function hasMore({ dependsOn, spent, closes, log }: HeldChange): boolean {
+  return dependsOn !== undefined || spent !== undefined || closes !== undefined || log !== undefined;
 }
 
 function isPlainClaim({ status, leaseExpiresAt, alarmAt }: TaskState): boolean {

@@ -7,6 +7,7 @@ import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { POLL_MS } from '../../store-watch.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
+import type { TaskLog } from '../../task-log.ts';
 import {
   type Applied,
   type Change,
@@ -16,6 +17,7 @@ import {
   type InsertOutcome,
   type ListPage,
   type ListQuery,
+  type Logging,
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
@@ -174,6 +176,17 @@ export class HybridTaskStore implements TaskStore {
   async history(id: string): Promise<TaskEvent[]> {
     await this.#written();
     return this.#remote.history(id);
+  }
+
+  /** The store must know of the claim under whose fence they are written. */
+  async appendLogs(loggings: readonly Logging[]): Promise<boolean[]> {
+    await this.#written();
+    return this.#remote.appendLogs(loggings);
+  }
+
+  async log(id: string, after: number, limit: number): Promise<TaskLog> {
+    await this.#written();
+    return this.#remote.log(id, after, limit);
   }
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {

@@ -203,10 +203,10 @@ export class WriteQueue {
   #ride(claim: Entry, rider: Write): boolean {
     const { id, version, event, identity } = claim.write.change;
     if (claim.rider || claim.isInDoubt || claim.isLeaving) return false;
-    const { next, event: ending, dependsOn, spent, closes } = rider.change;
+    const { next, event: ending, dependsOn, spent, closes, log } = rider.change;
     if (rider.change.version !== version + 1 || !ending || !event) return false;
     // What few changes have goes by itself.
-    if (dependsOn || spent || closes) return false;
+    if (dependsOn || spent || closes || log) return false;
     claim.change = { id, version, next, event: ending, claimed: event, ...(identity && { identity }) };
     claim.rider = rider;
     return true;

@@ -9,6 +9,7 @@ import {
   type TaskEvent,
   type TaskStatus,
 } from '../../task.ts';
+import type { TaskLog } from '../../task-log.ts';
 import {
   type Applied,
   type Change,
@@ -18,6 +19,7 @@ import {
   type InsertOutcome,
   type ListPage,
   type ListQuery,
+  type Logging,
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
@@ -34,6 +36,7 @@ import { EndedEntries } from './ended-entries.ts';
 import { LeasedEntries } from './leased-entries.ts';
 import { assignState, copyOf, type MemoryEntry, NO_IDS, newEdges } from './memory-entry.ts';
 import { MemoryGates } from './memory-gates.ts';
+import { MemoryLogs } from './memory-logs.ts';
 import { MemoryRegistry } from './memory-registry.ts';
 import { appendEvent, eventsOf } from './past-event.ts';
 import { TaskTable } from './task-table.ts';
@@ -52,6 +55,7 @@ export class MemoryTaskStore implements TaskStore {
   readonly #alarms = new Alarms();
   readonly #leased = new LeasedEntries();
   readonly #ended = new EndedEntries();
+  readonly #logs = new MemoryLogs();
   readonly #edges = new DependencyEdges({
     get: (id) => this.#tasks.get(id),
     release: (entry, now) => this.#waiting.place(entry, now),
@@ -127,6 +131,18 @@ export class MemoryTaskStore implements TaskStore {
     this.#use();
     const entry = this.#tasks.get(id);
     return entry ? eventsOf(entry) : [];
+  }
+
+  async appendLogs(loggings: readonly Logging[]): Promise<boolean[]> {
+    this.#use();
+    const added = loggings.map((logging) => this.#logs.add(this.#tasks.get(logging.id), logging));
+    this.#notify();
+    return added;
+  }
+
+  async log(id: string, after: number, limit: number): Promise<TaskLog> {
+    this.#use();
+    return this.#logs.read(id, after, limit);
   }
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
@@ -211,6 +227,7 @@ export class MemoryTaskStore implements TaskStore {
       if (!entry) break;
       if (!this.#tasks.holds(entry)) continue;
       this.#tasks.remove(entry);
+      this.#logs.remove(entry.record.id);
       this.#statusCounts[entry.record.status]--;
       purged.push(entry.record.id);
     }
@@ -298,6 +315,7 @@ export class MemoryTaskStore implements TaskStore {
     if (entry.record.quota && change.spent)
       this.#gates.correct(entry.record.quota, change.spent, entry.record.startedAt ?? now);
     if (change.closes) for (const { key, until } of change.closes) this.#gates.close(key, until);
+    if (change.log) this.#logs.append(entry, change.log);
     this.#write(entry, change, now, decided);
     return { record: copyOf(entry), effects: decided ? decided.effects : NO_EFFECTS };
   }

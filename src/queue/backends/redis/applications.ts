@@ -1,5 +1,6 @@
 import type { HeldChange } from '../../holding-store.ts';
-import type { Change, TaskState } from '../../task-store.ts';
+import type { LogPage } from '../../task-log.ts';
+import type { Change, Logging, TaskState } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
 import type { KnownTasks } from './known-tasks.ts';
 import { edgeLines } from './record-text.ts';
@@ -25,7 +26,15 @@ export function extrasOf({ dependsOn, join, spent, closes }: Change): string {
 }
 
 export function sizeOfApplication({ changes }: Application): number {
-  return changes.reduce((sum, { next }) => sum + sizeOf(next), 0);
+  return changes.reduce((sum, { next, log }) => sum + sizeOf(next) + (log ? sizeOfPages(log) : 0), 0);
+}
+
+export function sizeOfLoggings(loggings: readonly Logging[]): number {
+  return loggings.reduce((sum, { pages }) => sum + 1 / BATCH_TASKS_MAX + sizeOfPages(pages), 0);
+}
+
+function sizeOfPages(pages: readonly LogPage[]): number {
+  return pages.reduce((sum, { text }) => sum + text.length, 0) / BATCH_BYTES_MAX;
 }
 
 /** How much of a batch a change fills. */

@@ -7,6 +7,7 @@ import type { Gate } from '../../gate.ts';
 import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import type { TaskLog } from '../../task-log.ts';
 import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
@@ -16,6 +17,7 @@ import {
   type InsertOutcome,
   type ListPage,
   type ListQuery,
+  type Logging,
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
@@ -26,11 +28,19 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
-import { type Application, extrasOf, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
+import {
+  type Application,
+  extrasOf,
+  isSkipped,
+  sizeOfApplication,
+  sizeOfLoggings,
+  unknownIds,
+} from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { gateWords } from './gate-text.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
+import { pagesText, toLog } from './log-text.ts';
 import { blockersOf, restOf, STATUS_LETTERS } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
@@ -69,6 +79,7 @@ export class RedisTaskStore implements TaskStore {
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #changes: Batcher<Application, (Applied | null)[]>;
+  readonly #logs: Batcher<readonly Logging[], boolean[]>;
   #closing: Promise<void> | undefined;
 
   constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisTaskStoreOptions) {
@@ -98,6 +109,12 @@ export class RedisTaskStore implements TaskStore {
       send: (items, slot) => this.sendChanges(items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: sizeOfApplication,
+      parallel: PARALLEL,
+    });
+    this.#logs = new Batcher({
+      send: (items, slot) => this.#sendLogs(items, slot),
+      keyOf: () => 0,
+      sizeOf: sizeOfLoggings,
       parallel: PARALLEL,
     });
   }
@@ -188,6 +205,16 @@ export class RedisTaskStore implements TaskStore {
     return this.#reader.counts(now);
   }
 
+  async appendLogs(loggings: readonly Logging[]): Promise<boolean[]> {
+    this.#use();
+    return loggings.length === 0 ? [] : this.#logs.ask(loggings);
+  }
+
+  async log(id: string, after: number, limit: number): Promise<TaskLog> {
+    this.#use();
+    return toLog(await this.#scripts.run('log', { now: 0, values: [id, after, limit] }));
+  }
+
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
     const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
@@ -239,7 +266,8 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([this.#inserts.idle(), this.#claims.idle(), this.#changes.idle()]);
+    const batchers = [this.#inserts, this.#claims, this.#changes, this.#logs];
+    await Promise.all(batchers.map((batcher) => batcher.idle()));
     await this.#signal.close();
     await this.#scripts.close();
   }
@@ -338,6 +366,7 @@ export class RedisTaskStore implements TaskStore {
         const own = this.#commonOf(change, now);
         if (own !== common) values.push(own);
         common = own;
+        if (change.log !== undefined) values.push(`\v${pagesText(change.log)}`);
         const extras = extrasOf(change);
         if (extras !== '') values.push(extras);
         values.push(change.id, restOf(change.next));
@@ -360,6 +389,13 @@ export class RedisTaskStore implements TaskStore {
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
+  }
+
+  async #sendLogs(items: readonly (readonly Logging[])[], slot: number): Promise<boolean[][]> {
+    const values = items.flat().flatMap(({ id, fence, pages }) => [id, fence, pagesText(pages)]);
+    const added = await this.#scripts.run('appendLogs', { now: '', mark: `l${slot}`, values });
+    let i = 0;
+    return items.map((loggings) => loggings.map(() => added[i++] === 1));
   }
 
   /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */

@@ -13,7 +13,8 @@ type Prelude =
   | 'links'
   | 'records'
   | 'buckets'
-  | 'holds';
+  | 'holds'
+  | 'logs';
 
 function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
@@ -32,7 +33,7 @@ export const SCRIPTS = {
   release: script('release', ...TASKS, 'lanes', 'holds'),
   nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
   writeHeld: script('write-held', ...TASKS),
-  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links'),
+  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links', 'logs'),
   judge: script('judge', ...TASKS, 'lanes', 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
@@ -42,6 +43,8 @@ export const SCRIPTS = {
   expired: script('expired', 'tasks', 'records'),
   alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
   outlook: script('outlook'),
+  appendLogs: script('append-logs', 'turns', 'gates', 'tasks', 'logs'),
+  log: script('log', 'logs'),
   unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
   counts: script('counts', ...TASKS, 'lanes'),
   pause: script('pause'),

@@ -2,6 +2,7 @@ import { isEnded, type TaskStatus } from '../../task.ts';
 import type { Change, Effects, NewRecord } from '../../task-store.ts';
 import { Dependents } from './dependents.ts';
 import { type DecidedEdges, decideEdges, forgetEdges, insertEdges } from './edge-rows.ts';
+import { appendLog } from './log-rows.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { SELECT_BY_ID, SELECT_BY_SEQ, selectRow, type TaskRow } from './task-row.ts';
 
@@ -21,6 +22,7 @@ export function writeChange(tx: QueueTransaction, row: TaskRow, change: Change, 
   const blocked = hasEnded ? 0 : (edges?.open.length ?? row.blocked);
   const written = tx.update(row, next, event, now, blocked);
   if (written === undefined) return null;
+  if (change.log) appendLog(tx.connection, row.record.seq, row.record.events, change.log);
   if (change.spent || change.closes)
     tx.gates.settle(row.record.quota, change, row.record.startedAt ?? now, now);
   const dependents = new Dependents(tx, now);

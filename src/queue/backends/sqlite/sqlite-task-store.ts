@@ -4,6 +4,7 @@ import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import type { Gate } from '../../gate.ts';
 import { parseHistory } from '../../history-text.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
+import type { TaskLog } from '../../task-log.ts';
 import type {
   Applied,
   Change,
@@ -13,6 +14,7 @@ import type {
   InsertOutcome,
   ListPage,
   ListQuery,
+  Logging,
   NewRecord,
   Outlook,
   StoreCounts,
@@ -28,6 +30,7 @@ import { Dependents } from './dependents.ts';
 import { readGates } from './gate-rows.ts';
 import { insertRecords } from './insertion.ts';
 import { listTasks } from './listing.ts';
+import { addToLog, readLog, removeLogs } from './log-rows.ts';
 import { readOutlook } from './outlook.ts';
 import type { QueueTransaction } from './queue-transaction.ts';
 import { RowCache } from './row-cache.ts';
@@ -142,6 +145,17 @@ export class SQLiteTaskStore implements TaskStore {
     return parseHistory(id, String(history), Number(events), Number(createdAt));
   }
 
+  async appendLogs(loggings: readonly Logging[]): Promise<boolean[]> {
+    this.#use();
+    return this.#writer.write(loggings.length, ({ connection }) =>
+      loggings.map((logging) => addToLog(connection, logging)),
+    );
+  }
+
+  async log(id: string, after: number, limit: number): Promise<TaskLog> {
+    return this.#use().readSnapshot((connection) => readLog(connection, id, after, limit));
+  }
+
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     const rows = this.#use().read((connection) => selectRows(connection, SELECT_EXPIRED, now, limit));
     return rows.map((row) => row.record);
@@ -213,6 +227,10 @@ export class SQLiteTaskStore implements TaskStore {
       const rows = selectRows(connection, SELECT_PURGEABLE, endedBefore, limit);
       for (const row of rows) removeTask(tx, row);
       const ids = rows.map((row) => row.record.id);
+      removeLogs(
+        connection,
+        rows.map((row) => row.record.seq),
+      );
       purgeCheckpoints(connection, ids);
       return ids;
     });

@@ -6,7 +6,7 @@
 --           of Redis, runAt is '=' where it stays as it is. A version with '+': the task was held ahead and claimed
 --           before, in the same step; the claim's line comes first. Before an id, what few changes have, after a tab, a line each: `on dependency condition` of
 --           the edges that the task waits for from now on, `w key weight` of limits whose reserved weight was wrong, and
---           `k key time` of those to close
+--           `k key time` of those to close; before that, for the task's log, what `logs.lua` takes after a vertical tab
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
@@ -19,7 +19,7 @@ if answered then
 end
 
 local COMMON = '^\n(%d+)(%+?) (%l) (%S+) (%S+)\n(.*)$'
-local ids, rests, commons, extras = {}, {}, {}, {}
+local ids, rests, commons, extras, logs = {}, {}, {}, {}, {}
 
 local function readChanges()
   local common
@@ -31,6 +31,10 @@ local function readChanges()
       at = at + 1
     end
     local count = #ids + 1
+    if byte(ARGV[at]) == 11 then
+      logs[count] = sub(ARGV[at], 2)
+      at = at + 1
+    end
     if byte(ARGV[at]) == 9 then
       extras[count] = sub(ARGV[at], 2)
       at = at + 1
@@ -272,7 +276,12 @@ local function changeAny(id, common, rest, lines)
 end
 
 for i, id in ipairs(ids) do
-  results[i + 1] = not extras[i] and endQuickly(id, names[i], commons[i], rests[i]) or changeAny(id, commons[i], rests[i], extras[i])
+  local result = not extras[i] and endQuickly(id, names[i], commons[i], rests[i]) or changeAny(id, commons[i], rests[i], extras[i])
+  if logs[i] and result ~= 0 then
+    local events = type(result) == 'table' and result[1] or result
+    appendLog(id, commons[i].event == '' and events or events - 1, logs[i])
+  end
+  results[i + 1] = result
 end
 results[1] = clock or 0
 

@@ -32,7 +32,7 @@ end
 
 local ids = stillEnded()
 if #ids > 0 then
-  local touched = {}
+  local touched, logs = {}, {}
   local texts, names = fetchBoth(ids), {}
   for i, id in ipairs(ids) do
     local seq = match(texts[2 * i - 1] or '', '^(%d+) ')
@@ -43,6 +43,7 @@ if #ids > 0 then
     end
     names[#names + 1] = id
     names[#names + 1] = '=' .. id
+    logs[i] = base .. 'l:' .. id
     local task = parse(id, texts[2 * i] or '')
     add(task.st, -1)
     if task.links == '1' then
@@ -56,6 +57,9 @@ if #ids > 0 then
   end
   spread('HDEL', TASKS, names)
   spread('ZREM', AGENDA, ids)
+  for from = 1, #logs, VALUES_MAX do
+    call('DEL', unpack(logs, from, min(from + VALUES_MAX - 1, #logs)))
+  end
   tell('updated')
   finish(cmsgpack.pack(ids))
 end
