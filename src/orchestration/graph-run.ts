@@ -48,6 +48,8 @@ export interface GraphRun {
   readonly onChunk: ((namespace: readonly string[], mode: string, chunk: unknown) => void) | undefined;
   /** Whether the tokens of models are chunks too, in mode `messages`; then models stream where they can. */
   readonly streamsTokens?: boolean | undefined;
+  /** LangChain's callback handlers, which everything that runs in the graph has too. */
+  readonly callbacks?: object[] | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
@@ -250,6 +252,7 @@ function optionsOf(run: FencedRun): GraphOptions {
     durability: 'sync',
     signal: info.signal,
     control: run.control,
+    ...(run.callbacks === undefined ? {} : { callbacks: run.callbacks }),
     ...(run.recursionLimit === undefined ? {} : { recursionLimit: run.recursionLimit }),
     ...(run.onCustom === undefined || run.onChunk !== undefined ? {} : { writer: run.onCustom }),
   };

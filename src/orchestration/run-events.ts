@@ -1,4 +1,4 @@
-import type { JsonValue } from '../json.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
 import type { TaskEvent, TaskInterrupt } from '../queue/task.ts';
 import { toPlainJson } from './plain-result.ts';
 
@@ -24,6 +24,12 @@ export type RunEvent =
       readonly type: 'custom';
       readonly data: JsonValue;
       readonly namespace: readonly string[];
+      readonly at: number;
+    }
+  /** One call of a model, as its callback tells it. */
+  | {
+      readonly type: 'usage';
+      readonly usage: JsonObject;
       readonly at: number;
     }
   /** The reader was too slow: this many events were dropped here. */
@@ -99,6 +105,14 @@ export class RunEventHub {
 
   hasReaders(taskId: string): boolean {
     return this.#readers.has(taskId);
+  }
+
+  /**
+   * Adds an event to those of the run that this process has of the task; nothing happens where it has none. Whoever
+   * sees something of a run that its graph's stream does not tell, as the usage of models, calls this.
+   */
+  record(taskId: string, event: RunEvent): void {
+    if (this.hasReaders(taskId)) this.publish(taskId, [event]);
   }
 
   publish(taskId: string, events: readonly RunEvent[]): void {

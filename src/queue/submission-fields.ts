@@ -11,6 +11,7 @@ import {
   RETRIES_MAX,
   TIME_MS_MAX,
 } from './bounds.ts';
+import { checkBudgets } from './budget.ts';
 import { describe } from './description.ts';
 import { checkLimits } from './limits.ts';
 import { isPriority } from './priority.ts';
@@ -33,7 +34,7 @@ const DEPENDENCY_FIELDS = ['id', 'on', 'where'];
 
 const APPROVAL_FIELDS = ['question', 'timeoutMs', 'onTimeout'];
 
-const RUN_FIELDS = ['agentType', 'agent', 'timeoutMs', 'idleTimeoutMs', 'validate'] as const;
+const RUN_FIELDS = ['agentType', 'agent', 'timeoutMs', 'idleTimeoutMs', 'validate', 'budget'] as const;
 
 const checkFactor = numberFrom(1, 1_000, 'a factor');
 
@@ -68,6 +69,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     // Who may give it is checked with the rules.
     parent: () => {},
     limits: checkLimits,
+    budget: checkBudgets,
     fairKey: checkId,
     fairWeight: integerFrom(1, FAIR_WEIGHT_MAX),
   } satisfies Record<keyof NewTask, Check>),
