@@ -20,8 +20,8 @@ export interface OpenCall {
   /** The most it can come to; absent where nobody knows: such a call is under way alone. */
   readonly tokens?: number;
   readonly cost?: number;
-  /** What it counts for where its end is never seen. */
-  readonly lost: { readonly tokens: number; readonly cost: number };
+  /** What it counts for where its end is never seen: its bound; else the largest call before, or its question. */
+  readonly lost: Cost;
 }
 
 /** A budget as it is stored. */
@@ -33,6 +33,14 @@ export interface BudgetAccount {
   readonly raises: number;
   readonly spent: Spent;
   readonly open: readonly OpenCall[];
+  /** The most that a call has come to so far. */
+  readonly largest: Cost;
+}
+
+/** What a call came to. */
+export interface Cost {
+  readonly tokens: number;
+  readonly cost: number;
 }
 
 /** What was spent in one scope. */
@@ -45,7 +53,7 @@ export interface Account {
 
 /** Why a call is not made: what is spent, or that it has to wait for others to end. */
 type Refusal = { readonly refused: AmountName; readonly raises: number };
-export type Admission = 'admitted' | 'wait' | Refusal;
+export type Admission = { readonly admitted: OpenCall } | 'wait' | Refusal;
 
 const NOTHING: UsageByModel = { ...NO_USAGE, models: {} };
 const NO_SPENT: Spent = { tokens: 0, cost: 0, modelCalls: 0, steps: 0, wallMs: 0 };
@@ -80,7 +88,17 @@ export function addByModel(a: UsageByModel, b: UsageByModel): UsageByModel {
 /** With a budget of these amounts, where it has none yet. */
 export function withBudget(account: Account, amounts: Amounts): Account {
   if (account.budget !== undefined || Object.keys(amounts).length === 0) return account;
-  return { ...account, budget: { max: amounts, given: amounts, raises: 0, spent: NO_SPENT, open: [] } };
+  return {
+    ...account,
+    budget: {
+      max: amounts,
+      given: amounts,
+      raises: 0,
+      spent: NO_SPENT,
+      open: [],
+      largest: { tokens: 0, cost: 0 },
+    },
+  };
 }
 
 /** With other bounds; those left out stay. Who waits for a decision has it with that. */
@@ -119,18 +137,18 @@ export function admit(
   isTogether: (open: OpenCall) => boolean,
 ): { readonly account: Account; readonly result: Admission } {
   const { budget } = account;
-  if (budget === undefined) return { account, result: 'admitted' };
+  if (budget === undefined) return { account, result: { admitted: call } };
   const kept = withoutGone(budget, isGone);
   const known = kept === budget ? account : { ...account, budget: kept };
-  if (kept.open.some(({ id }) => id === call.id)) return { account: known, result: 'admitted' };
+  const mine = kept.open.find(({ id }) => id === call.id);
+  if (mine !== undefined) return { account: known, result: { admitted: mine } };
   const refused = spentOf(kept);
   if (refused !== undefined) return { account: known, result: { refused, raises: kept.raises } };
   if (mustWait(kept, call, isTogether)) return { account: known, result: 'wait' };
   const spent = { ...kept.spent, modelCalls: kept.spent.modelCalls + 1 };
-  return {
-    account: { ...known, budget: { ...kept, spent, open: [...kept.open, call] } },
-    result: 'admitted',
-  };
+  const admitted = call.tokens === undefined ? { ...call, lost: larger(call.lost, kept.largest) } : call;
+  const open = [...kept.open, admitted];
+  return { account: { ...known, budget: { ...kept, spent, open } }, result: { admitted } };
 }
 
 function mustWait(
@@ -161,17 +179,18 @@ function withoutGone(budget: BudgetAccount, isGone: (open: OpenCall) => boolean)
  * A call that has ended, with what it came to. Where it was given up for lost in the meantime, since its run was over
  * or had lost its lease, what it was counted for is put right.
  */
-export function settled(
-  account: Account,
-  call: OpenCall,
-  came: { readonly tokens: number; readonly cost: number },
-): Account {
+export function settled(account: Account, call: OpenCall, came: Cost): Account {
   const { budget } = account;
   if (budget === undefined) return account;
   const isOpen = budget.open.some(({ id }) => id === call.id);
   const before = isOpen ? { tokens: 0, cost: 0 } : call.lost;
   const spent = added(budget.spent, { tokens: came.tokens - before.tokens, cost: came.cost - before.cost });
-  return { ...account, budget: { ...budget, spent, open: budget.open.filter(({ id }) => id !== call.id) } };
+  const open = budget.open.filter(({ id }) => id !== call.id);
+  return { ...account, budget: { ...budget, spent, open, largest: larger(budget.largest, came) } };
+}
+
+function larger(a: Cost, b: Cost): Cost {
+  return { tokens: Math.max(a.tokens, b.tokens), cost: Math.max(a.cost, b.cost) };
 }
 
 /** A call that was admitted here and refused elsewhere: it was not made. */
@@ -193,7 +212,7 @@ export function worked(account: Account, { steps = 0, wallMs = 0 }: Amounts): Ac
   };
 }
 
-function added(spent: Spent, { tokens, cost }: { readonly tokens: number; readonly cost: number }): Spent {
+function added(spent: Spent, { tokens, cost }: Cost): Spent {
   return {
     ...spent,
     tokens: Math.max(0, spent.tokens + tokens),

@@ -3,7 +3,6 @@ import type { AmountName, Amounts } from '../queue/budget.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import {
   type Account,
-  type Admission,
   admit,
   type BudgetAccount,
   type OpenCall,
@@ -41,6 +40,9 @@ export interface MeteredBudget {
   /** Nobody is asked: what it bounds ends. */
   readonly isEnd?: boolean;
 }
+
+/** A call by the accounts it is reserved in. */
+export type OpenCalls = ReadonlyMap<string, OpenCall>;
 
 export interface RunBudgetsOptions {
   readonly accounts: Accounts;
@@ -151,20 +153,21 @@ export class RunBudgets {
    * Reserves what a call may come to in all budgets, or in none; waits where only the end of others can tell.
    * `isTogether`: calls that are made in one with it.
    *
+   * @returns the call as each account has it.
    * @throws BudgetSpentError, TeamSpentError
    */
-  async reserve(open: OpenCall, isTogether: (open: OpenCall) => boolean): Promise<void> {
+  async reserve(open: OpenCall, isTogether: (open: OpenCall) => boolean): Promise<OpenCalls> {
     const { budgets, accounts } = this.#options;
     if (this.#question !== undefined) throw new BudgetSpentError(this.#question);
-    const reserved: string[] = [];
+    const reserved = new Map<string, OpenCall>();
     try {
       for (const budget of budgets) {
-        await this.#admitted(budget, open, isTogether);
-        reserved.push(budget.scope);
+        reserved.set(budget.scope, await this.#admitted(budget, open, isTogether));
       }
+      return reserved;
     } catch (error) {
       const back = (account: Account) => ({ account: withdrawn(account, open), result: undefined });
-      await Promise.all(reserved.map((scope) => accounts.change(scope, back)));
+      await Promise.all([...reserved.keys()].map((scope) => accounts.change(scope, back)));
       throw error;
     }
   }
@@ -173,7 +176,7 @@ export class RunBudgets {
     { scope, isEnd }: MeteredBudget,
     open: OpenCall,
     isTogether: (open: OpenCall) => boolean,
-  ): Promise<void> {
+  ): Promise<OpenCall> {
     const { accounts, isAborted, task, fence } = this.#options;
     const gone = new Set<string>();
     const isGone = (one: OpenCall) => (one.task === task && one.fence < fence) || gone.has(one.id);
@@ -182,7 +185,7 @@ export class RunBudgets {
         const { account: next, result } = admit(account, open, isGone, isTogether);
         return { account: next, result: { found: result, budget: next.budget } };
       });
-      if (found === 'admitted') return;
+      if (typeof found === 'object' && 'admitted' in found) return found.admitted;
       if (found !== 'wait') this.#throwSpent(scope, budget!, found, isEnd ?? false);
       if (isAborted()) throw new Error('the run was aborted while a call waited for its budget');
       if (looks % LOOKS_PER_ASKING === 0) await this.#lookForGone(budget!.open, gone);
@@ -204,7 +207,7 @@ export class RunBudgets {
   #throwSpent(
     scope: string,
     budget: BudgetAccount,
-    { refused }: Exclude<Admission, string>,
+    { refused }: { readonly refused: AmountName },
     isEnd: boolean,
   ): never {
     if (isEnd) throw new TeamSpentError(refused);

@@ -1,9 +1,9 @@
 import { StoreUnavailableError } from '../errors.ts';
 import type { TaskInterrupt } from '../queue/task.ts';
-import { type Account, type OpenCall, settled, withUsage } from './account.ts';
+import { type Account, type Cost, type OpenCall, settled, withUsage } from './account.ts';
 import { UnpricedModelError } from './budget-question.ts';
 import { boundOf, modelAsked, modelOf, tokensOf } from './model-call.ts';
-import { RunBudgets, type RunBudgetsOptions } from './run-budgets.ts';
+import { type OpenCalls, RunBudgets, type RunBudgetsOptions } from './run-budgets.ts';
 import {
   addUsage,
   costOf,
@@ -41,7 +41,7 @@ interface Call {
   readonly agent: string | undefined;
   /** The same for all questions of one call of `generate`. */
   readonly group: unknown;
-  open?: OpenCall;
+  open?: OpenCalls;
   /** It was counted as one whose end nobody sees. */
   isLost?: boolean;
 }
@@ -153,7 +153,7 @@ export class UsageMeter implements CallbackHandler {
     const cost = tokens === null ? undefined : costOf(tokens, price);
     if (cost === undefined) this.#unpriced = call.model ?? told ?? NAMELESS;
     const usage = usageOf(tokens, cost);
-    const came = tokens === null ? call.open?.lost : { tokens: tokens.total, cost: cost ?? 0 };
+    const came = tokens === null ? undefined : { tokens: tokens.total, cost: cost ?? 0 };
     await this.#record(call, call.model ?? told ?? NAMELESS, usage, came);
   }
 
@@ -163,7 +163,7 @@ export class UsageMeter implements CallbackHandler {
     if (call === undefined) return;
     const isGivenUp = this.#options.isAborted() || /abort/i.test(String((error as Error | null)?.name));
     const usage = { ...NO_USAGE, modelCalls: 1, failedCalls: 1, unknownCalls: isGivenUp ? 1 : 0 };
-    const came = isGivenUp ? call.open?.lost : { tokens: 0, cost: 0 };
+    const came = isGivenUp ? undefined : { tokens: 0, cost: 0 };
     await this.#record(call, call.model ?? NAMELESS, usage, came);
   }
 
@@ -198,8 +198,7 @@ export class UsageMeter implements CallbackHandler {
       const { most, inputTokens } = boundOf(llm, question, extra, metadata);
       const open = openCall(runId, this.#options, most, inputTokens, price);
       const isTogether = ({ id }: OpenCall) => extra !== undefined && this.#calls.get(id)?.group === extra;
-      await this.#budgets.reserve(open, isTogether);
-      call.open = open;
+      call.open = await this.#budgets.reserve(open, isTogether);
     }
     this.#calls.set(runId, call);
   }
@@ -215,13 +214,11 @@ export class UsageMeter implements CallbackHandler {
       throw new UnpricedModelError(model ?? this.#unpriced);
   }
 
-  /** Counts the end of a call everywhere. Never rejects: the answer is there, and a call that fails for this would be made again. */
-  async #record(
-    call: Call,
-    model: string,
-    usage: Usage,
-    came: { readonly tokens: number; readonly cost: number } = { tokens: 0, cost: 0 },
-  ): Promise<void> {
+  /**
+   * Counts the end of a call everywhere; without `came` as one whose end nobody saw. Never rejects:
+   * the answer is there, and a call that fails for this would be made again.
+   */
+  async #record(call: Call, model: string, usage: Usage, came: Cost | undefined): Promise<void> {
     const { scopes, agent, onCall } = this.#options;
     // What was counted when it was given up for lost is put right.
     const counted = call.isLost ? { ...usage, modelCalls: 0, unknownCalls: usage.unknownCalls - 1 } : usage;
@@ -233,7 +230,8 @@ export class UsageMeter implements CallbackHandler {
       places.map(({ scope, isBelow }) =>
         this.#change(scope, (account) => {
           const used = withUsage(account, model, counted, isBelow);
-          return open === undefined ? used : settled(used, open, came);
+          const mine = open?.get(scope);
+          return mine === undefined ? used : settled(used, mine, came ?? mine.lost);
         }),
       ),
     );
@@ -242,7 +240,7 @@ export class UsageMeter implements CallbackHandler {
 
   async #lose(call: Call): Promise<void> {
     const usage = { ...NO_USAGE, modelCalls: 1, unknownCalls: 1 };
-    await this.#record(call, call.model ?? NAMELESS, usage, call.open?.lost);
+    await this.#record(call, call.model ?? NAMELESS, usage, undefined);
     call.isLost = true;
   }
 
