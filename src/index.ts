@@ -61,6 +61,9 @@ export {
   type StrategyFunction,
 } from './orchestration/agent-coordinator.ts';
 export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
+// Budgets: what tasks, workflows and keys may spend, and who decides when it is spent.
+export type { BudgetQuestion } from './orchestration/budget-question.ts';
+export type { BudgetHandle, BudgetOwner, BudgetStatus } from './orchestration/budgets.ts';
 export { type ChildEnd, enqueueChildren, type RunConfig, waitForChildren } from './orchestration/children.ts';
 // Commands: an agent that runs programs, refused unless switched on.
 export {
@@ -154,6 +157,10 @@ export {
   staticAgent,
 } from './orchestration/team.ts';
 export type { TeamMember, TeamView } from './orchestration/team-view.ts';
+// Usage: tokens and cost of models.
+export type { Price, Prices, TaskUsage, Usage, UsageByModel } from './orchestration/usage.ts';
+export type { CallUsage } from './orchestration/usage-meter.ts';
+export type { UsageFor, UsageOwner } from './orchestration/usage-of.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {
   type PlannedTask,
@@ -169,6 +176,7 @@ export {
 } from './orchestration/workflow-membership.ts';
 export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
 export type { SubmitOptions } from './orchestration/workflows.ts';
+export { type Amounts, BUDGETS_MAX, type Budget } from './queue/budget.ts';
 export type { Effect } from './queue/effects.ts';
 export type { Failure, FailureClass, NextStep } from './queue/failures.ts';
 // Tasks, as results and events show them.

@@ -1,11 +1,14 @@
 import type { Clock } from '../clock.ts';
 import { InvalidOptionError, InvalidTaskError } from '../errors.ts';
+import type { Registry } from '../queue/registry.ts';
 import type { Task, TaskAnswer } from '../queue/task.ts';
 import { RESULT_REJECTED } from '../queue/task-error.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { Accounts } from './accounts.ts';
 import { type Agent, type AgentSource, type AttemptInfo, agentFrom, matchesType } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
+import { goOnIfRaised } from './budgets.ts';
 import { EffectLedger, type EffectWriter } from './effect-ledger.ts';
 import { agentsToAvoid, checkPolicy, type FailurePolicy, modelFor } from './failure-policy.ts';
 import { FleetMember } from './fleet.ts';
@@ -14,6 +17,7 @@ import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
+import { followPurgedUsage } from './purged-usage.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
 import { eventsOf } from './run-events.ts';
 import { type RecordOptions, RunLogs } from './run-logs.ts';
@@ -21,6 +25,7 @@ import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
 import { StoreErrors } from './store-errors.ts';
 import { UnqueuedEffects } from './unqueued-effects.ts';
+import { checkPrices, type Prices } from './usage.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
@@ -34,6 +39,7 @@ export interface AgentHostOptions {
   readonly deletesPurged: boolean;
   readonly failures?: FailurePolicy | undefined;
   readonly recorded?: RecordOptions | undefined;
+  readonly prices?: Prices | undefined;
 }
 
 /** What a process does for its queue as long as some manager runs its tasks. */
@@ -54,6 +60,9 @@ export interface HeldContext {
   readonly shared?: SharedThread | undefined;
   /** Of waits for children that are over. */
   readonly answers?: readonly TaskAnswer[] | undefined;
+  readonly callbacks?: (() => object[]) | undefined;
+  readonly onStep?: (() => Promise<void>) | undefined;
+  readonly isSpent?: (() => Promise<boolean>) | undefined;
 }
 
 /** The agents of one conductor and what they share: the coordinator, the saver, those who read along. */
@@ -67,6 +76,8 @@ export class AgentHost {
   readonly failures: FailurePolicy;
   /** Which errors came from the saver or the queue, and not from an agent. */
   readonly storeErrors = new StoreErrors();
+  readonly prices: Prices;
+  readonly #accounts = new WeakMap<Registry, Accounts>();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #defaultAgent: string | undefined;
@@ -87,7 +98,9 @@ export class AgentHost {
     deletesPurged,
     failures = {},
     recorded,
+    prices = {},
   }: AgentHostOptions) {
+    this.prices = checkPrices(prices);
     const named = Object.entries(agents);
     for (const [name] of named) {
       if (!AGENT_NAME.test(name))
@@ -115,6 +128,18 @@ export class AgentHost {
     });
     return this.#checkpointer;
   };
+
+  /** What was spent, as those know it who share this registry. */
+  accounts(registry: Registry): Accounts {
+    const known = this.#accounts.get(registry) ?? new Accounts(registry, this.clock);
+    this.#accounts.set(registry, known);
+    return known;
+  }
+
+  /** A budget that a task waits for may have been raised while that was being recorded. */
+  goOnIfRaised(queue: TaskQueue, task: Task): Promise<void> {
+    return goOnIfRaised(this.accounts(queue.registry), queue, task);
+  }
 
   /** Deletes the threads of the tasks that this queue object purges from now on, where its saver is not the queue's. */
   followPurges(queue: TaskQueue): void {
@@ -183,7 +208,10 @@ export class AgentHost {
   #newDuties(queue: TaskQueue, onError: (error: unknown) => void): Duties {
     const { coordinator, agents } = this;
     const member = new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
-    const unfollow = followPurgedWorkflows(queue);
+    const unfollows = [followPurgedWorkflows(queue), followPurgedUsage(queue, this.accounts(queue.registry))];
+    const unfollow = () => {
+      for (const stop of unfollows) stop();
+    };
     const duties = { member, scheduler: new Scheduler(queue, onError), unfollow, users: 0 };
     this.#duties.set(queue, duties);
     duties.member.join();
@@ -194,7 +222,7 @@ export class AgentHost {
   /** Runs a held task in its context, and records what it does. */
   runHeld(
     held: HeldTask,
-    { given, children, recordEffects, shared, answers = [] }: HeldContext,
+    { given, children, recordEffects, shared, answers = [], callbacks, onStep, isSpent }: HeldContext,
   ): Promise<AttemptEnd> {
     const { task, agent, control, fence } = held;
     const { events, clock } = this;
@@ -215,6 +243,7 @@ export class AgentHost {
       spend: held.spend,
       failures: task.failures ?? [],
       ...(model !== undefined && { model }),
+      ...(isSpent !== undefined && { isSpent }),
       children,
       get signal() {
         return held.signal;
@@ -242,6 +271,8 @@ export class AgentHost {
         replaces: agentsToAvoid(task),
         startsAgain: task.error?.code === RESULT_REJECTED,
         info,
+        callbacks,
+        onStep,
         shared,
         onChunk: record,
         // Where signs of life are watched for, each token of a model is one.

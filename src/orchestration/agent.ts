@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Amounts } from '../queue/budget.ts';
 import type { Failure } from '../queue/failures.ts';
 import type { Task } from '../queue/task.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
@@ -39,6 +40,8 @@ export interface AttemptInfo {
   readonly failures: readonly Failure[];
   /** The model that a failure's next step named; also in `configurable.model`. */
   readonly model?: string;
+  /** Whether the budget of a team is spent; absent where it has none. */
+  readonly isSpent?: () => Promise<boolean>;
   /** What `once` records calls in. */
   readonly effects: EffectLedger;
   /** Of a task of a workflow: the results of those dependencies that have completed, by ref. */
@@ -50,6 +53,10 @@ export interface AgentCallOptions {
   readonly signal: AbortSignal;
   /** Shows a chunk to those who read along, as an event `custom`. */
   readonly writer: (chunk: unknown) => void;
+  /** What counts calls of models: a model that is called with these options is metered. */
+  readonly callbacks?: object[];
+  /** Names the agent of a team to whoever counts. */
+  readonly metadata?: Record<string, unknown>;
   readonly configurable: Readonly<Record<string, unknown>> & {
     readonly thread_id: string;
     readonly jotty: AttemptInfo;
@@ -122,6 +129,8 @@ export interface ComposedAgent extends AgentSettings {
   readonly compose: () => Promise<CompiledGraph>;
   /** The keys its input may have; undefined where any. */
   readonly inputs: ReadonlySet<string> | undefined;
+  /** What one goal may spend; it ends then. */
+  readonly budget?: Amounts | undefined;
 }
 
 export type AgentSource =
@@ -153,6 +162,8 @@ export interface Agent {
   readonly onFailure: OnFailure | undefined;
   /** The channels its input may name; undefined without a graph. */
   readonly inputs: ReadonlySet<string> | undefined;
+  /** What one goal may spend, of a team that ends then. */
+  readonly budget?: Amounts | undefined;
 }
 
 /** @throws InvalidOptionError where it is neither a graph nor anything with `invoke`. */
@@ -183,9 +194,16 @@ function isComposed(source: AgentSource): source is ComposedAgent {
 }
 
 function composedFrom(name: string, source: ComposedAgent): Agent {
-  const { compose, inputs } = source;
+  const { compose, inputs, budget } = source;
   const invokable = { invoke: () => Promise.reject(new Error(`agent ${name} runs as a graph`)) };
-  return { graph: undefined, compose, invokable, inputs, ...settingsOf(name, source) };
+  return {
+    graph: undefined,
+    compose,
+    invokable,
+    inputs,
+    ...(budget !== undefined && { budget }),
+    ...settingsOf(name, source),
+  };
 }
 
 /** Whether its runs have checkpoints. */

@@ -6,7 +6,7 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
-import { onceQuestions } from './once-question.ts';
+import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
@@ -32,6 +32,10 @@ export interface Attempt
   readonly answers: readonly TaskAnswer[];
   readonly info: AttemptInfo;
   readonly control: RunControl;
+  /** LangChain's callback handlers, made when they are asked for. */
+  readonly callbacks?: (() => object[]) | undefined;
+  /** Hears of each superstep that is stored, before the next one begins. */
+  readonly onStep?: (() => Promise<void>) | undefined;
 }
 
 export type AttemptEnd =
@@ -52,7 +56,7 @@ export async function runAttempt(
     try {
       state = await agent.invokable.invoke(input, callOptions(attempt));
     } catch (error) {
-      const interrupts = onceQuestions(error);
+      const interrupts = heldQuestions(error);
       if (interrupts === null) throw error;
       return { status: 'waiting', interrupts };
     }
@@ -61,9 +65,10 @@ export async function runAttempt(
   const opened = checkpointer();
   const fingerprint = fingerprintOf(graph);
   const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };
-  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks);
+  const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks, attempt.onStep);
   const end = await runGraph({
     ...attempt,
+    callbacks: attempt.callbacks?.(),
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
@@ -76,8 +81,13 @@ export async function runAttempt(
 }
 
 /** The signal is made when it is asked for. */
-function callOptions({ info, onChunk, onCustom }: Attempt): AgentCallOptions {
+function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCallOptions {
   return {
+    ...(callbacks !== undefined && {
+      get callbacks() {
+        return callbacks();
+      },
+    }),
     get signal() {
       return info.signal;
     },

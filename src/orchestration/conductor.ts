@@ -7,11 +7,15 @@ import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type Task } from '../queue/task.ts';
 import type { ApprovalDecision, TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
+import type { Accounts } from './accounts.ts';
 import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
-import { DirectRun, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
+import { budgetAsked } from './budget-question.ts';
+import { answerBudget, BudgetHandle, type BudgetOwner, scopeOfOwner } from './budgets.ts';
+import { saverFor } from './default-saver.ts';
+import { DirectRun, endEvent, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import type { Classify, OnFailure } from './failure-policy.ts';
 import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
@@ -24,6 +28,8 @@ import { Schedules } from './schedules.ts';
 import type { SimulateOptions, SimulationReport } from './simulation.ts';
 import { type EventsOptions, taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
+import type { Prices } from './usage.ts';
+import { type UsageFor, type UsageOwner, usageOfOwner } from './usage-of.ts';
 import type { Workflow } from './workflow.ts';
 import type { WorkflowRun } from './workflow-run.ts';
 import { type SubmitOptions, Workflows } from './workflows.ts';
@@ -46,6 +52,8 @@ interface BaseOptions<Name extends string> {
   readonly onFailure?: OnFailure | undefined;
   /** What is recorded of every run for `events`, beside what costs next to nothing. */
   readonly events?: RecordOptions | undefined;
+  /** What calls of models cost, by the model's name, for usage and budgets; without it there is no cost. @default {} */
+  readonly prices?: Prices | undefined;
   /** @default the queue's */
   readonly clock?: Clock | undefined;
 }
@@ -100,6 +108,7 @@ export class Conductor<Name extends string = string> {
     classify,
     onFailure,
     events,
+    prices,
     ...modeOptions
   }: ConductorOptions<Name>) {
     this.#givenQueue = queue;
@@ -112,6 +121,7 @@ export class Conductor<Name extends string = string> {
       deletesPurged: checkpointer !== undefined,
       failures: { classify, onFailure },
       recorded: events,
+      prices,
     });
     this.schedules = new Schedules(
       () => this.queue,
@@ -249,8 +259,13 @@ export class Conductor<Name extends string = string> {
     return (task.result ?? null) as T;
   }
 
-  /** Answers one of `task.interrupts` and lets the task go on. A second, different answer is refused. */
+  /**
+   * Answers one of `task.interrupts` and lets the task go on. A second, different answer is refused. To a spent budget
+   * the answer is `'raise'`, `{ raise: { tokens, … } }` or `'stop'`; with a raise all go on who wait for that budget.
+   */
   async answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
+    if (budgetAsked(interruptId) !== null)
+      return answerBudget(this.#accounts, this.queue, id, interruptId, value);
     return this.queue.answer(id, interruptId, value);
   }
 
@@ -300,6 +315,26 @@ export class Conductor<Name extends string = string> {
     }
   }
 
+  /**
+   * What calls of models came to: of a task with those of its children as a tree, of an agent, a workflow, or a key of
+   * limits or budgets. Counted durably when a call ends, by whichever process made it; also calls of attempts that
+   * failed or crashed later, and of a worker that had lost its lease: they are paid for. A task's is purged with it.
+   *
+   * @throws InvalidOptionError
+   */
+  async usage<Owner extends UsageOwner>(of: Owner): Promise<UsageFor<Owner>> {
+    return usageOfOwner(this.#accounts, this.queue, of);
+  }
+
+  /**
+   * The budget of a task, a workflow or a key: how it stands, and the ways to set, raise or end it.
+   *
+   * @throws InvalidOptionError
+   */
+  budget(of: BudgetOwner | string): BudgetHandle {
+    return new BudgetHandle(this.#accounts, () => this.queue, scopeOfOwner(of));
+  }
+
   /** Why a task waits: all that keeps it back, and what would free it; nothing where a worker may claim it now. */
   async explain(id: string): Promise<Explanation> {
     return this.queue.explain(id);
@@ -333,9 +368,13 @@ export class Conductor<Name extends string = string> {
     return this.close();
   }
 
+  get #accounts(): Accounts {
+    return this.host.accounts(this.queue.registry);
+  }
+
   #runDirectly(goal: string, options: RunOptions, onEvent: ((event: RunEvent) => void) | undefined) {
     this.#refuseClosed();
-    const run = new DirectRun(this.host, goal, options, this.#closing.signal);
+    const run = new DirectRun(this.host, goal, options, this.#closing.signal, () => this.queue);
     const end = this.#refuseLeased(options.threadId).then(() => run.run(onEvent));
     return { run, end };
   }
@@ -351,20 +390,4 @@ export class Conductor<Name extends string = string> {
   #refuseClosed(): void {
     if (this.#closing.signal.aborted) throw new ClosedError('the conductor');
   }
-}
-
-async function saverFor(
-  given: Checkpointer | undefined,
-  queue: TaskQueue | undefined,
-): Promise<Checkpointer> {
-  if (given !== undefined) return given;
-  if (queue !== undefined) return (await queue.checkpointer()) as Checkpointer;
-  const { FencedMemorySaver } = await import('../checkpoint/memory-saver.ts');
-  return new FencedMemorySaver();
-}
-
-function endEvent({ threadId, ...end }: RunResult): RunEvent {
-  return end.status === 'completed'
-    ? { type: 'completed', result: end.result, threadId }
-    : { type: 'waiting', interrupts: end.interrupts, threadId };
 }

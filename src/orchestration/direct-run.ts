@@ -1,14 +1,20 @@
 import { v7 as newThreadId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError, TimeoutError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { type Budget, checkBudgets } from '../queue/budget.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Agent, type AgentTask, isResumable } from './agent.ts';
 import type { AgentHost } from './agent-host.ts';
 import { type AttemptEnd, runAttempt, untilAborted } from './attempt.ts';
+import { answerAll } from './budgets.ts';
 import { RunControl } from './graph.ts';
+import { isCallAlive, metered, placesOfRun } from './metering.ts';
 import { RunAborted } from './outcome-of.ts';
 import { deleteThread } from './purged-threads.ts';
 import { eventsOf, type RunEvent } from './run-events.ts';
 import type { ScorableTask } from './scoring.ts';
+import type { Usage } from './usage.ts';
+import { UsageMeter } from './usage-meter.ts';
 
 export interface RunOptions {
   /** Pins the agent. */
@@ -24,9 +30,16 @@ export interface RunOptions {
   readonly answers?: Readonly<Record<string, JsonValue>> | undefined;
   /** ms, above 0; Infinity is without a bound. @default the agent's */
   readonly timeoutMs?: number | undefined;
+  /**
+   * What the run may spend, with those on the same thread until one completes. Where it is spent the run waits: run
+   * again with the threadId, and the decision among the answers.
+   */
+  readonly budget?: Budget | readonly Budget[] | undefined;
 }
 
 export type RunResult = AttemptEnd & {
+  /** What its calls of models came to; absent where it made none. */
+  readonly usage?: Usage;
   readonly agent: string;
   /** Run again with it to answer its questions; to go on after the end, give the run a threadId of yours. */
   readonly threadId: string;
@@ -41,14 +54,23 @@ export class DirectRun {
   readonly #goal: string;
   readonly #options: RunOptions;
   readonly #closing: AbortSignal;
+  readonly #queue: () => TaskQueue;
   readonly #controller = new AbortController();
   readonly #threadId: string;
   /** Whether the coordinator counts this run. */
   #isCounted = false;
 
   /** @throws InvalidOptionError, InvalidTaskError */
-  constructor(host: AgentHost, goal: string, options: RunOptions, closing: AbortSignal) {
-    const { timeoutMs, input, threadId } = options;
+  constructor(
+    host: AgentHost,
+    goal: string,
+    options: RunOptions,
+    closing: AbortSignal,
+    queue: () => TaskQueue,
+  ) {
+    const { timeoutMs, input, threadId, budget } = options;
+    if (budget !== undefined) checkBudgets(budget, (field = '') => field, 'budget');
+    this.#queue = queue;
     if (timeoutMs !== undefined && !(timeoutMs > 0)) {
       throw new InvalidOptionError('timeoutMs', 'a number above 0, ms', timeoutMs);
     }
@@ -90,19 +112,25 @@ export class DirectRun {
     let wasSuccess: boolean | undefined;
     try {
       this.#controller.signal.throwIfAborted();
-      const work = this.#attempt(agent, { ...this.#task(), priority: DIRECT_PRIORITY }, onEvent);
+      const control = new RunControl();
+      const meter = this.#meter(agent, control, onEvent);
+      const isAborted = () => this.#controller.signal.aborted;
+      const task = { ...this.#task(), priority: DIRECT_PRIORITY };
+      const work = metered(meter, isAborted, () => this.#attempt(agent, task, onEvent, control, meter));
       const end = await untilAborted(work, this.#controller.signal);
       wasSuccess = end.status === 'completed' ? true : undefined;
       if (end.status === 'completed') {
         this.#host.effects.forget(this.#threadId);
-        await this.#forgetThread(agent);
+        await Promise.all([this.#forgetThread(agent), this.#forgetBudget(agent)]);
       }
-      return { ...end, agent: agent.name, threadId: this.#threadId };
+      const usage = meter.usage.modelCalls > 0 && { usage: meter.usage };
+      return { ...end, agent: agent.name, threadId: this.#threadId, ...usage };
     } catch (error) {
       const { aborted, reason } = this.#controller.signal;
       wasSuccess = aborted && !(reason instanceof TimeoutError) ? undefined : false;
       if (this.#options.threadId === undefined) this.#host.effects.forget(this.#threadId);
       void this.#forgetThread(agent);
+      if (this.#options.threadId === undefined) void this.#forgetBudget(agent).catch(() => {});
       throw error;
     } finally {
       for (const undo of unlink) undo();
@@ -123,6 +151,34 @@ export class DirectRun {
     const { coordinator } = this.#host;
     if (wasSuccess === undefined) coordinator.release(agent.name);
     else coordinator.recordOutcome(agent.name, this.#options, wasSuccess, ms);
+  }
+
+  #meter(agent: Agent, control: RunControl, onEvent: ((event: RunEvent) => void) | undefined): UsageMeter {
+    const { clock, prices } = this.#host;
+    const { answers = {}, budget = [] } = this.#options;
+    const queue = this.#queue();
+    return new UsageMeter({
+      ...placesOfRun(this.#threadId, agent, budget),
+      accounts: this.#host.accounts(queue.registry),
+      clock,
+      prices,
+      task: this.#threadId,
+      fence: 0,
+      agent: agent.name,
+      answers: Object.entries(answers).map(([id, value]) => ({ id, value })),
+      control,
+      isAborted: () => this.#controller.signal.aborted,
+      isAlive: (open) => isCallAlive(queue, clock, open),
+      onCall: (usage) => onEvent?.({ type: 'usage', usage: { ...usage }, at: clock.now() }),
+      onRaised: (scope) => void answerAll(queue, scope, 'raise').catch(() => {}),
+    });
+  }
+
+  async #forgetBudget(agent: Agent): Promise<void> {
+    const { budgets } = placesOfRun(this.#threadId, agent, this.#options.budget ?? []);
+    const accounts = this.#host.accounts(this.#queue().registry);
+    const own = budgets.filter(({ scope }) => !scope.startsWith('key:'));
+    await Promise.all(own.map(({ scope }) => accounts.remove(scope)));
   }
 
   /** A thread nobody has named is never asked for again. */
@@ -155,6 +211,8 @@ export class DirectRun {
     agent: Agent,
     task: AgentTask,
     onEvent: ((event: RunEvent) => void) | undefined,
+    control: RunControl,
+    meter: UsageMeter,
   ): Promise<AttemptEnd> {
     const { answers = {} } = this.#options;
     const asked = Object.entries(answers).map(([id, value]) => ({ id, value }));
@@ -166,7 +224,9 @@ export class DirectRun {
         agent,
         task,
         answers: asked,
-        control: new RunControl(),
+        control,
+        callbacks: () => [meter],
+        onStep: meter.onStep,
         fenced: false,
         startsAgain: true,
         goal: this.#goal,
@@ -178,6 +238,7 @@ export class DirectRun {
           signal: this.#controller.signal,
           spend: () => {},
           failures: [],
+          ...(agent.budget !== undefined && { isSpent: meter.isTeamSpent }),
           effects: this.#host.effects.ledger(this.#threadId, asked, this.#host.clock),
         },
         onChunk: onEvent === undefined ? undefined : emit,
@@ -210,4 +271,11 @@ export function threadBusy(threadId: string, why: string): JottyError {
     'THREAD_BUSY',
     `thread ${threadId} is in use: ${why}; wait for its end, or use another`,
   );
+}
+
+/** How a run has ended, for those who read along. */
+export function endEvent({ threadId, ...end }: RunResult): RunEvent {
+  return end.status === 'completed'
+    ? { type: 'completed', result: end.result, threadId }
+    : { type: 'waiting', interrupts: end.interrupts, threadId };
 }

@@ -4,7 +4,7 @@ import type { Performance } from './experience.ts';
 import type { CompiledGraph } from './graph.ts';
 import { unknownAgent } from './static-plan.ts';
 import { END, nodeNameOf, nodeOptions, START, teamBuilder } from './team-graph.ts';
-import { type NodeConfig, teamNode } from './team-node.ts';
+import { isTeamSpent, type NodeConfig, teamNode } from './team-node.ts';
 import { recordOf, TEAM_CHANNEL, type TeamEnd, type TeamValues } from './team-state.ts';
 import { type TeamMember, type TeamView, viewOf } from './team-view.ts';
 
@@ -97,7 +97,7 @@ async function routed(
   const targets = [...new Set(Object.values(handovers).flat())];
   const known = targets.filter((target) => agents.has(target));
   if (targets.includes(END) && known.length === 0) return { to: [END], by: 'handover', update };
-  const bound = boundHit(path.length >= maxSteps, workedMs >= maxMs);
+  const bound = boundHit(path.length >= maxSteps, workedMs >= maxMs, await isTeamSpent(config));
   if (bound !== undefined)
     return { to: [END], by: 'bound', reason: bound, update: { ...update, end: bound } };
   if (known.length > 0) return { to: known.slice(0, maxSteps - path.length), by: 'handover', update };
@@ -109,8 +109,9 @@ async function routed(
   return { to: [next], by: 'router', ...(reason !== undefined && { reason }), update };
 }
 
-function boundHit(isAtSteps: boolean, isAtTime: boolean): TeamEnd | undefined {
+function boundHit(isAtSteps: boolean, isAtTime: boolean, isSpent: boolean): TeamEnd | undefined {
   if (isAtSteps) return 'steps';
+  if (isSpent) return 'budget';
   return isAtTime ? 'time' : undefined;
 }
 

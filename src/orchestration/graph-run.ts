@@ -50,6 +50,8 @@ export interface GraphRun {
   readonly streamsTokens?: boolean | undefined;
   /** Whether what nodes gave to the state is a chunk too, in mode `updates`. */
   readonly streamsUpdates?: boolean | undefined;
+  /** LangChain's callback handlers, which everything that runs in the graph has too. */
+  readonly callbacks?: object[] | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
@@ -258,6 +260,7 @@ function optionsOf(run: FencedRun): GraphOptions {
     durability: 'sync',
     signal: info.signal,
     control: run.control,
+    ...(run.callbacks === undefined ? {} : { callbacks: run.callbacks }),
     ...(run.recursionLimit === undefined ? {} : { recursionLimit: run.recursionLimit }),
     ...(run.onCustom === undefined || run.onChunk !== undefined ? {} : { writer: run.onCustom }),
   };

@@ -5,15 +5,18 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { isResumable } from './agent.ts';
 import type { AgentHost, HeldContext } from './agent-host.ts';
 import type { AttemptEnd } from './attempt.ts';
+import { answerAll } from './budgets.ts';
 import { awaitedChildren, childrenAnswers, isChildrenWait } from './children.ts';
 import { givenUp, nextOutcome } from './failure-policy.ts';
 import { type Goal, toTasks } from './goal.ts';
 import { GraphChangedError } from './graph-verdict.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
+import { hasBudget, isCallAlive, metered, placesOf } from './metering.ts';
 import { outcomeOf } from './outcome-of.ts';
 import { RunLimits } from './run-limits.ts';
 import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
+import { UsageMeter } from './usage-meter.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
 export interface HeldRunOptions {
@@ -115,11 +118,59 @@ export class HeldRun {
     const recordEffects = async (effects: readonly Effect[]) => {
       held.task = await host.storeErrors.from(queue.recordEffects(held.task, effects));
     };
-    const context = { children, recordEffects, shared };
     const workflow = membershipOf(task);
     const isParent = task.interrupts?.some(isChildrenWait) ?? false;
-    if (workflow === undefined && !isParent) return host.runHeld(held, context);
-    return this.#startWith(held, context, workflow);
+    return this.#metered(held, (metering) => {
+      const context = { children, recordEffects, shared, ...metering };
+      if (workflow === undefined && !isParent) return host.runHeld(held, context);
+      return this.#startWith(held, context, workflow);
+    });
+  }
+
+  /** Without a budget the meter is made by the first who wants to be metered. */
+  async #metered(
+    held: HeldTask,
+    run: (metering: Pick<HeldContext, 'callbacks' | 'onStep' | 'isSpent'>) => Promise<AttemptEnd>,
+  ): Promise<AttemptEnd> {
+    const isAborted = () => held.abortReason !== undefined;
+    if (hasBudget(held.task, held.agent)) {
+      const meter = this.#meter(held, isAborted);
+      const callbacks = () => [meter];
+      const isSpent = held.agent.budget && meter.isTeamSpent;
+      return metered(meter, isAborted, () => run({ callbacks, isSpent, onStep: meter.onStep }));
+    }
+    let meter: UsageMeter | undefined;
+    const callbacks = () => {
+      meter ??= this.#meter(held, isAborted);
+      return [meter];
+    };
+    try {
+      return await run({ callbacks });
+    } finally {
+      await meter?.end();
+    }
+  }
+
+  #meter(held: HeldTask, isAborted: () => boolean): UsageMeter {
+    const { host, queue } = this.#options;
+    const { task, agent, control, fence } = held;
+    const { clock, events, prices } = host;
+    const accounts = host.accounts(queue.registry);
+    return new UsageMeter({
+      ...placesOf(task, agent),
+      accounts,
+      clock,
+      prices,
+      task: task.id,
+      fence,
+      agent: agent.name,
+      answers: task.answers ?? [],
+      control,
+      isAborted,
+      isAlive: (open) => isCallAlive(queue, clock, open),
+      onCall: (usage) => events.record(task.id, { type: 'usage', usage: { ...usage }, at: clock.now() }),
+      onRaised: (scope) => void answerAll(queue, scope, 'raise').catch(() => {}),
+    });
   }
 
   #sharedThread(held: HeldTask): SharedThread | undefined {

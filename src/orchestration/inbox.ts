@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import type { ApprovalQuestion, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { type BudgetQuestion, budgetAsked } from './budget-question.ts';
 import { membershipOf } from './workflow-membership.ts';
 
 export const INBOX_ENTRIES_MAX = 1_000;
@@ -25,6 +26,8 @@ export type InboxEntry =
   | (Waiting & { readonly kind: 'approval' } & ApprovalQuestion)
   /** Answer it with `conductor.answer`. */
   | (Waiting & { readonly kind: 'interrupt'; readonly interruptId: string; readonly value: JsonValue })
+  /** A budget is spent: answer it with `conductor.answer`: 'raise', { raise: { tokens, … } } or 'stop'. */
+  | (Waiting & { readonly kind: 'budget'; readonly interruptId: string; readonly value: BudgetQuestion })
   /** Set to waiting by hand, without a question. */
   | (Waiting & { readonly kind: 'waiting' });
 
@@ -84,10 +87,15 @@ function entriesOf(task: Task): Placed[] {
   return interrupts.map(({ id, value }, index) => {
     const entry: InboxEntry =
       approval === undefined
-        ? { ...waiting, kind: 'interrupt', interruptId: id, value }
+        ? questionEntry(waiting, id, value)
         : approvalEntry(waiting, value as unknown as ApprovalQuestion);
     return { place: placeOf(index), entry };
   });
+}
+
+function questionEntry(waiting: Waiting, interruptId: string, value: JsonValue): InboxEntry {
+  if (budgetAsked(interruptId) === null) return { ...waiting, kind: 'interrupt', interruptId, value };
+  return { ...waiting, kind: 'budget', interruptId, value: value as unknown as BudgetQuestion };
 }
 
 function approvalEntry(waiting: Waiting, question: ApprovalQuestion): InboxEntry {

@@ -15,7 +15,7 @@ export type ModeOptions<Name extends string> =
   | ({
       /** `router` picks the next agent until the goal is met or a bound is hit. */
       readonly mode: 'dynamic';
-    } & Pick<DynamicAgentOptions<Name>, 'router' | 'maxSteps' | 'maxMs'>);
+    } & Pick<DynamicAgentOptions<Name>, 'router' | 'maxSteps' | 'maxMs' | 'budget'>);
 
 interface Given {
   readonly agents: Readonly<Record<string, AgentSource>>;

@@ -21,6 +21,7 @@ const PERMANENT_CODES: ReadonlySet<unknown> = new Set([
   'THREAD_TAKEN',
   'COMMAND_REFUSED',
   'DEADLINE_EXCEEDED',
+  'BUDGET_STOPPED',
 ]);
 const PERMANENT_NAMES: ReadonlySet<unknown> = new Set(['GraphRecursionError', 'EmptyInputError']);
 

@@ -1,7 +1,7 @@
 import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import type { Checkpointer, GraphInterruption, GraphState, GraphTask, RunnableGraph } from './graph.ts';
-import { isOnceQuestion } from './once-question.ts';
+import { isOwnQuestion } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 
 /*
@@ -32,7 +32,7 @@ export async function identified(
   const questions = new Map<string, Question>();
   for (const { id, value } of reported) {
     if (id === undefined || questions.has(id)) continue;
-    const ordinal = isOnceQuestion(id) ? 0 : (ordinals.get(id) ?? 0);
+    const ordinal = isOwnQuestion(id) ? 0 : (ordinals.get(id) ?? 0);
     questions.set(id, {
       id: ordinal === 0 ? id : `${id}#${ordinal}`,
       graphId: id,

@@ -43,11 +43,18 @@ export class RunSaver {
   #input: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
+  readonly #onStep: (() => Promise<void>) | undefined;
   readonly #isShared: boolean;
   readonly #marks: Metadata;
 
   /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, and of this version of the graph. */
-  constructor(saver: Checkpointer, errors?: StoreErrors, { graph, agent, writer }: CheckpointMarks = {}) {
+  constructor(
+    saver: Checkpointer,
+    errors?: StoreErrors,
+    { graph, agent, writer }: CheckpointMarks = {},
+    onStep?: () => Promise<void>,
+  ) {
+    this.#onStep = onStep;
     this.#isShared = writer !== undefined;
     this.#marks = {
       ...(graph !== undefined && { [GRAPH_KEY]: graph }),
@@ -99,6 +106,7 @@ export class RunSaver {
     this.#isKnownEmpty = false;
     const marked = { ...metadata, ...this.#marks };
     const stored = this.#watched(this.#saver.put(config, checkpoint, marked, versions));
+    if (this.#onStep !== undefined && isStep(metadata)) return this.#counted(this.#withInput(stored));
     if (!this.#isOrdered || !isInputOnly(metadata)) return this.#withInput(stored);
     this.#keep(stored);
     const { thread_id, checkpoint_ns = '' } = config.configurable;
@@ -109,6 +117,12 @@ export class RunSaver {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     return this.#withInput(this.#watched(this.#saver.putWrites(...args)));
   };
+
+  async #counted<T>(stored: Promise<T>): Promise<T> {
+    const result = await stored;
+    await this.#onStep?.();
+    return result;
+  }
 
   #keep(stored: Promise<unknown>): void {
     const input = Promise.all([this.#input, stored]).then(
@@ -128,6 +142,11 @@ export class RunSaver {
     const input = this.#input;
     return input === undefined ? stored : Promise.all([stored, input]).then(([result]) => result);
   }
+}
+
+/** Nodes have run: step 0 takes in the input. */
+function isStep({ source, step }: Metadata): boolean {
+  return source === 'loop' && typeof step === 'number' && step > 0;
 }
 
 /**

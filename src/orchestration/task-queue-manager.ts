@@ -326,6 +326,7 @@ export class TaskQueueManager {
     const { status } = task;
     if (status === 'completed' || status === 'failed' || status === 'waiting') this.#counts[status] += 1;
     this.#listeners.emit('settled', task);
+    if (status === 'waiting') this.#host.goOnIfRaised(this.#queue, task).catch(this.#report);
   }
 
   async #isDone(): Promise<boolean> {

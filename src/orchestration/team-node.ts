@@ -18,6 +18,8 @@ export interface NodeConfig {
   readonly configurable?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
   readonly writer?: (chunk: unknown) => void;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly callbacks?: unknown;
 }
 
 export interface TeamNodeOptions {
@@ -51,6 +53,8 @@ export function teamNode(options: TeamNodeOptions) {
     } catch (error) {
       const handover = handoverOf(error);
       if (handover === undefined) {
+        // It could not go on without a model: the team ends with what the others have made.
+        if (!isBubbling(error) && (await isTeamSpent(config))) return stopped(agent, elapsed());
         if (!isBubbling(error) && !config.signal?.aborted) onEnd?.(agent.name, false, elapsed());
         throw error;
       }
@@ -62,19 +66,25 @@ export function teamNode(options: TeamNodeOptions) {
 
 async function runAgent(agent: Agent, input: unknown, config: NodeConfig): Promise<unknown> {
   const worker: unknown = agent.graph ?? agent.invokable;
-  if (!isGraph(worker)) return agent.invokable.invoke(input as AgentInput, callOptions(config));
+  if (!isGraph(worker)) return agent.invokable.invoke(input as AgentInput, callOptions(agent, config));
   const graph = worker as unknown as RunnableGraph & {
     readonly config?: { readonly recursionLimit?: number };
   };
   const recursionLimit = agent.recursionLimit ?? graph.config?.recursionLimit ?? RECURSION_LIMIT;
-  return graph.invoke(input, { ...config, recursionLimit } as never);
+  const metadata = { ...config.metadata, jotty_agent: agent.name };
+  return graph.invoke(input, { ...config, metadata, recursionLimit } as never);
 }
 
-function callOptions({ configurable = {}, signal, writer }: NodeConfig): AgentCallOptions {
+function callOptions(
+  { name }: Agent,
+  { configurable = {}, signal, writer, callbacks }: NodeConfig,
+): AgentCallOptions {
   const info = configurable.jotty as AttemptInfo | undefined;
   return {
     signal: signal ?? info?.signal ?? new AbortController().signal,
     writer: writer ?? (() => {}),
+    ...(callbacks !== undefined && { callbacks: callbacks as object[] }),
+    metadata: { jotty_agent: name },
     configurable: { thread_id: String(configurable.thread_id), jotty: info as AttemptInfo },
   };
 }
@@ -146,6 +156,16 @@ function handoverUpdate(
   const known = Object.entries(update).filter(([name]) => channels.has(name));
   const own = known.filter(([name]) => name !== GOAL && name !== TEAM_CHANNEL);
   return { ...Object.fromEntries(own), ...recordChange(agent, update, to, ms) };
+}
+
+function stopped({ name }: Agent, workedMs: number) {
+  const change: TeamRecordChange = { path: [name], workedMs };
+  return { [TEAM_CHANNEL]: change };
+}
+
+/** Whether what the agents may spend on the goal together is spent. */
+export async function isTeamSpent({ configurable = {} }: NodeConfig): Promise<boolean> {
+  return (await (configurable.jotty as AttemptInfo | undefined)?.isSpent?.()) ?? false;
 }
 
 function recordChange({ name }: Agent, made: unknown, handover: readonly string[], workedMs: number) {

@@ -11,7 +11,7 @@ import { foldChannel } from './fold-channel.ts';
  */
 
 /** Why a goal of several agents has ended: nothing was left to do, or a bound was hit. */
-export type TeamEnd = 'done' | 'steps' | 'time';
+export type TeamEnd = 'done' | 'steps' | 'time' | 'budget';
 
 /** What Jotty keeps beside the agents' channels. */
 export interface TeamRecord {

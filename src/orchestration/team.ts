@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { InvalidOptionError } from '../errors.ts';
+import { type Amounts, amountsProblem } from '../queue/budget.ts';
 import {
   type Agent,
   type AgentSettings,
@@ -41,9 +42,16 @@ export interface DynamicAgentOptions<Name extends string = string> extends TeamO
   readonly maxSteps?: number | undefined;
   /** What the agents may take together for one goal, looked at between them, ms; `endedBy: 'time'`. @default none */
   readonly maxMs?: number | undefined;
+  /**
+   * What the agents may spend together on one goal: the call of a model that comes after is refused, and the goal ends
+   * with what was made until then; `endedBy: 'budget'`. Nobody is asked: for that, give the goal a budget. @default none
+   */
+  readonly budget?: Pick<Amounts, 'tokens' | 'cost' | 'modelCalls'> | undefined;
 }
 
 const STATIC_STEPS = 100;
+/** Steps and time have bounds of their own. */
+const TEAM_AMOUNTS: readonly string[] = ['tokens', 'cost', 'modelCalls'];
 const DYNAMIC_STEPS = 25;
 
 /**
@@ -79,12 +87,14 @@ export function dynamicAgent<Name extends string>(options: DynamicAgentOptions<N
   if (typeof router !== 'function') throw new InvalidOptionError('router', 'a function', router);
   positive('maxSteps', maxSteps);
   positive('maxMs', maxMs);
+  if (options.budget !== undefined) checkBudget(options.budget);
   const onEnd = learner(coordinator);
   const experienceOf = (agent: string) => coordinator.performance(agent);
   const rest = { router, maxSteps, maxMs, clock, name: 'dynamic', onEnd, experienceOf };
-  return composed(options, membersOf(options.agents), superstepsOf(maxSteps), async (agents) =>
+  const team = composed(options, membersOf(options.agents), superstepsOf(maxSteps), async (agents) =>
     dynamicGraph({ agents, ...rest }),
   );
+  return options.budget === undefined ? team : { ...team, budget: options.budget };
 }
 
 function membersOf(sources: Readonly<Record<string, AgentSource>>): Map<string, Agent> {
@@ -93,7 +103,11 @@ function membersOf(sources: Readonly<Record<string, AgentSource>>): Map<string, 
     'agents',
     named.map(([name]) => name),
   );
-  return new Map(named.map(([name, source]) => [name, agentFrom(name, source)]));
+  const members = named.map(([name, source]) => agentFrom(name, source));
+  const bounded = members.find(({ budget }) => budget !== undefined);
+  if (bounded !== undefined)
+    throw new InvalidOptionError('agents', 'a budget of the whole team only', `${bounded.name}.budget`);
+  return new Map(members.map((agent) => [agent.name, agent]));
 }
 
 function composed(
@@ -165,6 +179,13 @@ function openInput(
 
 function learner(coordinator: AgentCoordinator) {
   return (agent: string, wasSuccess: boolean, ms: number) => coordinator.learn(agent, {}, wasSuccess, ms);
+}
+
+function checkBudget(budget: object): void {
+  const other = Object.keys(budget).find((name) => !TEAM_AMOUNTS.includes(name));
+  if (other !== undefined) throw new InvalidOptionError('budget', TEAM_AMOUNTS.join(', '), other);
+  const problem = amountsProblem(budget as Record<string, unknown>);
+  if (problem) throw new InvalidOptionError(`budget${problem[0]}`, problem[1], budget);
 }
 
 function positive(option: string, value: number): void {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { v7 as newWorkflowId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError } from '../errors.ts';
+import { type Amounts, type Budget, budgetsIn, checkBudgets, keyOfWorkflow } from '../queue/budget.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { placed } from './goal.ts';
@@ -23,6 +24,8 @@ export interface SubmitOptions {
    * task's own deadline counts where it is earlier.
    */
   readonly deadline?: number | undefined;
+  /** What its tasks may spend together, with their children. */
+  readonly budget?: Amounts | undefined;
 }
 
 const WORKFLOW_ID = /^[A-Za-z0-9_.-]{1,64}$/;
@@ -43,7 +46,7 @@ export class Workflows {
 
   async submit<Ref extends string>(
     workflow: Workflow<Ref>,
-    { id = newWorkflowId(), input, metadata, deadline }: SubmitOptions,
+    { id = newWorkflowId(), input, metadata, deadline, budget }: SubmitOptions,
   ): Promise<WorkflowRun<Ref>> {
     const { queue, keepAlive } = this.#options;
     if (typeof id !== 'string' || !WORKFLOW_ID.test(id))
@@ -55,7 +58,7 @@ export class Workflows {
     workflow.check();
     if (deadline !== undefined && !Number.isFinite(deadline))
       throw new InvalidTaskError('deadline', `expected a time in ms since the epoch, got ${deadline}`);
-    const planned = workflow.tasks().map((task) => within(task, deadline));
+    const planned = workflow.tasks().map((task) => sharing(within(task, deadline), id, budget));
     const refs = hashOfRefs(planned);
     const membership = { id, name: workflow.name, refs, ...(input !== undefined && { input }) };
     const tasks = planned.map((task, i) =>
@@ -100,6 +103,14 @@ export class Workflows {
 function within(task: PlannedTask, deadline: number | undefined): PlannedTask {
   if (deadline === undefined) return task;
   return { ...task, deadline: Math.min(deadline, task.deadline ?? deadline) };
+}
+
+/** The tasks' budget is one of a key that belongs to the workflow. */
+function sharing(task: PlannedTask, id: string, budget: Amounts | undefined): PlannedTask {
+  if (budget === undefined || task.approval !== undefined) return task;
+  checkBudgets(budget, (field = '') => field, 'budget');
+  const shared: Budget = { ...budget, key: keyOfWorkflow(id) };
+  return { ...task, budget: [...budgetsIn(task.budget), shared] };
 }
 
 /** The goal, the input and the metadata are told by the task itself. */

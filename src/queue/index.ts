@@ -57,6 +57,7 @@ export {
   WHERE_BYTES_MAX,
   WHERE_PLACES_MAX,
 } from './bounds.ts';
+export { type Amounts, BUDGETS_MAX, type Budget } from './budget.ts';
 // The port, for backends of your own: a store, and the queue that puts all policy on top of it.
 export type { ClaimFilter, Lane, RunnableBy } from './claim-filter.ts';
 export type { Effect } from './effects.ts';

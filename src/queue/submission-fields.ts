@@ -11,6 +11,7 @@ import {
   RETRIES_MAX,
   TIME_MS_MAX,
 } from './bounds.ts';
+import { checkBudgets } from './budget.ts';
 import { describe } from './description.ts';
 import { checkLimits } from './limits.ts';
 import { isPriority } from './priority.ts';
@@ -40,6 +41,7 @@ const RUN_FIELDS = [
   'idleTimeoutMs',
   'validate',
   'limits',
+  'budget',
   'fairKey',
 ] as const;
 
@@ -76,6 +78,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map(
     // Who may give it is checked with the rules.
     parent: () => {},
     limits: checkLimits,
+    budget: checkBudgets,
     fairKey: checkId,
     fairWeight: integerFrom(1, FAIR_WEIGHT_MAX),
   } satisfies Record<keyof NewTask, Check>),

@@ -80,6 +80,7 @@ function addOptional(
   if (timeoutMs !== undefined) task.timeoutMs = timeoutMs;
   if (submission.join === 'any') task.join = 'any';
   if (submission.parent !== undefined) task.parent = submission.parent;
+  if (submission.budget !== undefined) task.budget = submission.budget;
   if (record.quota !== undefined) addQuota(task, record.quota);
   if (record.startedAt !== null) task.startedAt = record.startedAt;
   if (record.completedAt !== null) task.completedAt = record.completedAt;

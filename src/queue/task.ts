@@ -7,6 +7,7 @@
  */
 
 import type { JsonObject, JsonValue } from '../json.ts';
+import type { Budget } from './budget.ts';
 import type { Effect } from './effects.ts';
 import type { Failure } from './failures.ts';
 import type { Limit } from './limits.ts';
@@ -167,6 +168,11 @@ export interface NewTask {
   readonly metadata?: object | undefined;
   /** Set by `enqueueChildren` alone. */
   readonly parent?: Parent | undefined;
+  /**
+   * What may be spent on it, over all its attempts, by its children too, and with a `key` by all tasks of the key: the
+   * model call that comes after is refused, and the task waits until somebody raises the budget or stops it.
+   */
+  readonly budget?: Budget | readonly Budget[] | undefined;
   /** Bounds it shares with other tasks, in every process; at most LIMITS_MAX, with the queue's own. */
   readonly limits?: readonly Limit[] | undefined;
   /**
@@ -185,6 +191,12 @@ export interface Parent {
   readonly id: string;
   /** 1 for the child of a task that is nobody's. */
   readonly depth: number;
+  /** The tasks above the parent, nearest first. */
+  readonly above?: readonly string[] | undefined;
+  /** Of the parent, or the next one above that has one. */
+  readonly workflow?: string | undefined;
+  /** Accounts of the budgets that those above stay within, and this one with them. */
+  readonly budgets?: readonly string[] | undefined;
 }
 
 export interface Lease {
@@ -268,6 +280,7 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   /** The keys of its limits, and what it weighs under their rates. */
   readonly limits?: readonly { readonly key: string; readonly weight: number }[];
   readonly fairKey?: string;
+  readonly budget?: Budget | readonly Budget[];
   /** The score table of the last assignment, best first. */
   readonly scores?: readonly AgentScore[];
   /** Which run of this life this is or will be, from 1: retryCount + crashes + 1. */

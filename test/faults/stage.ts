@@ -10,7 +10,13 @@ import { type Backend, openQueue } from './workers/open-queue.ts';
 import { type LogLine, readLog, type Settings } from './workers/protocol.ts';
 import type { Random } from './workers/random.ts';
 
-export type WorkerName = 'enqueuer' | 'graph-worker' | 'lock-holder' | 'payment-worker' | 'queue-worker';
+export type WorkerName =
+  | 'budget-worker'
+  | 'enqueuer'
+  | 'graph-worker'
+  | 'lock-holder'
+  | 'payment-worker'
+  | 'queue-worker';
 
 export interface SpawnOptions extends Partial<Settings> {
   readonly nodeArgs?: readonly string[];

@@ -7,7 +7,7 @@ import {
 } from '../../registry.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
-const MARKS = 8;
+const MARKS = 64;
 
 /** A registry in Redis: a hash for each section. */
 export class RedisRegistry implements Registry {

@@ -1,0 +1,60 @@
+import { BaseChatModel, type BaseChatModelCallOptions } from '@langchain/core/language_models/chat_models';
+import { AIMessage, type BaseMessage } from '@langchain/core/messages';
+import type { ChatResult } from '@langchain/core/outputs';
+
+export interface CountingOptions {
+  readonly name?: string;
+  /** What each answer weighs. */
+  readonly tokens?: (call: number) => number;
+  /** Told to callbacks as the most an answer can have. */
+  readonly maxTokens?: number;
+  /** Called while a call is under way. */
+  readonly during?: (call: number) => void | Promise<void>;
+}
+
+/** A model that takes some turns of the event loop, and remembers how many calls were under way at a time. */
+export class CountingModel extends BaseChatModel<BaseChatModelCallOptions> {
+  calls = 0;
+  running = 0;
+  runningMost = 0;
+  /** All tokens that were really spent. */
+  spent = 0;
+  largest = 0;
+  readonly #options: CountingOptions;
+
+  constructor(options: CountingOptions = {}) {
+    super({});
+    this.#options = options;
+  }
+
+  _llmType(): string {
+    return 'counting';
+  }
+
+  override invocationParams(): object {
+    const { name, maxTokens } = this.#options;
+    return {
+      ...(name !== undefined && { model: name }),
+      ...(maxTokens !== undefined && { max_tokens: maxTokens }),
+    };
+  }
+
+  async _generate(_messages: BaseMessage[]): Promise<ChatResult> {
+    const call = this.calls++;
+    this.running += 1;
+    this.runningMost = Math.max(this.runningMost, this.running);
+    const tokens = this.#options.tokens?.(call) ?? 10;
+    this.spent += tokens;
+    this.largest = Math.max(this.largest, tokens);
+    try {
+      for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+      await this.#options.during?.(call);
+    } finally {
+      this.running -= 1;
+    }
+    const usage_metadata = { input_tokens: tokens - 1, output_tokens: 1, total_tokens: tokens };
+    return {
+      generations: [{ text: 'ok', message: new AIMessage({ content: 'ok', usage_metadata } as never) }],
+    };
+  }
+}
