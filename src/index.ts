@@ -61,6 +61,14 @@ export {
   type StrategyFunction,
 } from './orchestration/agent-coordinator.ts';
 export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
+// Cancelling: what stopped, and how far it had come.
+export type {
+  CancelOptions,
+  CancelReceipt,
+  RunStop,
+  TokensSpent,
+  ToolCallSeen,
+} from './orchestration/cancel-receipt.ts';
 export { type ChildEnd, enqueueChildren, type RunConfig, waitForChildren } from './orchestration/children.ts';
 // Commands: an agent that runs programs, refused unless switched on.
 export {

@@ -15,9 +15,11 @@ import { KeepAlive } from './keep-alive.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
+import { BODY } from './run-body.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
+import { StopBell } from './stop-board.ts';
 import { StoreErrors } from './store-errors.ts';
 import { UnqueuedEffects } from './unqueued-effects.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
@@ -65,6 +67,8 @@ export class AgentHost {
   readonly failures: FailurePolicy;
   /** Which errors came from the saver or the queue, and not from an agent. */
   readonly storeErrors = new StoreErrors();
+  /** Rings when a cancelled run of this process has stopped. */
+  readonly stopBell = new StopBell();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #defaultAgent: string | undefined;
@@ -203,6 +207,7 @@ export class AgentHost {
     let effects: EffectLedger | undefined;
     const model = modelFor(task);
     const info = {
+      [BODY]: held.body,
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,

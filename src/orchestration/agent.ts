@@ -140,6 +140,8 @@ export interface Agent {
   /** Makes the graph, of an agent that is composed of others. */
   readonly compose?: () => Promise<CompiledGraph>;
   readonly invokable: InvokableAgent;
+  /** What runs it outside of this thread; undefined where nothing does. */
+  readonly isolated?: { readonly graceMs: number } | undefined;
   /** The name is the first one. */
   readonly capabilities: readonly string[];
   readonly maxConcurrent: number;

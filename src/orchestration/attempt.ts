@@ -10,6 +10,7 @@ import { onceQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
+import { watchNodes } from './watched-nodes.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
@@ -57,6 +58,7 @@ export async function runAttempt(
     }
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
+  watchNodes(graph);
   const opened = checkpointer();
   const fingerprint = fingerprintOf(graph);
   const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };

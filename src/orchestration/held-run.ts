@@ -13,6 +13,7 @@ import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
 import { outcomeOf } from './outcome-of.ts';
 import { RunLimits } from './run-limits.ts';
+import { RunStops } from './run-stops.ts';
 import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
 
@@ -27,9 +28,16 @@ export interface HeldRunOptions {
 /** Runs held tasks, each within its time, and says what came of them. */
 export class HeldRun {
   readonly #options: HeldRunOptions;
+  readonly #stops: RunStops;
 
   constructor(options: HeldRunOptions) {
     this.#options = options;
+    this.#stops = new RunStops(options.host, options.queue);
+  }
+
+  /** Its task was cancelled before it began, or after it had ended: whoever waits for its stop is told. */
+  hadStopped(held: HeldTask): Promise<void> {
+    return this.#stops.hadStopped(held);
   }
 
   /** null where the task is no longer ours to settle. Never rejects. */
@@ -51,7 +59,7 @@ export class HeldRun {
       }
       limits.start();
       onStarted({ task, agent: held.agent.name });
-      const end = await held.untilAborted(this.#runAgent(held));
+      const end = await held.untilAborted(held.body.during(this.#runAgent(held)));
       health.succeeded();
       host.otherVersions.forget(task.id);
       const tasks = awaitedChildren(end);
@@ -66,6 +74,7 @@ export class HeldRun {
       return this.#failed(held, outcomeOf(error, held.abortReason, task.id));
     } finally {
       limits.stop();
+      if (held.abortReason !== undefined) await this.#stops.stop(held);
     }
   }
 
