@@ -4,6 +4,7 @@ export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 // Errors: every refusal has a stable `code`.
 export {
+  AgentCrashedError,
   AlreadyAnsweredError,
   AlreadyDecidedError,
   ClosedError,
@@ -111,6 +112,8 @@ export {
   type InboxOptions,
   type InboxPage,
 } from './orchestration/inbox.ts';
+// Isolation: agents that run in a thread or process of their own.
+export type { IsolationOptions, ModuleAgent } from './orchestration/isolation.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
   ManagerEvents,

@@ -144,6 +144,7 @@ export class AgentHost {
 
   close(): void {
     this.#purged?.stop();
+    for (const { isolated } of this.agents.values()) isolated?.close();
   }
 
   /** Whether an agent here could ever run the task. */

@@ -44,7 +44,10 @@ export async function runAttempt(
   checkpointer: () => Promise<Checkpointer>,
   errors?: StoreErrors,
 ): Promise<AttemptEnd> {
-  const { agent, task } = attempt;
+  const { isolated, load } = attempt.agent;
+  if (isolated !== undefined) return isolated.run(attempt, checkpointer, errors);
+  const { task } = attempt;
+  const agent = load === undefined ? attempt.agent : await load();
   const graph = agent.compose === undefined ? agent.graph : await agent.compose();
   if (graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;

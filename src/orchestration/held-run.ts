@@ -1,4 +1,4 @@
-import { LeaseLostError } from '../errors.ts';
+import { AgentCrashedError, LeaseLostError } from '../errors.ts';
 import type { Effect } from '../queue/effects.ts';
 import { isEnded, type Outcome, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -80,6 +80,7 @@ export class HeldRun {
 
   #failed({ task, agent }: HeldTask, outcome: Outcome | null): Outcome | null {
     if (outcome?.status !== 'failed') return outcome;
+    if (outcome.error instanceof AgentCrashedError) return { ...outcome, crashed: true };
     const { host, queue } = this.#options;
     return nextOutcome(outcome, task, agent, host.failures, queue.clock.now());
   }

@@ -18,10 +18,20 @@ const DEATH_MS = 5_000;
  * run on; here they are counted, so that somebody can tell when all of it has stopped.
  */
 export class RunBody {
-  /** Ends by force what is at work; absent where nothing can. */
-  kill: (() => void) | undefined;
+  readonly #kills = new Set<() => void>();
   #working = 0;
   #whenIdle: (() => void)[] = [];
+
+  /** Whether something of it can be ended by force: what runs in a thread or process of its own. */
+  get canBeKilled(): boolean {
+    return this.#kills.size > 0;
+  }
+
+  /** Returns how to take it back. */
+  onKill(kill: () => void): () => void {
+    this.#kills.add(kill);
+    return () => void this.#kills.delete(kill);
+  }
 
   /** Counts it until it has settled. */
   during<T>(work: Promise<T>): Promise<T> {
@@ -33,19 +43,20 @@ export class RunBody {
   /** Waits for the end, and brings it about where that is possible. */
   async end(graceMs: number, clock: Clock): Promise<BodyEnd> {
     if (await this.#endsWithin(graceMs, clock)) return 'ended';
-    if (this.kill === undefined) return 'abandoned';
-    this.kill();
-    return (await within(clock, DEATH_MS, this.#idle())) ? 'killed' : 'abandoned';
+    if (!this.canBeKilled) return 'abandoned';
+    for (const kill of this.#kills) kill();
+    return (await within(clock, DEATH_MS, this.idle())) ? 'killed' : 'abandoned';
   }
 
   /** Without a grace too, what stops at its signal has stopped after a turn of the event loop. */
   async #endsWithin(graceMs: number, clock: Clock): Promise<boolean> {
-    if (graceMs > 0) return within(clock, graceMs, this.#idle());
+    if (graceMs > 0) return within(clock, graceMs, this.idle());
     await new Promise<void>((resolve) => setImmediate(resolve));
     return this.#working === 0;
   }
 
-  #idle(): Promise<void> {
+  /** Nothing is at work any more. */
+  idle(): Promise<void> {
     if (this.#working === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }

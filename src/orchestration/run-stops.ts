@@ -35,7 +35,7 @@ export class RunStops {
     const { graceMs } = found ?? held.agent.isolated ?? { graceMs: 0 };
     const { clock } = this.#queue;
     if (found === undefined) {
-      if (held.body.kill !== undefined) void held.body.end(graceMs, clock);
+      if (held.body.canBeKilled) void held.body.end(graceMs, clock);
       return;
     }
     const until = clock.now() + graceMs + REPORT_MARGIN_MS;
