@@ -76,7 +76,8 @@ export class IsolatedRun {
     } finally {
       this.#isOver = true;
       attempt.control.onDrain = undefined;
-      signal.removeEventListener('abort', abort);
+      // What of it runs on hears of an abort that comes now.
+      void this.idle.then(() => signal.removeEventListener('abort', abort));
     }
   }
 

@@ -58,9 +58,11 @@ class ThreadUnit implements IsolatedUnit {
   readonly #worker: Worker;
 
   constructor({ maxMemoryMb, execArgv }: ResolvedIsolation) {
-    this.#worker = new Worker(ENTRY, {
+    const loader = (execArgv ?? process.execArgv).map(tsxApi).find((api) => api !== undefined);
+    this.#worker = new Worker(loader === undefined ? ENTRY : withLoader(loader), {
+      eval: loader !== undefined,
       ...(maxMemoryMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: maxMemoryMb } }),
-      ...(execArgv !== undefined && { execArgv: [...execArgv] }),
+      ...(execArgv !== undefined && loader === undefined && { execArgv: [...execArgv] }),
     });
     let error: unknown;
     this.#worker.on('error', (thrown) => {
@@ -86,6 +88,19 @@ class ThreadUnit implements IsolatedUnit {
     if (isBusy) this.#worker.ref();
     else this.#worker.unref();
   }
+}
+
+/** tsx registers itself in the main thread alone; in others its API does. */
+function tsxApi(option: string): string | undefined {
+  if (option === 'tsx') return 'tsx/esm/api';
+  return /^file:.*\/tsx\/dist\/loader\.mjs$/.test(option)
+    ? new URL('./esm/api/index.mjs', option).href
+    : undefined;
+}
+
+function withLoader(api: string): string {
+  const [loader, entry] = [JSON.stringify(api), JSON.stringify(ENTRY.href)];
+  return `import(${loader}).then(({ register }) => { register(); return import(${entry}); });`;
 }
 
 function exitOf(exitCode: number, error: unknown): UnitExit {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
 import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
-import { type AttemptInfo, enqueueChildren, once, type RunConfig } from '../../src/index.ts';
+import { type AttemptInfo, enqueueChildren, once, type RunConfig } from '../../../src/index.ts';
 
 const State = Annotation.Root({
   goal: Annotation<string>(),
@@ -24,9 +24,15 @@ function around(deed: Deed) {
     ...((await act(state, config)) as object | undefined),
   });
   return new StateGraph(State)
-    .addNode('a', node('a', () => ({ when: new Date(5) })))
+    .addNode(
+      'a',
+      node('a', () => ({ when: new Date(5) })),
+    )
     .addNode('b', node('b', deed))
-    .addNode('c', node('c', ({ when }) => ({ answer: `${when instanceof Date}` })))
+    .addNode(
+      'c',
+      node('c', ({ when }) => ({ answer: `${when instanceof Date}` })),
+    )
     .addEdge(START, 'a')
     .addEdge('a', 'b')
     .addEdge('b', 'c')
@@ -89,4 +95,3 @@ export const chats = new StateGraph(MessagesAnnotation)
   .addEdge(START, 'say')
   .addEdge('say', END)
   .compile();
-export default plain;
