@@ -277,6 +277,29 @@ export class StateNotSerializableError extends JottyError {
   }
 }
 
+/**
+ * The thread or process that an agent was isolated in has died under its run, which alone is lost: code
+ * OUT_OF_MEMORY where it had used up its heap, else WORKER_CRASHED. It is charged as a crash.
+ */
+export class AgentCrashedError extends JottyError {
+  /** null where a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+
+  constructor(
+    message: string,
+    exit: {
+      readonly exitCode: number | null;
+      readonly signal: string | null;
+      readonly isOutOfMemory: boolean;
+    },
+  ) {
+    super(exit.isOutOfMemory ? 'OUT_OF_MEMORY' : 'WORKER_CRASHED', message);
+    this.exitCode = exit.exitCode;
+    this.signal = exit.signal;
+  }
+}
+
 /** A task ended without a result: it failed, was cancelled, or was skipped. `cause` is the error recorded with it. */
 export class TaskFailedError extends JottyError {
   readonly taskId: string;

@@ -4,6 +4,7 @@ export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 // Errors: every refusal has a stable `code`.
 export {
+  AgentCrashedError,
   AlreadyAnsweredError,
   AlreadyDecidedError,
   ClosedError,
@@ -64,6 +65,14 @@ export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestratio
 // Budgets: what tasks, workflows and keys may spend, and who decides when it is spent.
 export type { BudgetQuestion } from './orchestration/budget-question.ts';
 export type { BudgetHandle, BudgetOwner, BudgetStatus } from './orchestration/budgets.ts';
+// Cancelling: what stopped, and how far it had come.
+export type {
+  CancelOptions,
+  CancelReceipt,
+  RunStop,
+  TokensSpent,
+  ToolCallSeen,
+} from './orchestration/cancel-receipt.ts';
 export { type ChildEnd, enqueueChildren, type RunConfig, waitForChildren } from './orchestration/children.ts';
 // Commands: an agent that runs programs, refused unless switched on.
 export {
@@ -106,6 +115,8 @@ export {
   type InboxOptions,
   type InboxPage,
 } from './orchestration/inbox.ts';
+// Isolation: agents that run in a thread or process of their own.
+export type { IsolationOptions, ModuleAgent } from './orchestration/isolation.ts';
 // The manager: the background loop with its knobs, for those who want more than processQueue().
 export type {
   ManagerEvents,

@@ -57,13 +57,8 @@ export abstract class IncrementalSaver extends BaseCheckpointSaver implements Fe
   /** One atomic change, safe when it resolves. When `change` throws, nothing was written. */
   protected abstract write<T>(change: (rows: CheckpointRows) => T): Promise<T>;
 
-  /**
-   * A count with a random fraction. Values are stored by version, and two branches that fork from one checkpoint
-   * count alike: without the fraction one would read the other's values.
-   */
   override getNextVersion(current: number | undefined): number {
-    const fraction = Math.floor(Math.random() * VERSION_FRACTIONS) / VERSION_FRACTIONS;
-    return Math.floor(current ?? 0) + 1 + fraction;
+    return nextVersion(current);
   }
 
   async advanceFence(threadId: string, fence: number): Promise<void> {
@@ -317,4 +312,13 @@ function requiredThreadId(config: RunnableConfig): string {
 function namespaceOf(config: RunnableConfig): string | undefined {
   const namespace: unknown = config.configurable?.checkpoint_ns;
   return namespace === undefined || namespace === null ? undefined : String(namespace);
+}
+
+/**
+ * A count with a random fraction. Values are stored by version, and two branches that fork from one checkpoint
+ * count alike: without the fraction one would read the other's values.
+ */
+export function nextVersion(current: number | undefined): number {
+  const fraction = Math.floor(Math.random() * VERSION_FRACTIONS) / VERSION_FRACTIONS;
+  return Math.floor(current ?? 0) + 1 + fraction;
 }

@@ -19,10 +19,12 @@ import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedUsage } from './purged-usage.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
+import { BODY } from './run-body.ts';
 import { eventsOf } from './run-events.ts';
 import { type RecordOptions, RunLogs } from './run-logs.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
+import { StopBell } from './stop-board.ts';
 import { StoreErrors } from './store-errors.ts';
 import { UnqueuedEffects } from './unqueued-effects.ts';
 import { checkPrices, type Prices } from './usage.ts';
@@ -78,6 +80,8 @@ export class AgentHost {
   readonly storeErrors = new StoreErrors();
   readonly prices: Prices;
   readonly #accounts = new WeakMap<Registry, Accounts>();
+  /** Rings when a cancelled run of this process has stopped. */
+  readonly stopBell = new StopBell();
   /** The threads that direct runs are on now. */
   readonly threads = new Set<string>();
   readonly #defaultAgent: string | undefined;
@@ -169,6 +173,7 @@ export class AgentHost {
 
   close(): void {
     this.#purged?.stop();
+    for (const { isolated } of this.agents.values()) isolated?.close();
   }
 
   /** Whether an agent here could ever run the task. */
@@ -235,6 +240,7 @@ export class AgentHost {
     let effects: EffectLedger | undefined;
     const model = modelFor(task);
     const info = {
+      [BODY]: held.body,
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,

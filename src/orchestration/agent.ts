@@ -9,6 +9,8 @@ import { type Classify, checkPolicy, type FailurePolicy, type OnFailure } from '
 import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
 import type { Migrate } from './graph-verdict.ts';
+import { IsolatedAgent } from './isolated-agent.ts';
+import { isModuleAgent, isolationOf, type ModuleAgent, type ModulePlace, placeOf } from './isolation.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
@@ -134,6 +136,7 @@ export interface ComposedAgent extends AgentSettings {
 }
 
 export type AgentSource =
+  | ModuleAgent
   | ComposedAgent
   | CompiledGraph
   | WrappedGraph
@@ -149,6 +152,10 @@ export interface Agent {
   /** Makes the graph, of an agent that is composed of others. */
   readonly compose?: () => Promise<CompiledGraph>;
   readonly invokable: InvokableAgent;
+  /** What runs it outside of this thread; undefined where nothing does. */
+  readonly isolated?: IsolatedAgent | undefined;
+  /** Loads what it is, where it was given by the name of a module. */
+  readonly load?: (() => Promise<Agent>) | undefined;
   /** The name is the first one. */
   readonly capabilities: readonly string[];
   readonly maxConcurrent: number;
@@ -169,6 +176,7 @@ export interface Agent {
 /** @throws InvalidOptionError where it is neither a graph nor anything with `invoke`. */
 export function agentFrom(name: string, source: AgentSource): Agent {
   if (isComposed(source)) return composedFrom(name, source);
+  if (isModuleAgent(source)) return moduleFrom(name, source);
   const definition = definitionOf(name, source);
   checkPolicy(`agents.${name}`, definition);
   const worker = unwrap(definition.graph);
@@ -206,9 +214,47 @@ function composedFrom(name: string, source: ComposedAgent): Agent {
   };
 }
 
-/** Whether its runs have checkpoints. */
-export function isResumable({ graph, compose }: Agent): boolean {
-  return graph !== undefined || compose !== undefined;
+/** Of an agent whose module is not loaded here nothing is known but its settings. */
+function moduleFrom(name: string, source: ModuleAgent): Agent {
+  checkPolicy(`agents.${name}`, source);
+  const place = placeOf(name, source);
+  const isolation = isolationOf(name, source);
+  const settings = { graph: undefined, inputs: undefined, ...settingsOf(name, source) };
+  if (isolation !== undefined) {
+    const isolated = new IsolatedAgent(place, isolation);
+    return {
+      ...settings,
+      isolated,
+      invokable: { invoke: (input, options) => isolated.call(input, options) },
+    };
+  }
+  let loading: Promise<Agent> | undefined;
+  const load = () => {
+    loading ??= loadAgent(name, place).then((agent) => ({
+      ...agent,
+      ...settingsOf(name, { ...agent, ...source }),
+    }));
+    return loading;
+  };
+  const invoke = async (input: AgentInput, options: AgentCallOptions) => {
+    const { graph, invokable } = await load();
+    return ((graph ?? invokable) as InvokableAgent).invoke(input, options);
+  };
+  return { ...settings, load, invokable: { invoke } };
+}
+
+/** @throws InvalidOptionError where the module exports no such agent. */
+export async function loadAgent(name: string, place: ModulePlace): Promise<Agent> {
+  const module = (await import(place.url)) as Readonly<Record<string, AgentSource | undefined>>;
+  const source = module[place.export];
+  if (source === undefined)
+    throw new InvalidOptionError(`agents.${name}.export`, `an export of ${place.url}`, place.export);
+  return agentFrom(name, source);
+}
+
+/** Whether its runs have checkpoints, or may have. */
+export function isResumable({ graph, compose, isolated, load }: Agent): boolean {
+  return (graph ?? compose ?? isolated ?? load) !== undefined;
 }
 
 function settingsOf(name: string, definition: AgentSettings) {

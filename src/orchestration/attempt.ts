@@ -10,6 +10,7 @@ import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
+import { watchNodes } from './watched-nodes.ts';
 
 /** One run of an agent, with a queue or without. */
 export interface Attempt
@@ -48,7 +49,10 @@ export async function runAttempt(
   checkpointer: () => Promise<Checkpointer>,
   errors?: StoreErrors,
 ): Promise<AttemptEnd> {
-  const { agent, task } = attempt;
+  const { isolated, load } = attempt.agent;
+  if (isolated !== undefined) return isolated.run(attempt, checkpointer, errors);
+  const { task } = attempt;
+  const agent = load === undefined ? attempt.agent : await load();
   const graph = agent.compose === undefined ? agent.graph : await agent.compose();
   if (graph === undefined) {
     const input = (await inputFor(agent, task)) as AgentInput;
@@ -62,6 +66,7 @@ export async function runAttempt(
     }
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
+  watchNodes(graph);
   const opened = checkpointer();
   const fingerprint = fingerprintOf(graph);
   const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };

@@ -14,6 +14,8 @@ import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
 import { budgetAsked } from './budget-question.ts';
 import { answerBudget, BudgetHandle, type BudgetOwner, scopeOfOwner } from './budgets.ts';
+import type { CancelOptions, CancelReceipt } from './cancel-receipt.ts';
+import { Cancellation } from './cancellation.ts';
 import { saverFor } from './default-saver.ts';
 import { DirectRun, endEvent, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
 import type { Classify, OnFailure } from './failure-policy.ts';
@@ -293,9 +295,17 @@ export class Conductor<Name extends string = string> {
     return this.queue.decide(id, { ...verdict, approved: false });
   }
 
-  /** Ends a task as cancelled, and aborts its run in whichever process it is. */
-  async cancel(id: string, reason?: string): Promise<Task> {
-    return this.queue.cancel(id, reason);
+  /**
+   * Stops a task and all that it has enqueued. They are recorded as cancelled at once, and from then on nothing that
+   * their runs still write is stored: no checkpoint, no effect, no result. Each run, in whichever process, gets its
+   * signal, after `graceMs` its slot is taken back, and an isolated one is killed. Resolves when all have stopped; where
+   * a process has died, at the end of its lease. With a reason alone there is no grace.
+   *
+   * @throws TaskNotFoundError, InvalidOptionError
+   */
+  async cancel(id: string, options: CancelOptions | string = {}): Promise<CancelReceipt> {
+    const given = typeof options === 'string' ? { reason: options, graceMs: 0 } : options;
+    return this.host.keepAlive.during(new Cancellation(this.host, this.queue).cancel(id, given));
   }
 
   /**

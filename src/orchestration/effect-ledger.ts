@@ -41,6 +41,11 @@ export class EffectLedger {
     this.#effects = new Map(recorded.map((effect) => [effect.key, effect]));
   }
 
+  /** As they stand now. */
+  get recorded(): readonly Effect[] {
+    return [...this.#effects.values()];
+  }
+
   get(key: string): Effect | undefined {
     return this.#effects.get(key);
   }

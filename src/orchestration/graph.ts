@@ -85,9 +85,12 @@ export interface CheckpointRecord {
  */
 export class RunControl {
   #reason: string | undefined;
+  /** Hears of the request, where the graph runs elsewhere. */
+  onDrain: ((reason: string) => void) | undefined;
 
   requestDrain(reason: string): void {
     this.#reason = reason;
+    this.onDrain?.(reason);
   }
 
   get drainRequested(): boolean {

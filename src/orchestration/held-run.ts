@@ -1,4 +1,4 @@
-import { LeaseLostError } from '../errors.ts';
+import { AgentCrashedError, LeaseLostError } from '../errors.ts';
 import type { Effect } from '../queue/effects.ts';
 import { isEnded, type Outcome, type Task, type TaskInterrupt } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -15,6 +15,7 @@ import type { LoopHealth } from './loop-health.ts';
 import { hasBudget, isCallAlive, metered, placesOf } from './metering.ts';
 import { outcomeOf } from './outcome-of.ts';
 import { RunLimits } from './run-limits.ts';
+import { RunStops } from './run-stops.ts';
 import { namedThreadOf, OPEN_THREAD_MS, OpenThreadError, type SharedThread } from './shared-thread.ts';
 import { UsageMeter } from './usage-meter.ts';
 import { givenByWorkflow, membershipOf, type WorkflowMembership } from './workflow-membership.ts';
@@ -30,9 +31,16 @@ export interface HeldRunOptions {
 /** Runs held tasks, each within its time, and says what came of them. */
 export class HeldRun {
   readonly #options: HeldRunOptions;
+  readonly #stops: RunStops;
 
   constructor(options: HeldRunOptions) {
     this.#options = options;
+    this.#stops = new RunStops(options.host, options.queue);
+  }
+
+  /** Its task was cancelled before it began, or after it had ended: whoever waits for its stop is told. */
+  hadStopped(held: HeldTask): Promise<void> {
+    return this.#stops.hadStopped(held);
   }
 
   /** null where the task is no longer ours to settle. Never rejects. */
@@ -55,7 +63,7 @@ export class HeldRun {
       limits.start();
       held.log = host.events.open(queue, task.id, held.fence);
       onStarted({ task, agent: held.agent.name });
-      const end = await held.untilAborted(this.#runAgent(held));
+      const end = await held.untilAborted(held.body.during(this.#runAgent(held)));
       health.succeeded();
       host.otherVersions.forget(task.id);
       if (end.status === 'waiting') this.#recordQuestions(held, end.interrupts);
@@ -71,6 +79,7 @@ export class HeldRun {
       return this.#failed(held, outcomeOf(error, held.abortReason, task.id));
     } finally {
       limits.stop();
+      if (held.abortReason !== undefined) await this.#stops.stop(held);
     }
   }
 
@@ -81,6 +90,7 @@ export class HeldRun {
 
   #failed({ task, agent }: HeldTask, outcome: Outcome | null): Outcome | null {
     if (outcome?.status !== 'failed') return outcome;
+    if (outcome.error instanceof AgentCrashedError) return { ...outcome, crashed: true };
     const { host, queue } = this.#options;
     return nextOutcome(outcome, task, agent, host.failures, queue.clock.now());
   }

@@ -3,6 +3,7 @@ import type { Task } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import type { Agent } from './agent.ts';
 import { RunControl } from './graph.ts';
+import { RunBody } from './run-body.ts';
 import type { RunLog } from './run-log.ts';
 
 /** A task this process holds: claimed, running, or on its way to be settled. */
@@ -12,6 +13,7 @@ export class HeldTask {
   readonly agent: Agent;
   readonly assignment: Assignment;
   readonly control = new RunControl();
+  readonly body = new RunBody();
   /** `queued`: claimed, its slot is still busy. */
   phase: 'queued' | 'running' | 'settling' = 'queued';
   /** Whether the assignment has been written to the store. */

@@ -310,8 +310,9 @@ export class TaskQueueManager {
   async #settle(held: HeldTask, outcome: Outcome | null): Promise<void> {
     try {
       const task = outcome === null ? null : await this.#settler.settle(held, outcome);
-      if (task === null) this.#listeners.emit('leaseLost', { taskId: held.task.id, fence: held.fence });
-      else this.#count(task);
+      if (task !== null) this.#count(task);
+      else this.#listeners.emit('leaseLost', { taskId: held.task.id, fence: held.fence });
+      if (task === null && held.abortReason === undefined) await this.#heldRun.hadStopped(held);
     } finally {
       this.#keeper.drop(held);
       if (held.log !== undefined) this.#host.events.close(held.log);
@@ -391,6 +392,7 @@ export class TaskQueueManager {
         ? new RunAborted('cancelled', 'the task was cancelled')
         : new LeaseLostError(taskId, fence, reason),
     );
+    if (held.phase === 'queued') void this.#heldRun.hadStopped(held);
   }
 
   readonly #report = (error: unknown): void => {

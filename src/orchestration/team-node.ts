@@ -12,6 +12,7 @@ import {
   type TeamValues,
   valuesOf,
 } from './team-state.ts';
+import { watchNodes } from './watched-nodes.ts';
 
 /** The config a node is called with, as far as it is read. */
 export interface NodeConfig {
@@ -67,6 +68,7 @@ export function teamNode(options: TeamNodeOptions) {
 async function runAgent(agent: Agent, input: unknown, config: NodeConfig): Promise<unknown> {
   const worker: unknown = agent.graph ?? agent.invokable;
   if (!isGraph(worker)) return agent.invokable.invoke(input as AgentInput, callOptions(agent, config));
+  watchNodes(worker);
   const graph = worker as unknown as RunnableGraph & {
     readonly config?: { readonly recursionLimit?: number };
   };

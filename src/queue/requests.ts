@@ -96,6 +96,7 @@ export function toEnding(outcome: Outcome): Ending {
           error: toTaskError(outcome.error),
           retry: outcome.retry === false ? 'refused' : 'allowed',
           failure: outcome.failure,
+          ...(outcome.crashed === true && { crashed: true }),
         }
       );
     case 'released':

@@ -332,7 +332,13 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
  */
 export type Outcome = (
   | { readonly status: 'completed'; readonly result?: unknown }
-  | { readonly status: 'failed'; readonly error: unknown; readonly retry?: boolean | undefined }
+  | {
+      readonly status: 'failed';
+      readonly error: unknown;
+      readonly retry?: boolean | undefined;
+      /** What ran it has died: charged to `crashes`, not to `retryCount`. @default false */
+      readonly crashed?: boolean | undefined;
+    }
   | {
       readonly status: 'released';
       readonly runAt?: number | undefined;

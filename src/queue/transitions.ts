@@ -78,6 +78,7 @@ export type Ending =
       readonly retry: 'allowed' | 'refused' | 'demanded';
       readonly failure?: Failure | undefined;
       readonly runAt?: number | undefined;
+      readonly crashed?: boolean;
     }
   | {
       readonly status: 'released';
@@ -275,6 +276,7 @@ function fail(
   context: DecisionContext,
 ): Change {
   const { error } = ending;
+  if (ending.crashed) return crash(record, error, reasonOf(error), context);
   const details = withDetails(record.details, { error, interrupts: undefined });
   const retriesLeft = record.retryCount < context.maxRetries;
   if (ending.retry === 'demanded' && !retriesLeft) {
@@ -426,18 +428,23 @@ function expire(record: TaskRecord, context: DecisionContext): Change | null {
     return release(record, undefined, 'lease expired before the start', context.now);
   if (isOver(context)) return overDeadline(record, context.submission.deadline!, context.now);
   if (isTimedOut(record, context)) return timeOut(record, context);
-  const crashes = record.crashes + 1;
   const error = {
     name: 'WorkerCrashedError',
-    message: `the worker stopped without a word (${crashes} of ${context.maxCrashes})`,
+    message: `the worker stopped without a word (${record.crashes + 1} of ${context.maxCrashes})`,
     code: 'WORKER_CRASHED',
   };
+  return crash(record, error, 'lease expired', context);
+}
+
+/** Whoever ran it is gone: told by the lease, or at once by the process it was isolated from. */
+function crash(record: TaskRecord, error: TaskError, reason: string, context: DecisionContext): Change {
+  const crashes = record.crashes + 1;
   const details = withDetails(record.details, { error });
   if (crashes >= context.maxCrashes) {
-    return end(record, 'failed', context.now, error.message, { crashes, details });
+    return end(record, 'failed', context.now, reasonOf(error), { crashes, details });
   }
   const runAt = context.now + backoffMs(crashes, context.retry, context.random);
-  return move(record, 'retrying', context.now, 'lease expired', { ...NO_LEASE, crashes, runAt, details });
+  return move(record, 'retrying', context.now, reason, { ...NO_LEASE, crashes, runAt, details });
 }
 
 function isTimedOut(record: TaskRecord, { now, timeoutMs }: DecisionContext): boolean {

@@ -1,0 +1,173 @@
+import { isFenced } from '../checkpoint/fence.ts';
+import { systemClock } from '../clock.ts';
+import { TimeoutError } from '../errors.ts';
+import type { AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
+import type { Attempt, AttemptEnd } from './attempt.ts';
+import { type Checkpointer, RunControl } from './graph.ts';
+import type { FromWorker, RunData } from './isolated-message.ts';
+import type { Crossing } from './isolated-run.ts';
+import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
+import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
+import { BODY, RunBody } from './run-body.ts';
+import type { StoreErrors } from './store-errors.ts';
+import { within } from './wakeup.ts';
+
+/**
+ * An agent in threads or processes of its own, one for each run at a time: there are as many as runs of it, and
+ * those whose run has ended wait a while for the next. One that has been killed, or has died, is not used again.
+ */
+export class IsolatedAgent {
+  readonly graceMs: number;
+  readonly #place: ModulePlace;
+  readonly #isolation: ResolvedIsolation;
+  readonly #idle: IsolatedUnit[] = [];
+  readonly #started = new WeakSet<IsolatedUnit>();
+  #isClosed = false;
+
+  constructor(place: ModulePlace, isolation: ResolvedIsolation) {
+    this.#place = place;
+    this.#isolation = isolation;
+    this.graceMs = isolation.graceMs;
+  }
+
+  /** As `runAttempt`, elsewhere. */
+  async run(
+    attempt: Attempt,
+    checkpointer: () => Promise<Checkpointer>,
+    errors?: StoreErrors,
+  ): Promise<AttemptEnd> {
+    const opened = checkpointer();
+    const saver = await (errors?.from(opened) ?? opened);
+    const watched = errors === undefined ? saver : watchedBy(errors, saver);
+    const data = dataOf(attempt, isFenced(saver));
+    return (await this.#runIn({ data, info: attempt.info, saver: watched, attempt })) as AttemptEnd;
+  }
+
+  /** As a part of another agent: one call, without checkpoints of its own. */
+  call(input: AgentInput, { signal, writer, configurable }: AgentCallOptions): Promise<unknown> {
+    const info = { ...configurable.jotty, signal } as AttemptInfo;
+    const attempt = { control: new RunControl(), onChunk: undefined, onCustom: writer, shared: undefined };
+    const task = { id: info.threadId, payload: {}, metadata: {}, priority: 5, attempt: info.attempt };
+    const whole = { ...attempt, info, task, answers: [], fenced: false, startsAgain: false } as never;
+    const data = { ...dataOf(whole, false), call: { input } };
+    return this.#runIn({ data, info, saver: undefined, attempt });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const unit of this.#idle.splice(0)) unit.kill();
+  }
+
+  async #runIn(crossing: Crossing): Promise<unknown> {
+    const { info } = crossing;
+    const given = (info as { readonly [BODY]?: RunBody })[BODY];
+    const body = given ?? new RunBody();
+    const unit = this.#idle.pop() ?? startUnit(this.#isolation);
+    unit.hold(true);
+    const forget = body.onKill(() => unit.kill());
+    // Nobody else ends a run without a queue.
+    const end = () => void body.end(this.graceMs, systemClock);
+    if (given === undefined) info.signal.addEventListener('abort', end, { once: true });
+    try {
+      // Loaded here, since it loads the codec of checkpoints.
+      const { IsolatedRun } = await import('./isolated-run.ts');
+      await this.#ready(unit);
+      const run = new IsolatedRun(unit, crossing);
+      void body.during(run.idle).then((isFit) => {
+        forget();
+        this.#release(unit, isFit);
+      });
+      try {
+        return await body.during(run.run(this.#place));
+      } finally {
+        // Whoever aborted it sees to its end.
+        if (!info.signal.aborted) void this.#outlive(run.idle, unit);
+      }
+    } catch (error) {
+      if (!this.#started.has(unit)) unit.kill();
+      throw error;
+    } finally {
+      info.signal.removeEventListener('abort', end);
+    }
+  }
+
+  /** Code that goes on after its run has ended gets the grace, and no other run. */
+  async #outlive(idle: Promise<boolean>, unit: IsolatedUnit): Promise<void> {
+    if (!(await within(systemClock, this.graceMs, idle))) unit.kill();
+  }
+
+  async #ready(unit: IsolatedUnit): Promise<void> {
+    if (this.#started.has(unit)) return;
+    const isReady = new Promise<void>((resolve, reject) => {
+      unit.onMessage = (message) => {
+        if ((message as FromWorker).type === 'ready') resolve();
+      };
+      void unit.exited.then((exit) => reject(crashOf(exit)));
+    });
+    isReady.catch(() => {});
+    const { startMs } = this.#isolation;
+    if (!(await within(systemClock, startMs, isReady)))
+      throw new TimeoutError(`the agent's ${this.#isolation.in} did not start within ${startMs} ms`);
+    await isReady;
+    this.#started.add(unit);
+  }
+
+  #release(unit: IsolatedUnit, isFit: boolean): void {
+    unit.hold(false);
+    if (!isFit || this.#isClosed || this.#isolation.idleMs === 0) {
+      unit.kill();
+      return;
+    }
+    this.#idle.push(unit);
+    const timer = systemClock.setTimeout(() => this.#retire(unit), this.#isolation.idleMs);
+    void unit.exited.then(() => {
+      systemClock.clearTimeout(timer);
+      this.#retire(unit);
+    });
+  }
+
+  #retire(unit: IsolatedUnit): void {
+    const at = this.#idle.indexOf(unit);
+    if (at < 0) return;
+    this.#idle.splice(at, 1);
+    unit.kill();
+  }
+}
+
+/** What the queue knows to be an error of the store. */
+function watchedBy(errors: StoreErrors, saver: Checkpointer): Checkpointer {
+  return new Proxy(saver, {
+    get(_, key) {
+      const value: unknown = Reflect.get(saver, key);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        const result: unknown = value.apply(saver, args);
+        return result instanceof Promise ? errors.from(result) : result;
+      };
+    },
+  });
+}
+
+/** All of a run that is data. */
+function dataOf(attempt: Attempt, isSaverFenced: boolean): RunData {
+  const { info, task, answers, fenced, startsAgain, goal, replaces, shared } = attempt;
+  const { signal: _, spend: __, children, effects, ...told } = info;
+  return JSON.parse(
+    JSON.stringify({
+      info: told,
+      hasChildren: children !== undefined,
+      effects: effects.recorded,
+      answers,
+      task,
+      isSaverFenced,
+      sharedBy: shared?.taskId,
+      fenced,
+      startsAgain,
+      goal,
+      replaces,
+      streams: attempt.onChunk !== undefined,
+      streamsTokens: attempt.streamsTokens === true,
+      tellsCustom: attempt.onCustom !== undefined,
+    }),
+  ) as RunData;
+}

@@ -1,0 +1,97 @@
+/** Agents that tests run in threads and processes. They say what they are about to do, and most of it is not survived. */
+import { writeFileSync } from 'node:fs';
+import { AIMessage } from '@langchain/core/messages';
+import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
+import { type AttemptInfo, enqueueChildren, once, type RunConfig } from '../../../src/index.ts';
+
+const State = Annotation.Root({
+  goal: Annotation<string>(),
+  /** Where to write what happens. */
+  file: Annotation<string>(),
+  ms: Annotation<number>(),
+  path: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
+  answer: Annotation<string>(),
+  when: Annotation<Date>(),
+});
+type Deed = (state: typeof State.State, config: RunConfig & { writer?: (chunk: unknown) => void }) => unknown;
+
+const infoOf = (config: RunConfig) => config.configurable?.jotty as AttemptInfo;
+
+/** a → b → c, where b does the deed. */
+function around(deed: Deed) {
+  const node = (name: string, act: Deed) => async (state: typeof State.State, config: RunConfig) => ({
+    path: [`${name}:${process.pid}`],
+    ...((await act(state, config)) as object | undefined),
+  });
+  return new StateGraph(State)
+    .addNode(
+      'a',
+      node('a', () => ({ when: new Date(5) })),
+    )
+    .addNode('b', node('b', deed))
+    .addNode(
+      'c',
+      node('c', ({ when }) => ({ answer: `${when instanceof Date}` })),
+    )
+    .addEdge(START, 'a')
+    .addEdge('a', 'b')
+    .addEdge('b', 'c')
+    .addEdge('c', END)
+    .compile();
+}
+
+const note = (file: string, text: string) => writeFileSync(file, `${text}\n`, { flag: 'a' });
+
+export const plain = around(() => undefined);
+export const asks = around(() => ({ goal: interrupt<string, string>('which?') }));
+export const shows = around((_, config) => config.writer?.({ shown: 1 }));
+export const fails = around(() => {
+  throw Object.assign(new Error('as planned'), { code: 'PLANNED', detail: 7 });
+});
+export const once1 = around(async ({ file }, config) => {
+  const told = await once(config, 'pay', () => {
+    note(file, 'paid');
+    return { receipt: 1 };
+  });
+  if (infoOf(config).attempt === 1) throw new Error('after the payment');
+  return { goal: `${told.receipt}` };
+});
+export const parent = around(async (_, config) => {
+  await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'plain' }]);
+});
+export const drains = around(({ file }) => {
+  note(file, 'in b');
+  return new Promise((resolve) => setTimeout(resolve, 300));
+});
+/** Stops at its signal, after a moment. */
+export const heeds = around(async ({ file }, config) => {
+  note(file, `started ${process.pid}`);
+  const { signal } = infoOf(config);
+  await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  note(file, 'cleaned up');
+});
+export const deaf = around(({ file }) => {
+  note(file, `started ${process.pid}`);
+  return new Promise(() => setInterval(() => note(file, 'alive'), 20));
+});
+export const blocks = around(({ file, ms }) => {
+  note(file, `started ${process.pid}`);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+});
+export const eats = around(({ file }) => {
+  note(file, 'started');
+  const kept: number[][] = [];
+  for (;;) kept.push(new Array<number>(10_000).fill(kept.length));
+});
+export const faults = around(({ file }) => {
+  note(file, 'started');
+  process.kill(process.pid, 'SIGSEGV');
+  return new Promise(() => {});
+});
+export const exits = around(() => process.exit(3));
+export const call = { invoke: ({ goal }: { goal?: string }) => ({ said: goal, pid: process.pid }) };
+export const chats = new StateGraph(MessagesAnnotation)
+  .addNode('say', ({ messages }) => ({ messages: [new AIMessage(`heard ${messages.at(-1)?.text}`)] }))
+  .addEdge(START, 'say')
+  .addEdge('say', END)
+  .compile();
