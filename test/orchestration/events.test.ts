@@ -99,10 +99,8 @@ describe('the life of a task', () => {
   test('has usage, and updates and tokens where they are wanted', async () => {
     const model = fakeModel().respond(new AIMessage('Good day')).respond(new AIMessage('Good day'));
     const graph = new StateGraph(MessagesAnnotation)
-      .addNode('say', async ({ messages }, config) => {
-        const { taskId } = (config.configurable as { jotty: { taskId: string } }).jotty;
+      .addNode('say', async ({ messages }) => {
         const message = await model.invoke(messages);
-        conductor.host.events.record(taskId, { type: 'usage', usage: { tokens: 2 }, at: 1 });
         return { messages: [message] };
       })
       .addEdge(START, 'say')
