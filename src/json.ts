@@ -90,19 +90,16 @@ export function copyJson(value: unknown): unknown {
  * A copy of what `copyJson` made, at half its cost: such a value has nothing that must be left out, so that an
  * object is copied as a whole, and only what it holds by reference is looked at.
  */
-export function cloneJson<T extends object>(value: T): T;
-export function cloneJson(value: object): object {
-  if (Array.isArray(value)) return value.map(cloneItem);
+export function cloneJson<T>(value: T): T;
+export function cloneJson(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item: unknown) => cloneJson(item));
   const copy: Record<string, unknown> = { ...value };
   for (const key in copy) {
     const item = copy[key];
     if (typeof item === 'object' && item !== null) copy[key] = cloneJson(item);
   }
   return copy;
-}
-
-function cloneItem(item: unknown): unknown {
-  return typeof item === 'object' && item !== null ? cloneJson(item) : item;
 }
 
 /** Assigned, it would become the prototype; in JSON it is a key like any other. */

@@ -16,7 +16,6 @@ export interface AdmissionOptions {
   readonly isInProcess: boolean;
   readonly held: HeldTasks;
   readonly approvals: Approvals;
-  readonly take: (record: TaskRecord, submission: NewTask) => Task;
   readonly act: (id: string, action: TaskAction, known: TaskRecord) => Promise<Task>;
   readonly onError: (error: unknown) => void;
 }
@@ -30,13 +29,13 @@ export class Admission {
   // Looked at for every task; see StoredTaskQueue's own.
   readonly #clock: Clock;
   readonly #isInProcess: boolean;
-  readonly #take: AdmissionOptions['take'];
+  readonly #held: HeldTasks;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
     this.#clock = options.options.clock;
     this.#isInProcess = options.isInProcess;
-    this.#take = options.take;
+    this.#held = options.held;
   }
 
   async admit(records: readonly TaskRecord[], isStarted: boolean, tasks: Task[]): Promise<void> {
@@ -49,7 +48,7 @@ export class Admission {
         await this.#options.act(record.id, { type: 'alarm', fence: record.fence }, record);
       else if (submission.approval) await this.#options.approvals.ask(record, submission);
       else {
-        tasks.push(this.#take(record, submission));
+        tasks.push(this.#held.take(record, submission));
         const change = isStarted ? this.#boundedLease(record, submission, now) : null;
         if (change) shortened.push(change);
       }
@@ -67,12 +66,12 @@ export class Admission {
 
   /** A claim leases all its tasks alike; attempts that have less time than a lease get a shorter one. */
   async #shorten(changes: readonly Change[], tasks: Task[]): Promise<void> {
-    const { store, options, held, onError } = this.#options;
+    const { store, options, onError } = this.#options;
     const places = new Map(tasks.map((task, i) => [task.id, i]));
     try {
       for (const applied of await store.apply(changes, options.clock.now())) {
-        const one = applied && held.get(applied.record.id);
-        if (one) tasks[places.get(one.record.id)!] = this.#take(applied.record, one.submission);
+        const one = applied && this.#held.get(applied.record.id);
+        if (one) tasks[places.get(one.record.id)!] = this.#held.take(applied.record, one.submission);
       }
     } catch (error) {
       // The tasks are claimed all the same; heartbeats keep to the time as well.

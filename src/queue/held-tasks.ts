@@ -1,6 +1,7 @@
 import { PassingMap } from './passing-map.ts';
-import { isLeased, type NewTask } from './task.ts';
+import { isLeased, type NewTask, type Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
+import { type TaskDefaults, toTask } from './task-view.ts';
 
 export interface HeldTask {
   readonly record: TaskRecord;
@@ -13,6 +14,13 @@ export interface HeldTask {
  */
 export class HeldTasks {
   readonly #byId = new PassingMap<string, HeldTask>();
+  readonly #owner: string;
+  readonly #defaults: TaskDefaults;
+
+  constructor(owner: string, defaults: TaskDefaults) {
+    this.#owner = owner;
+    this.#defaults = defaults;
+  }
 
   get size(): number {
     return this.#byId.size;
@@ -26,10 +34,12 @@ export class HeldTasks {
     return this.#byId.get(id);
   }
 
-  /** Keeps what is leased, forgets what is not. */
-  update(record: TaskRecord, submission: NewTask, owner: string): void {
-    if (isLeased(record.status) && record.owner === owner) this.#byId.set(record.id, { record, submission });
+  /** Keeps what is leased, forgets what is not; returns the task as its users see it. */
+  take(record: TaskRecord, submission: NewTask): Task {
+    const isHeld = isLeased(record.status) && record.owner === this.#owner;
+    if (isHeld) this.#byId.set(record.id, { record, submission });
     else this.#byId.delete(record.id);
+    return toTask(record, submission, this.#defaults);
   }
 
   /** Takes in a newer state of a task that is still held. */

@@ -100,7 +100,7 @@ export class StoredTaskQueue implements TaskQueue {
   // process, which would throw away the compiled code of the first.
   readonly #clock: Clock;
   readonly #defaults: TaskDefaults;
-  readonly #held = new HeldTasks();
+  readonly #held: HeldTasks;
   readonly #conditions = new Conditions();
   readonly #observers: Observers;
   readonly #log: AnalyticsLog;
@@ -121,6 +121,7 @@ export class StoredTaskQueue implements TaskQueue {
     const { clock, conditions, sweepMs, agingMs, payloadBytesMax, newId, limits } = this.#options;
     this.#clock = clock;
     this.#defaults = this.#options.defaults;
+    this.#held = new HeldTasks(this.owner, this.#defaults);
     this.#rules = {
       agingMs,
       payloadBytesMax,
@@ -152,7 +153,6 @@ export class StoredTaskQueue implements TaskQueue {
       isInProcess: this.#rules.isInProcess,
       held: this.#held,
       approvals: this.#approvals,
-      take: (record, submission) => this.#take(record, submission),
       act: (id, action, known) => this.#act(id, action, known),
       onError,
     });
@@ -569,11 +569,6 @@ export class StoredTaskQueue implements TaskQueue {
     await this.#approvals.open();
   }
 
-  #take(record: TaskRecord, submission: NewTask): Task {
-    this.#held.update(record, submission, this.owner);
-    return this.#view(record, submission);
-  }
-
   #setPaused(target: PauseTarget | undefined, isPaused: boolean): Promise<void> {
     const key = toPausedKey(target);
     return key === null
@@ -616,7 +611,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
       const applied = (await this.#store.apply([change], now))[0];
       if (!applied) continue;
-      const task = this.#take(applied.record, submission);
+      const task = this.#held.take(applied.record, submission);
       if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');

@@ -44,7 +44,7 @@ export function toRecord(task: NewTask, at: Place, now: number, rules: Submissio
   if (task.parent !== undefined && !rules.areChildren)
     throw new InvalidTaskError(at('parent'), 'expected none; enqueueChildren() sets it');
   const dependsOn = task.dependsOn ? task.dependsOn.map(toEdge) : NO_EDGES;
-  checkConditions(task, dependsOn, at, rules);
+  if (dependsOn !== NO_EDGES || task.validate) checkConditions(task, dependsOn, at, rules);
   if (task.approval) checkNobodyRuns(task, at);
   if (task.fairWeight !== undefined && task.fairKey === undefined)
     throw new InvalidTaskError(at('fairWeight'), 'expected a fairKey beside it');
@@ -120,11 +120,11 @@ function checkConditions(
   at: Place,
   { hasCondition }: SubmissionRules,
 ): void {
-  edges.forEach(({ condition }, i) => {
+  for (const [i, { condition }] of edges.entries()) {
     if (condition !== null && !isWhereText(condition) && !hasCondition(condition)) {
       throw new UnknownConditionError(at(`dependsOn[${i}].on.custom`), condition);
     }
-  });
+  }
   if (validate?.custom !== undefined && !hasCondition(validate.custom))
     throw new UnknownConditionError(at('validate.custom'), validate.custom);
 }

@@ -20,7 +20,7 @@ export interface TaskDefaults {
  * that lists and stats still answer.
  */
 export function readSubmission({ content, submission }: TaskRecord): NewTask {
-  if (content) return cloneJson(content);
+  if (content) return cloneContent(content);
   try {
     const task: unknown = JSON.parse(submission);
     if (typeof task === 'object' && task !== null) return task as NewTask;
@@ -28,6 +28,16 @@ export function readSubmission({ content, submission }: TaskRecord): NewTask {
     // No JSON: damaged too.
   }
   return { payload: {} };
+}
+
+/**
+ * Field by field, as the content itself was made: so they share a hidden class, which lasts while any task is
+ * stored, and with it the compiled code that reads submissions.
+ */
+function cloneContent(content: NewTask): NewTask {
+  const copy: Record<string, unknown> = {};
+  for (const field in content) copy[field] = cloneJson(content[field as keyof NewTask]);
+  return copy as unknown as NewTask;
 }
 
 export function retryPolicyOf(submission: NewTask, defaults: TaskDefaults): RetryPolicy {

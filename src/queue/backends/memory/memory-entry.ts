@@ -82,8 +82,39 @@ export function newEdges(taskId: string, dependsOn: readonly Edge[]): readonly M
   return dependsOn.map((edge) => ({ ...edge, taskId, verdict: 'undecided' }));
 }
 
+/**
+ * Each field is written out: copies made by a spread have a hidden class of their own, which is forgotten whenever
+ * no copy is left, and all compiled code that looks at records with it.
+ */
 export function copyOf({ record }: MemoryEntry): TaskRecord {
-  return { ...record, blockedBy: record.blockedBy.length === 0 ? [] : [...record.blockedBy] };
+  return {
+    seq: record.seq,
+    id: record.id,
+    submission: record.submission,
+    hash: record.hash,
+    priority: record.priority,
+    agentType: record.agentType,
+    agent: record.agent,
+    rank: record.rank,
+    createdAt: record.createdAt,
+    status: record.status,
+    runAt: record.runAt,
+    retryCount: record.retryCount,
+    crashes: record.crashes,
+    fence: record.fence,
+    owner: record.owner,
+    leaseExpiresAt: record.leaseExpiresAt,
+    alarmAt: record.alarmAt,
+    startedAt: record.startedAt,
+    completedAt: record.completedAt,
+    result: record.result,
+    details: record.details,
+    version: record.version,
+    events: record.events,
+    blockedBy: record.blockedBy.length === 0 ? [] : [...record.blockedBy],
+    content: record.content,
+    quota: record.quota,
+  };
 }
 
 /** Field by field: a change must never carry identity fields into a record. */
