@@ -8,6 +8,8 @@ import { OWN } from './transaction-turns.ts';
 
 /** So many lanes kept back are looked at in each claim, 1 µs each: less than it costs to put them aside and back. */
 const KEPT_BACK_SEEN_MAX = 64;
+/** So many are put aside by one transaction, about 5 ms; the next ones go on. */
+const PUT_ASIDE_MAX = 500;
 
 /** A lane that a claim may take from, and where its first task stands among others. */
 export interface Candidate extends Standing {
@@ -55,11 +57,9 @@ export class QuotaChoice {
   /** Called as the last step: lanes behind full keys are put where no claim looks, if it was many. */
   finish(): void {
     const { gates } = this.#tx;
-    let count = 0;
-    for (const lanes of this.#keptBack.values()) count += lanes.size;
-    if (count <= KEPT_BACK_SEEN_MAX) return;
-    for (const [key, lanes] of this.#keptBack)
-      if (gates.isFull(key)) for (const lane of lanes) lane.keepBack(key);
+    const kept = [...this.#keptBack].flatMap(([key, lanes]) => [...lanes].map((lane) => ({ key, lane })));
+    if (kept.length <= KEPT_BACK_SEEN_MAX) return;
+    for (const { key, lane } of kept.slice(0, PUT_ASIDE_MAX)) if (gates.isFull(key)) lane.keepBack(key);
   }
 
   /** Undefined where there is none, or gates keep all of them back. */
