@@ -394,6 +394,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'tasks in a file take no places under their limits',
   },
   {
+    file: 'queue/backends/sqlite/queue-transaction.ts',
+    find: 'this.gates.enter(quota, now);',
+    replace: '',
+    why: 'tasks that stand among all others in a file take no places under their limits',
+  },
+  {
     file: CLAIMING,
     find: 'const next = { ...record, ...lease, alarmAt: null, fence: record.fence + 1 };',
     replace: 'const next = { ...record, ...lease, fence: record.fence + 1 };',
