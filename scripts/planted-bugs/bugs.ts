@@ -90,13 +90,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/backends/sqlite/queue-transaction.ts',
-    find: 'if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to));',
+    find: 'if (to.stage === STAGE.ready) this.becomeReady(laneKey(to.record), quotaPlace(to), now);',
     replace: '',
     why: 'a task that is ready again is not found by claims',
   },
   {
     file: 'queue/backends/sqlite/claiming.ts',
-    find: 'tx.becomeReady(lane, { rank, seq, weights });',
+    find: 'tx.becomeReady(lane, { rank, seq, weights }, now);',
     replace: '',
     why: 'a task that fell due is not found by claims',
   },
@@ -127,8 +127,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: CLAIMING,
-    find: 'if (tx.isPaused || claim.limit <= 0) return [];',
-    replace: 'if (claim.limit <= 0) return [];',
+    find: 'if (tx.isPaused || claim.limit <= 0)',
+    replace: 'if (claim.limit <= 0)',
     why: 'claims go on while paused',
   },
   {
@@ -392,6 +392,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     find: 'gates.enter(quota, now);',
     replace: '',
     why: 'tasks in a file take no places under their limits',
+  },
+  {
+    file: 'queue/backends/sqlite/queue-transaction.ts',
+    find: 'this.gates.enter(quota, now);',
+    replace: '',
+    why: 'tasks that stand among all others in a file take no places under their limits',
   },
   {
     file: CLAIMING,

@@ -57,11 +57,20 @@ function many(prefix: string, count: number, record: (i: number) => Partial<NewR
   return Array.from({ length: count }, (_, i) => aRecord({ id: `${prefix}${i}`, ...record(i) }));
 }
 
-/** What must agree: the head of each lane, and what each gate counts. */
+/** What must agree: the one place of each ready task, the head of each lane, and what each gate counts. */
 async function expectConsistent(bench: Bench): Promise<void> {
   expect(bench.rows('SELECT lane, rank, seq FROM lane_heads ORDER BY lane')).toEqual(
     bench.rows(`SELECT lane, rank, seq FROM quota_lanes q WHERE NOT EXISTS (SELECT 1 FROM quota_lanes p
       WHERE p.lane = q.lane AND (p.rank, p.seq) < (q.rank, q.seq)) ORDER BY lane`),
+  );
+  const seqs = (sql: string) => bench.rows(`${sql} ORDER BY 1`).map((row) => (row as { seq: number }).seq);
+  expect(seqs('SELECT seq FROM ready UNION ALL SELECT seq FROM quota_lanes')).toEqual(
+    seqs(
+      'SELECT t.seq AS seq FROM tasks t LEFT JOIN states s ON s.seq = t.seq WHERE s.stage IS NULL OR s.stage = 1',
+    ),
+  );
+  expect(seqs('SELECT seq FROM ready_lanes')).toEqual(
+    seqs('SELECT seq FROM ready WHERE seq <= (SELECT laned FROM totals)'),
   );
   const tasks = await bench.store.list({
     statuses: null,
@@ -257,6 +266,81 @@ test('more limits than are looked at one by one: tasks go in one order, and full
   await expectConsistent(bench);
 });
 
+test('tasks under limits stand among all others, until a claim finds their key full', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  const rule = { max: 2, rate: null };
+  await store.insert(
+    [...many('k', 6, (i) => ({ rank: i, quota: quota(['k']) })), ...many('free', 6, () => ({ rank: 9 }))],
+    NOW,
+    [{ key: 'k', rule }],
+  );
+  const places = (table: string) => bench.rows(`SELECT count(*) AS n FROM ${table}`);
+  expect(places('quota_lanes')).toEqual([{ n: 0 }]);
+  expect(await claimIds(store, { limit: 3 })).toEqual(['k0', 'k1', 'free0']);
+  expect(places('quota_lanes')).toEqual([{ n: 4 }]);
+  expect(places('ready')).toEqual([{ n: 5 }]);
+  await end(store, 'k0', 'completed');
+  expect(await claimIds(store, { limit: 2, filter: aFilter({ priorityMin: 1 }) })).toEqual(['k2', 'free1']);
+  await expectConsistent(bench);
+});
+
+test('a thousand that could not start stand behind one another in their lane, and a claim goes on beyond them', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  await insert(
+    store,
+    many('t', 5_000, (i) => ({ rank: i, quota: quota(['k']) })),
+  );
+  await insert(store, [aRecord({ id: 'other', rank: 9_000 })]);
+  expect(await claimIds(store, { limit: 2 })).toEqual(['t0', 't1']);
+  await store.setGates([{ key: 'k', isPaused: true }], NOW);
+  expect(await claimIds(store, { limit: 2 })).toEqual(['other']);
+  await store.setGates([{ key: 'k', isPaused: false }], NOW);
+  expect(await claimIds(store, { limit: 2 })).toEqual(['t2', 't3']);
+  await expectConsistent(bench);
+});
+
+test('many tasks submitted under a full key never stand where claims look', async () => {
+  await using bench = new Bench();
+  const rules = [{ key: 'k', rule: { max: 5, rate: null } }];
+  await bench.store.insert(
+    many('t', 2_500, () => ({ quota: quota(['k']) })),
+    NOW,
+    rules,
+  );
+  expect(bench.rows('SELECT count(*) < 200 AS few FROM ready')).toEqual([{ few: 1 }]);
+  expect(await claimIds(bench.store, { limit: 10 })).toHaveLength(5);
+  await expectConsistent(bench);
+});
+
+test('claims look at no lane behind a full key until a place of it is free', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
+  const limited = (prefix: string) => many(prefix, 200, (i) => ({ rank: i, quota: quota([`k${i}`]) }));
+  const rules = keys.map((key) => ({ key, rule: { max: 1, rate: null } }));
+  await store.insert(limited('first'), NOW, rules);
+  await claimIds(store, { limit: 200 });
+  await store.insert([...limited('then'), ...limited('last')], NOW);
+  const kept = () => bench.rows('SELECT count(*) AS n FROM lane_heads WHERE kept_by IS NOT NULL');
+  expect(await claimIds(store, { limit: 1 })).toEqual([]);
+  expect(kept()).toEqual([{ n: 200 }]);
+  await end(store, 'first7', 'completed');
+  expect(kept()).toEqual([{ n: 199 }]);
+  expect(await claimIds(store, { limit: 2 })).toEqual(['then7']);
+  await store.setGates([{ key: 'k9', rule: { max: 3, rate: null } }], NOW);
+  expect(await claimIds(store, { limit: 5 })).toEqual(['then9', 'last9']);
+  const done = { status: 'completed', owner: null, leaseExpiresAt: null, completedAt: NOW } as const;
+  const held = await read(store, 'first11');
+  const [, again] = await Promise.all([
+    store.apply([aChange(held, done)], NOW),
+    claimIds(store, { limit: 2 }),
+  ]);
+  expect(again).toEqual(['then11']);
+  await expectConsistent(bench);
+});
+
 test('one tenant with a large backlog delays the single task of another by one at most, among hundreds', async () => {
   await using bench = new Bench();
   const { store } = bench;
@@ -294,7 +378,7 @@ test('a damaged gate, or head of a lane, stops nobody else', async () => {
     UPDATE gates SET starts = x'00ff', opens_at = 1 WHERE key = 'l';
     INSERT INTO gates (key, starts, opens_at) VALUES (x'ff', 'x', 5);
     UPDATE lane_heads SET rank = -5, seq = 999 WHERE source = 'm|';
-    INSERT INTO lane_heads VALUES (x'ff00', x'00', x'01', 'x', 'y', 'z', x'00'), ('gone', 'k|', '', 0, 0, 1, '9')`);
+    INSERT INTO lane_heads VALUES (x'ff00', x'00', x'01', 'x', 'y', 'z', x'00', NULL), ('gone', 'k|', '', 0, 0, 1, '9', NULL)`);
   expect((await store.outlook(NOW)).nextDueAt).toBeNull();
   await store.gates(null);
   await store.counts(NOW);

@@ -145,6 +145,12 @@ describe('query plans', () => {
     expect(plan(reading.SELECT_SOURCE_HEADS, 'k|', 1, 1, 1, 1)).toEqual([
       'SEARCH lane_heads USING INDEX lane_heads_by_turn (source=? AND (turn,rank,seq)>(?,?,?))',
     ]);
+    expect(plan(reading.SELECT_ALL_HEADS, 1, 1, 1, 1)).toEqual([
+      'SEARCH lane_heads USING INDEX lane_heads_in_order ((turn,rank,seq)>(?,?,?))',
+    ]);
+    expect(plan(sourcing.FREE_KEPT, 1, 'k')).toEqual([
+      'SEARCH lane_heads USING INDEX lane_heads_kept (kept_by=?)',
+    ]);
     expect(plan(laning.SELECT_PLACES, 'x', 1, 1, 1)).toEqual([
       'SEARCH quota_lanes USING PRIMARY KEY (lane=? AND (rank,seq)>(?,?))',
     ]);

@@ -84,6 +84,7 @@ export function* insertRecords(
   }
   // Put off to here, so that nothing of it has to be taken back.
   for (const rule of rules) tx.gates.set(rule, now);
+  tx.readGatesOf(limited);
   for (const [i, task] of limited.entries()) {
     if (i > 0 && i % INSERT_STEP_ROWS === 0) {
       tx.enterReady(task.seq - 1);

@@ -7,9 +7,9 @@ const PORTION_MIN = 4;
 const PORTION_MAX = 128;
 
 const HEADS = 'SELECT lane, turn, rank, seq, weights FROM lane_heads';
-export const SELECT_SOURCE_HEADS = `${HEADS} WHERE source = ? AND (turn, rank, seq) > (?, ?, ?)
+export const SELECT_SOURCE_HEADS = `${HEADS} WHERE kept_by IS NULL AND source = ? AND (turn, rank, seq) > (?, ?, ?)
   ORDER BY turn, rank, seq LIMIT +?`;
-export const SELECT_ALL_HEADS = `${HEADS} INDEXED BY lane_heads_in_order WHERE (turn, rank, seq) > (?, ?, ?)
+export const SELECT_ALL_HEADS = `${HEADS} INDEXED BY lane_heads_in_order WHERE kept_by IS NULL AND (turn, rank, seq) > (?, ?, ?)
   ORDER BY turn, rank, seq LIMIT +?`;
 
 /** A lane's head as it was stored before the transaction. */

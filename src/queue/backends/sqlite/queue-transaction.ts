@@ -180,7 +180,7 @@ export class QueueTransaction {
   }
 
   /** Reads at once what the tasks need of gates, rather than one by one. */
-  readGatesOf(rows: readonly TaskRow[]): void {
+  readGatesOf(rows: readonly { readonly record: { readonly quota?: Quota | undefined } }[]): void {
     const keys: string[] = [];
     for (const { record } of rows) for (const { key } of record.quota?.limits ?? []) keys.push(key);
     if (keys.length > 0) this.gates.readAhead(keys);
@@ -334,13 +334,14 @@ export class QueueTransaction {
 
   #gateOpened(key: string): void {
     // With another kind paused, or none, other lanes pass.
-    if (key.startsWith('@')) this.choices.clear();
+    if (key.startsWith('@') || this.quotaLanes.free(key)) this.choices.clear();
     for (const choice of this.choices.values()) choice.gateOpened(key);
   }
 
   /** Writes what was put off. Called once, as the last step. */
   finish(): void {
     this.enterReady();
+    for (const choice of this.choices.values()) choice.finish();
     this.#lanes?.finish();
     this.#gates?.finish();
     this.totals.write();

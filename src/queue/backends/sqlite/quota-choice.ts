@@ -6,6 +6,11 @@ import type { Place, QuotaLane } from './quota-lane.ts';
 import { laneOf, SELECT_READY_TASK, selectRow, type TaskRow } from './task-row.ts';
 import { OWN } from './transaction-turns.ts';
 
+/** So many lanes kept back are looked at in each claim, 1 µs each: less than it costs to put them aside and back. */
+const KEPT_BACK_SEEN_MAX = 64;
+/** So many are put aside by one transaction, about 5 ms; the next ones go on. */
+const PUT_ASIDE_MAX = 500;
+
 /** A lane that a claim may take from, and where its first task stands among others. */
 export interface Candidate extends Standing {
   readonly place: Place;
@@ -47,6 +52,14 @@ export class QuotaChoice {
     if (!lanes) return;
     for (const lane of lanes) this.#changed.add(lane);
     this.#keptBack.delete(key);
+  }
+
+  /** Called as the last step: lanes behind full keys are put where no claim looks, if it was many. */
+  finish(): void {
+    const { gates } = this.#tx;
+    const kept = [...this.#keptBack].flatMap(([key, lanes]) => [...lanes].map((lane) => ({ key, lane })));
+    if (kept.length <= KEPT_BACK_SEEN_MAX) return;
+    for (const { key, lane } of kept.slice(0, PUT_ASIDE_MAX)) if (gates.isFull(key)) lane.keepBack(key);
   }
 
   /** Undefined where there is none, or gates keep all of them back. */

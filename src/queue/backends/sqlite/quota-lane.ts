@@ -14,8 +14,9 @@ const INSERT_PLACE = 'INSERT OR IGNORE INTO quota_lanes (lane, rank, seq, weight
 const DELETE_PLACE = 'DELETE FROM quota_lanes WHERE lane = ? AND rank = ? AND seq = ?';
 const DELETE_TAKEN = 'DELETE FROM quota_lanes WHERE lane = ? AND (rank, seq) <= (?, ?)';
 const SELECT_HEAD = 'SELECT rank, seq, weights, turn FROM lane_heads WHERE lane = ?';
-const PUT_HEAD = `INSERT OR REPLACE INTO lane_heads (lane, source, fair_key, turn, rank, seq, weights)
-  VALUES (?, ?, ?, ?, ?, ?, ?)`;
+const PUT_HEAD = `INSERT OR REPLACE INTO lane_heads (lane, source, fair_key, turn, rank, seq, weights, kept_by)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+const KEEP_HEAD = 'UPDATE lane_heads SET kept_by = ? WHERE lane = ?';
 const DELETE_HEAD = 'DELETE FROM lane_heads WHERE lane = ?';
 
 /** A task's place in its lane. */
@@ -52,6 +53,7 @@ export class QuotaLane {
   #portion = PORTION_MIN;
   #isStored: boolean;
   #isChanged = false;
+  #keptBy: string | null = null;
   /** Nothing is stored after `#readTo`. */
   #isAtEnd = false;
 
@@ -128,10 +130,19 @@ export class QuotaLane {
     this.#places.splice(at, 1);
   }
 
+  /** No claim is to look at it until this key has a place. */
+  keepBack(key: string): void {
+    this.#keptBy = key;
+  }
+
   /** `turnOf` tells where the backlog's next turn starts. */
   finish(turnOf: (fairKey: string) => number): void {
     this.#forgetTaken();
-    if (!this.#isChanged) return;
+    const keptBy = this.#keptBy;
+    if (!this.#isChanged) {
+      if (keptBy !== null) this.#connection.prepare(KEEP_HEAD).run(keptBy, this.key);
+      return;
+    }
     this.#isChanged = false;
     const { head } = this;
     if (head) {
@@ -139,7 +150,9 @@ export class QuotaLane {
       const isOwn = this.fairKey === OWN;
       const source = `${this.limits}|${isOwn ? '' : '*'}`;
       const turn = isOwn ? 0 : turnOf(this.fairKey);
-      this.#connection.prepare(PUT_HEAD).run(this.key, source, this.fairKey, turn, rank, seq, weights);
+      this.#connection
+        .prepare(PUT_HEAD)
+        .run(this.key, source, this.fairKey, turn, rank, seq, weights, keptBy);
     } else if (this.#isStored) {
       this.#connection.prepare(DELETE_HEAD).run(this.key);
     }

@@ -11,11 +11,14 @@ const SOURCES_MAX = 16;
 
 export const SELECT_HAS_LANES = `SELECT EXISTS (SELECT 1 FROM lane_heads WHERE lane > '')`;
 export const SELECT_HAS_FAIR_LANES = `SELECT EXISTS (SELECT 1 FROM lane_heads WHERE fair_key <> '')`;
+export const SELECT_HAS_KEPT = `SELECT EXISTS (SELECT 1 FROM lane_heads WHERE kept_by IS NOT NULL)`;
+/** Turns that meanwhile ended say nothing more (see transaction-turns.ts). */
+export const FREE_KEPT = `UPDATE lane_heads SET kept_by = NULL, turn = iif(turn <= ?, 0, turn) WHERE kept_by = ?`;
 /** One seek per source, however many lanes each has. */
 export const SELECT_SOURCES = `WITH RECURSIVE sources (source) AS (
-    SELECT (SELECT source FROM lane_heads ORDER BY source LIMIT 1)
+    SELECT (SELECT source FROM lane_heads WHERE kept_by IS NULL ORDER BY source LIMIT 1)
     UNION ALL
-    SELECT (SELECT l.source FROM lane_heads l WHERE l.source > sources.source ORDER BY l.source LIMIT 1)
+    SELECT (SELECT l.source FROM lane_heads l WHERE l.kept_by IS NULL AND l.source > sources.source ORDER BY l.source LIMIT 1)
     FROM sources WHERE sources.source IS NOT NULL LIMIT ${SOURCES_MAX + 1}
   ) SELECT source FROM sources WHERE source IS NOT NULL`;
 
@@ -28,6 +31,7 @@ export class QuotaLanes {
   #sources: readonly (string | null)[] | undefined;
   #hasLanes: boolean | undefined;
   #hasTurns: boolean | undefined;
+  #hasKept: boolean | undefined;
 
   /** `changed` is told of lanes whose first task may be another one, other than by `shift`. */
   constructor(connection: SqliteConnection, turns: TransactionTurns, changed: (lane: QuotaLane) => void) {
@@ -70,6 +74,15 @@ export class QuotaLanes {
   cursors(wasRead: (heads: readonly StoredHead[]) => void): LaneCursor[] {
     this.#sources ??= this.#readSources();
     return this.#sources.map((source) => new LaneCursor(this.#connection, source, wasRead));
+  }
+
+  /** Claims look again at what the key kept back; false where that is nothing. */
+  free(key: string): boolean {
+    this.#hasKept ??= this.#connection.prepareValue(SELECT_HAS_KEPT).get() === 1;
+    if (!this.#hasKept) return false;
+    const { changes } = this.#connection.prepare(FREE_KEPT).run(this.#turns.startedAt, key);
+    if (changes > 0) this.#sources = undefined;
+    return changes > 0;
   }
 
   laneAt({ lane, place, turn }: StoredHead): QuotaLane {

@@ -83,6 +83,12 @@ export class TransactionGates {
     return null;
   }
 
+  /** Whether somebody has to leave the gate, or to open it, before anybody passes. */
+  isFull(key: string): boolean {
+    const { isPaused, max, used } = this.#at(key).gate;
+    return isPaused || (max !== null && used >= max);
+  }
+
   /** Whether anything at all could pass these limits now. */
   isOpen(keys: readonly string[], now: number): boolean {
     for (const key of keys) if (obstacleAt(this.#at(key).gate, NEXT_TO_NOTHING, now) !== null) return false;

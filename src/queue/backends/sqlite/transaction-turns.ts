@@ -9,7 +9,7 @@ const PUT_END = 'INSERT OR REPLACE INTO turns (fair_key, end) VALUES (?, ?)';
 export const MOVE_LANES = `UPDATE lane_heads SET turn = ? WHERE fair_key = ? AND fair_key <> '' AND turn <> ?`;
 /** Turns that ended before the one that is on say nothing more; there the order of the tasks decides. */
 export const FORGET_ENDS = 'DELETE FROM turns WHERE end <= ?';
-export const FORGET_TURNS = 'UPDATE lane_heads SET turn = 0 WHERE turn > 0 AND turn <= ?';
+export const FORGET_TURNS = 'UPDATE lane_heads SET turn = 0 WHERE kept_by IS NULL AND turn > 0 AND turn <= ?';
 
 /** Whose turn it is among the backlogs (see turns.ts), as one transaction sees and moves it. */
 export class TransactionTurns {

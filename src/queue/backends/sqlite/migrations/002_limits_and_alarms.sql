@@ -13,8 +13,8 @@ CREATE TABLE alarms (
 -- 1: the task waits for any of its edges, not for all of them.
 ALTER TABLE edges ADD COLUMN is_any INTEGER NOT NULL DEFAULT 0;
 
--- Ready tasks with a quota, which `ready` and `ready_lanes` do not hold: a hundred thousand that wait behind a
--- full limit must not stand in the way of a claim.
+-- Ready tasks that take turns, or that wait for a limit: `ready` and `ready_lanes` do not hold them, since a hundred
+-- thousand behind a full limit must not stand in the way of a claim.
 CREATE TABLE quota_lanes (
   lane    TEXT NOT NULL,
   rank    INTEGER NOT NULL,
@@ -25,7 +25,8 @@ CREATE TABLE quota_lanes (
 
 -- The first of each of these lanes. `source` is the lane's limits and whether it has a fair key: what a claim
 -- passes over at once where a gate of it is closed. `turn` is where the next turn of its backlog starts, 0 where
--- that is not after totals.turn_at: then the order decides.
+-- that is not after totals.turn_at: then the order decides. `kept_by`: the full key that keeps the lane back, until
+-- a place of it is free; no claim looks at the lane before.
 CREATE TABLE lane_heads (
   lane     TEXT PRIMARY KEY,
   source   TEXT NOT NULL,
@@ -33,10 +34,12 @@ CREATE TABLE lane_heads (
   turn     INTEGER NOT NULL,
   rank     INTEGER NOT NULL,
   seq      INTEGER NOT NULL,
-  weights  TEXT
+  weights  TEXT,
+  kept_by  TEXT
 ) WITHOUT ROWID;
-CREATE INDEX lane_heads_by_turn ON lane_heads (source, turn, rank, seq);
-CREATE INDEX lane_heads_in_order ON lane_heads (turn, rank, seq);
+CREATE INDEX lane_heads_by_turn ON lane_heads (source, turn, rank, seq) WHERE kept_by IS NULL;
+CREATE INDEX lane_heads_in_order ON lane_heads (turn, rank, seq) WHERE kept_by IS NULL;
+CREATE INDEX lane_heads_kept ON lane_heads (kept_by) WHERE kept_by IS NOT NULL;
 CREATE INDEX lane_heads_by_fair_key ON lane_heads (fair_key) WHERE fair_key <> '';
 
 -- See gate.ts. `tasks` counts those not ended that name the key. `opens_at`: when it may let somebody pass, where
