@@ -6,11 +6,11 @@
 -- `stale`     how many entries of a list are not valid any more (see `place`); a list of such only is removed
 --
 -- Taken from the lanes ahead, as fields of the counters:
--- `ready`  the next entries of all lanes in order, a line `rank seq id place lane` for each
--- `front`  what comes after them: for each lane `@lane` and its entries, a line for each; `tail` is rank and sequence of the
---          first of them all, or lower ones
+-- `ready`  the next entries of all lanes in order, a line `rank seq id place lane` for each; before them a line
+--          `@rank seq rank seq`: where they end, or more, and where `front` begins, or less (inf: nothing is there)
+-- `front`  what comes after them: for each lane `@lane` and its entries, a line for each
 -- `head`   the lowest score in `heads`, or a lower one, and the sequence that was the last there. What in `ready` comes
---          before it and before `tail` is what goes next.
+--          before it and before `front` is what goes next.
 local ENTRY = '^(%S+) (%d+) (%S+) ?(%d*)$'
 local SIDE_ENTRY = '^(%d+) (%S+) ?(%d*)$'
 
