@@ -191,8 +191,7 @@ export class RedisTaskStore implements TaskStore {
     this.#use();
     // Mostly nothing is: one command says so. A clock that is behind finds what is over the next time.
     if (!(await this.#reader.isAnythingOver(now))) return [];
-    const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
-    return readRecords(reply, 0);
+    return readRecords(await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] }), 0);
   }
 
   async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
