@@ -103,7 +103,8 @@ export class StoreWatch {
     this.#reaction = null;
     this.#reactedAt = this.#clock.now();
     this.#watched.onHint().catch((error: unknown) => this.#watched.onError(error));
-    void this.refreshDue();
+    // Who was woken claims first: this question would go before the claim on the same connection.
+    setImmediate(() => void this.refreshDue());
   }
 
   #armPoll(): void {

@@ -124,7 +124,7 @@ test('garbage in a lane, in front of it, and in a state stops nothing', async ()
   const front = await ask<string>('HGET', 'c', 'front');
   await ask('HSET', 'c', 'front', `@@\n\n@5||\nnonsense\n${front ?? ''}`);
   const ready = await ask<string>('HGET', 'c', 'ready');
-  await ask('HSET', 'c', 'ready', `1 2 nobody 0 5||\ngar@bage\n\n1 x y\n${ready}`, 'tail', 'nothing');
+  await ask('HSET', 'c', 'ready', `1 2 nobody 0 5||\ngar@bage\n\n1 x y\n${ready}`);
   await ask('HSET', 't', '=t3', 'not a state');
   expect(await claim(store, 9)).toEqual(['t2', 't4', 't5', 't6', 't7', 't8', 't9']);
   const [damaged] = await store.get(['t3']);
@@ -299,6 +299,10 @@ test.each([1, 2, 3, 4])(
     for (let step = 0; step < 150; step++) await [insert, take, take, take, take, leave, leave][next(7)]!();
     while (waiting.length > 0) await take();
     expect(await claim(store, 9)).toEqual([]);
-    expect(await ask('HMGET', 'c', 'ready', 'front', 'tail', 'head')).toEqual(['', '', '', 'inf']);
+    expect(await ask('HMGET', 'c', 'ready', 'front', 'head')).toEqual([
+      expect.stringMatching(/^@.+ inf 0\n$/),
+      '',
+      'inf',
+    ]);
   },
 );

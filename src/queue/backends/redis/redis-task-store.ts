@@ -217,8 +217,7 @@ export class RedisTaskStore implements TaskStore {
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
     this.#use();
-    const reply = await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] });
-    return readRecords(reply, 0);
+    return readRecords(await this.#scripts.run('expired', { now: this.judgeAt(now), values: [limit] }), 0);
   }
 
   async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {

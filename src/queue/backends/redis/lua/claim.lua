@@ -238,8 +238,15 @@ end
 local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n?()'
 local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
+local READY_HEADER = '^@(%S+) (%d+) (%S+) (%d+)\n()'
 local ready = { text = counters.ready or '', at = 1, isReady = true, lines = {}, line = 1, kept = {} }
 ready.to = #ready.text
+local endRank, endSeq, frontRank, frontSeq, readyFrom = match(ready.text, READY_HEADER)
+ready.at = readyFrom or 1
+local header = sub(ready.text, 1, ready.at - 1)
+if frontRank == 'inf' then
+  counters.front, isRead.front = '', true
+end
 -- The lowest place in front of lanes that do not match, and in such lanes.
 local otherRank, otherSeq, skippedScore = math.huge, 0, math.huge
 
@@ -437,28 +444,44 @@ local function isBeyond(rank, seq)
   return LAST_RANK and (rank > LAST_RANK or (rank == LAST_RANK and seq > LAST_SEQ))
 end
 
+-- Before which place an entry that is ready goes next in any case.
+local function readyBound()
+  local rank, seq = match(fields.head or counters.head or '', '^(%S+) ?(%d*)')
+  local headRank, headSeq = tonumber(rank or nil) or -math.huge, tonumber(seq or nil) or 0
+  local front, first = tonumber(frontRank or nil) or -math.huge, tonumber(frontSeq or nil) or 0
+  if comesBefore(front, first, headRank, headSeq) then
+    return front, first
+  end
+  return headRank, headSeq
+end
+
 -- What is ready and goes next in any case. Returns how many, and whether what comes then is wanted no more.
 local function pickReady(want, ids, seqs, places, lanes)
-  local rank, seq = match(fields.head or counters.head or '', '^(%S+) ?(%d*)')
-  local lastRank, lastSeq = tonumber(rank or nil) or -math.huge, tonumber(seq or nil) or 0
-  rank, seq = match(textOfField('tail'), '^(%S+) (%d+)')
-  if rank and comesBefore(tonumber(rank), tonumber(seq), lastRank, lastSeq) then
-    lastRank, lastSeq = tonumber(rank), tonumber(seq)
-  end
-  local count, text = 0, ready.text
+  local lastRank, lastSeq = readyBound()
+  local lowest = tonumber(endRank or nil)
+  local isAll = lowest and not isFiltered and not LAST_RANK and not comesBefore(lastRank, lastSeq, lowest, tonumber(endSeq))
+  local count, text, at = 0, ready.text, ready.at
+  local isBeyondLast = false
   while count < want do
-    local rank, seq, id, place, lane, after = match(text, READY, ready.at)
-    local number, seqNumber = tonumber(rank or nil), tonumber(seq or nil)
-    if not number or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
-      return count, false
-    elseif isBeyond(number, seqNumber) then
-      return count, true
+    local rank, seq, id, place, lane, after = match(text, READY, at)
+    if not rank then
+      break
+    elseif not isAll then
+      local number, seqNumber = tonumber(rank), tonumber(seq)
+      if not number or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
+        break
+      end
+      isBeyondLast = isBeyond(number, seqNumber)
+      if isBeyondLast then
+        break
+      end
     end
     count = count + 1
     ids[count], seqs[count], places[count], lanes[count] = id, seq, place, lane
-    ready.at = after
+    at = after
   end
-  return count, true
+  ready.at = at
+  return count, count == want or isBeyondLast
 end
 
 -- The next entries of all matching lanes, in order.
@@ -524,13 +547,23 @@ local function keepRest(source)
   end
 end
 
--- Puts back what was taken to the front and not claimed, and tells where the front and the lanes begin now.
-local function closeSources()
-  local text = table.concat(ready.kept) .. table.concat(ahead) .. (ready.at == 1 and ready.text or sub(ready.text, ready.at))
-  if text ~= (counters.ready or '') then
+local function rankText(rank)
+  return rank == -math.huge and '-inf' or format('%.17g', rank)
+end
+
+-- Writes what is ready, and before it where that ends and the front begins.
+local function closeReady(frontText)
+  local ends = match(ahead[#ahead] or '', '^%S+ %d+') or (endRank and endRank .. ' ' .. endSeq) or 'inf 0'
+  local text = '@' .. ends .. ' ' .. frontText .. '\n' .. table.concat(ready.kept) .. table.concat(ahead) .. sub(ready.text, ready.at)
+  if text ~= counters.ready then
     fields.ready = text
   end
+end
+
+-- Puts back what was taken to the front and not claimed, and tells where the front and the lanes begin now.
+local function closeSources()
   if not isOpen then
+    fields.ready = header .. sub(ready.text, ready.at)
     return
   end
   local gone, scores = {}, {}
@@ -557,12 +590,12 @@ local function closeSources()
   spread('ZREM', HEADS, gone)
   spread('ZADD', HEADS, scores, 2)
   local front = table.concat(kept)
-  local tail = front == '' and '' or format('%.17g', otherRank) .. ' ' .. int(otherSeq)
-  if front ~= textOfField('front') or tail ~= textOfField('tail') then
-    fields.front, fields.tail = front, tail
+  if front ~= textOfField('front') then
+    fields.front = front
   end
+  closeReady(front == '' and 'inf 0' or rankText(otherRank) .. ' ' .. int(otherSeq))
   if isHeadsRead then
-    fields.head = headRank == math.huge and 'inf' or headRank == -math.huge and '-inf' or format('%.17g', headRank) .. ' ' .. int(headSeq)
+    fields.head = headRank == math.huge and 'inf' or rankText(headRank) .. ' ' .. int(headSeq)
   end
 end
 

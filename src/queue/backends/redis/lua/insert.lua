@@ -85,20 +85,6 @@ local firstSeq = seq + 1
 local texts, stored, entries, isLinked = {}, {}, {}, {}
 local hasSpecials = next(specials) ~= nil
 
--- Rank and lane stand in the first line of an identity. Such lines repeat, and are taken apart once.
-local routes = {}
-
-local function routeOf(identity)
-  local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
-  local route = routes[head]
-  if not route then
-    local rank, lane = match(head, RANK_AND_LANE)
-    route = { rank = rank, rankNumber = tonumber(rank), lane = lane, quota = turns.quotaOf(lane) }
-    routes[head] = route
-  end
-  return route
-end
-
 local function delay(id, runAt)
   local due = ceil(runAt)
   schedule(id, DELAYED + due)
@@ -185,7 +171,7 @@ local function setRules(lines)
 end
 
 -- A task with edges is put in its place by `linkAll`.
-local function place(special, id, route, seqText)
+local function place(special, id, rank, lane, seqText)
   local runAt, alarm, lines
   if special then
     runAt, alarm, lines = match(special, '^(%S*) ?(%S*)(.*)$')
@@ -201,7 +187,7 @@ local function place(special, id, route, seqText)
   elseif (tonumber(runAt) or 0) > now then
     delay(id, tonumber(runAt))
   else
-    append(openLane(route.lane), route.rank, route.rankNumber, seqText, seq, id, 0)
+    append(openLane(lane), rank, tonumber(rank), seqText, seq, id, 0)
     tell('new')
   end
 end
@@ -220,11 +206,12 @@ local function store(i)
   if hasSpecials then
     taskTexts[id], stateTexts[id], loaded[id] = text, false, nil
   end
-  local route = routeOf(identity)
-  if route.quota then
-    gates.addTasks(route.quota.keys, 1)
+  local rank, lane = match(identity, RANK_AND_LANE)
+  local quota = turns.quotaOf(lane)
+  if quota then
+    gates.addTasks(quota.keys, 1)
   end
-  place(specials[i], id, route, seqText)
+  place(specials[i], id, rank, lane, seqText)
 end
 
 local function insertGroup(index, from, to)
@@ -255,7 +242,11 @@ end
 
 if ARGV[5] == '' then
   for i = 1, #ids do
-    insertGroup(i - 1, i, i)
+    if hasSpecials or exists[ids[i]] then
+      insertGroup(i - 1, i, i)
+    else
+      store(i)
+    end
   end
 else
   local index, from = 0, 1

@@ -6,11 +6,11 @@
 -- `stale`     how many entries of a list are not valid any more (see `place`); a list of such only is removed
 --
 -- Taken from the lanes ahead, as fields of the counters:
--- `ready`  the next entries of all lanes in order, a line `rank seq id place lane` for each
--- `front`  what comes after them: for each lane `@lane` and its entries, a line for each; `tail` is rank and sequence of the
---          first of them all, or lower ones
+-- `ready`  the next entries of all lanes in order, a line `rank seq id place lane` for each; before them a line
+--          `@rank seq rank seq`: where they end, or more, and where `front` begins, or less (inf: nothing is there)
+-- `front`  what comes after them: for each lane `@lane` and its entries, a line for each
 -- `head`   the lowest score in `heads`, or a lower one, and the sequence that was the last there. What in `ready` comes
---          before it and before `tail` is what goes next.
+--          before it and before `front` is what goes next.
 local ENTRY = '^(%S+) (%d+) (%S+) ?(%d*)$'
 local SIDE_ENTRY = '^(%d+) (%S+) ?(%d*)$'
 
@@ -45,7 +45,7 @@ local function openLane(name)
   local lane = openLanes[name]
   if not lane then
     local rank, seq = tailOf(base .. 'r:' .. name)
-    lane = { values = {}, sides = {}, isNew = not rank, rank = rank or -math.huge, seq = seq or 0 }
+    lane = { values = {}, isNew = not rank, rank = rank or -math.huge, seq = seq or 0 }
     openLanes[name] = lane
   end
   return lane
@@ -58,7 +58,8 @@ local function append(lane, rank, rankNumber, seq, seqNumber, id, place)
     lane.values[#lane.values + 1] = withPlace(rank .. ' ' .. seq .. ' ' .. id, place)
     lane.first = lane.first or rank
   else
-    local sides = lane.sides
+    local sides = lane.sides or {}
+    lane.sides = sides
     sides[#sides + 1] = rank
     sides[#sides + 1] = sideEntry(seq, id, place)
     if not lane.lowest or rankNumber < tonumber(lane.lowest) then
@@ -70,15 +71,15 @@ end
 local function closeLanes()
   local heads = {}
   for name, lane in pairs(openLanes) do
-    spread('RPUSH', base .. 'r:' .. name, lane.values)
-    spread('ZADD', base .. 'z:' .. name, lane.sides, 2)
     local quota = turns.quotaOf(name)
     local own = quota and {} or heads
+    spread('RPUSH', base .. 'r:' .. name, lane.values)
     if lane.isNew and lane.first then
       own[#own + 1] = lane.first
       own[#own + 1] = 'r' .. name
     end
-    if lane.lowest then
+    if lane.sides then
+      spread('ZADD', base .. 'z:' .. name, lane.sides, 2)
       own[#own + 1] = lane.lowest
       own[#own + 1] = 'z' .. name
     end
