@@ -66,7 +66,9 @@ export function withAlarm(record: TaskRecord, change: Change, clocks: Clocks, be
     next.alarmAt = null;
     return change;
   }
-  const isFirst = begins && clocks.expiresInMs !== undefined && record.status === 'in_progress';
+  const hasRun =
+    record.status === 'in_progress' || (record.status === 'assigned' && next.status === 'waiting');
+  const isFirst = begins && clocks.expiresInMs !== undefined && hasRun;
   if (isFirst && next.status !== 'retrying') {
     const clock = { ...readDetails(next.details).clock, hasBegun: true as const };
     next.details = withDetails(next.details, { clock });

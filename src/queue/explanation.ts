@@ -1,4 +1,4 @@
-import { APPROVAL_TYPE } from './approval.ts';
+import { APPROVAL_TYPE, openQuestion } from './approval.ts';
 import { readDetails } from './details.ts';
 import { kindGates, type Obstacle, obstacleAt } from './gate.ts';
 import { type AgentScore, isEnded, isLeased, type TaskStatus } from './task.ts';
@@ -97,14 +97,18 @@ async function blockersOf(store: TaskStore, record: TaskRecord, now: number): Pr
   ];
 }
 
-function askedBlocker({ details, startedAt, createdAt }: TaskRecord, now: number): Blocker {
-  const { interrupts = [] } = readDetails(details);
-  const since = now - (startedAt ?? createdAt);
+function askedBlocker(record: TaskRecord, now: number): Blocker {
+  const { interrupts = [], askedAt } = readDetails(record.details);
+  const age = durationOf(now - (askedAt ?? record.startedAt ?? record.createdAt));
+  if (record.agentType === APPROVAL_TYPE) {
+    const { timeoutAt, onTimeout } = openQuestion(record) ?? {};
+    const message = `it asks for approval, ${age} old; approve or reject it`;
+    if (timeoutAt === undefined) return { code: 'WAITS_FOR_PERSON', message };
+    const decided = `, or the time does: ${onTimeout} at ${timeOf(timeoutAt)}`;
+    return { code: 'WAITS_FOR_PERSON', message: message + decided, until: timeoutAt };
+  }
   const questions = interrupts.length === 1 ? 'a question is' : `${interrupts.length} questions are`;
-  return {
-    code: 'WAITS_FOR_PERSON',
-    message: `${questions} open, since ${durationOf(since)} at most; answer it`,
-  };
+  return { code: 'WAITS_FOR_PERSON', message: `${questions} open, ${age} old; answer it` };
 }
 
 function lateBlocker({ runAt, details }: TaskRecord): Blocker {

@@ -8,15 +8,18 @@ import { HybridTaskQueue } from '../../src/queue/backends/hybrid/hybrid-task-que
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
-import type { NewTask, Outcome, Task } from '../../src/queue/task.ts';
+import type { NewTask, Outcome, Task, TaskEvent } from '../../src/queue/task.ts';
 import type { PauseTarget, TaskQueue, TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
 import { redisClock } from '../redis/redis-clock.ts';
 import { sharedRedis } from '../redis/shared-redis.ts';
 import {
   LIMITS,
+  LOOK_MS,
   type NewReference,
   RETRY_AFTER_MS,
+  type ReferenceApproval,
+  type ReferenceDecision,
   ReferenceQueue,
   Refusal,
   SETTINGS,
@@ -38,13 +41,39 @@ const enqueue = fc.record({
   do: fc.constant('enqueue' as const),
   priority: fc.integer({ min: 1, max: 10 }),
   agentType: fc.constantFrom(undefined, 'x', 'y'),
-  delayMs: fc.constantFrom(0, 0, 0, 60, 900),
+  delayMs: fc.constantFrom(0, 0, 0, 50, 900),
   timeoutMs: fc.constantFrom(undefined, undefined, 800, 1_500),
   dependsOn: fc.array(fc.record({ pick: small, on: fc.constantFrom(...WORDS) }), { maxLength: 2 }),
   isStrict: fc.constantFrom(false, false, true),
   join: fc.constantFrom<'all' | 'any'>('all', 'all', 'any'),
   limits: fc.constantFrom<readonly string[]>([], [], [], ['k1'], ['k2'], ['k1', 'k2']),
   fairKey: fc.constantFrom(undefined, undefined, undefined, 'a', 'b'),
+  expiresInMs: fc.constantFrom(undefined, undefined, undefined, 200, 1_000),
+  onExpiry: fc.constantFrom<'fail' | 'skip'>('fail', 'fail', 'skip'),
+  deadlineInMs: fc.constantFrom(undefined, undefined, undefined, 400, 1_500),
+  /** The queue carries it; who watches it is the worker. */
+  idleTimeoutMs: fc.constantFrom(undefined, undefined, 1_000),
+  approval: fc.constantFrom<ReferenceApproval | undefined>(
+    undefined,
+    undefined,
+    undefined,
+    {},
+    { timeoutMs: 600 },
+    { timeoutMs: 600, onTimeout: 'approve' },
+  ),
+});
+const decision = fc.record({
+  do: fc.constant('decide' as const),
+  pick: small,
+  /** Whatever task it is, or one that asks. */
+  isAny: fc.constantFrom(true, false, false),
+  approved: fc.boolean(),
+  of: fc.constantFrom('shown' as const, 'shown' as const, 'nothing' as const, 'another' as const),
+});
+const change = fc.record({
+  do: fc.constant('change' as const),
+  pick: small,
+  value: fc.nat({ max: 2 }),
 });
 const dequeue = fc.record({
   do: fc.constant('dequeue' as const),
@@ -78,7 +107,7 @@ const pauses = fc.record({
 });
 const advance = fc.record({
   do: fc.constant('advance' as const),
-  ms: fc.constantFrom(1, 75, 250, 600, 1_300),
+  ms: fc.constantFrom(50, 100, 250, 600, 1_300),
 });
 
 const command = fc.oneof(
@@ -91,6 +120,9 @@ const command = fc.oneof(
   { arbitrary: plain, weight: 1 },
   { arbitrary: pauses, weight: 1 },
   { arbitrary: advance, weight: 4 },
+  { arbitrary: decision, weight: 3 },
+  { arbitrary: change, weight: 1 },
+  { arbitrary: fc.record({ do: fc.constant('explain' as const) }), weight: 1 },
 );
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
@@ -109,6 +141,8 @@ class Pair {
   readonly #backend: Backend;
   readonly #handles: Task[] = [];
   #queue: TaskQueue;
+  /** Whether the queue was opened anew: it looks for approvals with its sweeps until it has heard of one. */
+  #isNew = false;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -123,16 +157,31 @@ class Pair {
   }
 
   async run(step: Command): Promise<void> {
+    const before = this.#reference.now;
     const [real, expected] = [await outcomeOf(() => this.#real(step)), this.#expected(step)];
     expect({ step, answer: real }).toEqual({ step, answer: expected });
+    await this.#letRing(before, step.do === 'crash');
     await this.#compare();
+    if (step.do === 'explain') await this.compareExplanations();
+  }
+
+  /** A queue rings its clocks, and asks, near their time; one that was just opened with its first sweep. */
+  async #letRing(since: number, isNew: boolean): Promise<void> {
+    this.#isNew ||= isNew && this.#backend.isDurable;
+    const wait = this.#isNew ? SETTINGS.sweepMs : LOOK_MS;
+    for (let from = since; this.#reference.lookedAt >= from; ) {
+      from = this.#reference.now + 1;
+      await this.#clock.advance(wait);
+      this.#reference.advance(wait);
+    }
   }
 
   async compareHistories(): Promise<void> {
     for (const { id, events } of this.#reference.tasks) {
       const history = await this.#queue.history(id);
-      expect({ id, events: history.map((event) => `${event.from}>${event.to}`) }).toEqual({ id, events });
-      expect(history.map((event) => event.seq)).toEqual(events.map((_, i) => i + 1));
+      const moves = withoutVainClaims(history).map(({ from, to }) => `${from}>${to}`);
+      expect({ id, events: moves }).toEqual({ id, events });
+      expect(history.map((event) => event.seq)).toEqual(history.map((_, i) => i + 1));
     }
   }
 
@@ -159,9 +208,11 @@ class Pair {
       crashes: task.crashes,
       runAt: task.runAt,
       blockedBy: ended.includes(task.status) ? [] : task.blockedBy,
-      result: task.result ?? null,
+      result: foretold(task.result),
+      error: task.status === 'failed' ? clockError(task.error?.code) : null,
       leaseEnd: task.lease?.expiresAt ?? null,
     }));
+    this.#learnAskedAt(tasks);
     const expected = this.#reference.tasks.map((task) => ({
       id: task.id,
       status: task.status,
@@ -170,9 +221,21 @@ class Pair {
       runAt: task.runAt,
       blockedBy: ended.includes(task.status) ? [] : task.blockedBy.map((edge) => edge.id),
       result: task.result,
+      error: task.status === 'failed' ? clockError(task.error ?? undefined) : null,
       leaseEnd: task.status === 'assigned' || task.status === 'in_progress' ? task.leaseEnd : null,
     }));
     expect(shown).toEqual(expected);
+  }
+
+  /** From then on its time counts. */
+  #learnAskedAt(tasks: readonly Task[]): void {
+    for (const { id, status, askedAt } of tasks) {
+      const expected = this.#reference.find(id);
+      if (status !== 'waiting' || expected.status !== 'waiting' || !expected.approval) continue;
+      expect(askedAt, `${id} was asked`).toBeGreaterThanOrEqual(expected.askedAt);
+      expect(askedAt, `${id} was asked`).toBeLessThanOrEqual(expected.askedAt + SETTINGS.sweepMs);
+      expected.askedAt = askedAt!;
+    }
   }
 
   #open(): TaskQueue {
@@ -186,7 +249,23 @@ class Pair {
     const queue = this.#queue;
     switch (step.do) {
       case 'enqueue':
-        await queue.enqueue(submission(this.#newTask(step)));
+        await queue.enqueue({
+          ...submission(this.#newTask(step)),
+          ...(step.idleTimeoutMs && !step.approval && { idleTimeoutMs: step.idleTimeoutMs }),
+        });
+        return undefined;
+      case 'decide': {
+        const id = this.#toDecide(step);
+        if (id === undefined) return undefined;
+        const hash = step.of === 'another' ? 'another' : await this.#hashOf(id);
+        const { approved } = step;
+        return void (await queue.decide(id, { approved, by: 'ann', ...(step.of !== 'nothing' && { hash }) }));
+      }
+      case 'change': {
+        const id = this.#asking(step.pick);
+        return id && void (await queue.updateStatus(id, 'waiting', { metadata: { n: step.value } }));
+      }
+      case 'explain':
         return undefined;
       case 'dequeue': {
         const { limit, start, agentType, priorityMin } = step;
@@ -243,6 +322,16 @@ class Pair {
       switch (step.do) {
         case 'enqueue':
           return model.enqueue(this.#newTask(step));
+        case 'decide': {
+          const id = this.#toDecide(step);
+          return id && model.decide(id, step.approved, step.of !== 'another');
+        }
+        case 'change': {
+          const id = this.#asking(step.pick);
+          return id && model.change(id, step.value);
+        }
+        case 'explain':
+          return undefined;
         case 'dequeue': {
           const { agentType, priorityMin } = step;
           const filter = { ...(agentType && { agentType }), ...(priorityMin && { priorityMin }) };
@@ -278,8 +367,7 @@ class Pair {
           return model.advance(step.ms);
         case 'pause':
         case 'resume':
-          model.paused = step.do === 'pause';
-          return undefined;
+          return step.do === 'pause' ? model.pauseAll() : model.resumeAll();
         case 'pauseKey':
           model.pausedKeys.add(step.key);
           return undefined;
@@ -299,19 +387,37 @@ class Pair {
     const known = this.#reference.tasks;
     const wanted = known.length === 0 ? [] : step.dependsOn;
     const edges = wanted.map(({ pick, on }) => ({ id: known[pick % known.length]!.id, on }));
-    const { priority, agentType, delayMs, timeoutMs, isStrict, join, limits, fairKey } = step;
+    const { priority, agentType, delayMs, timeoutMs, isStrict, join, limits, fairKey, approval } = step;
+    const { expiresInMs, onExpiry, deadlineInMs } = step;
     return {
       id: `t${known.length}`,
       priority,
       delayMs,
-      isStrict,
+      isStrict: isStrict && !approval,
       join,
-      limits,
-      ...(fairKey && this.#backend.isFair && { fairKey }),
+      limits: approval ? [] : limits,
+      ...(fairKey && this.#backend.isFair && !approval && { fairKey }),
       dependsOn: edges.filter((edge, i) => edges.findIndex((other) => other.id === edge.id) === i),
-      ...(agentType && { agentType }),
-      ...(timeoutMs && { timeoutMs }),
+      ...(agentType && !approval && { agentType }),
+      ...(timeoutMs && !approval && { timeoutMs }),
+      ...(expiresInMs && { expiresInMs, onExpiry }),
+      ...(deadlineInMs && { deadline: this.#reference.now + deadlineInMs }),
+      ...(approval && { approval }),
     };
+  }
+
+  #asking(pick: number): string | undefined {
+    const asking = this.#reference.tasks.filter(({ status, approval }) => status === 'waiting' && approval);
+    return asking.length === 0 ? undefined : asking[pick % asking.length]!.id;
+  }
+
+  #toDecide({ pick, isAny }: Extract<Command, { do: 'decide' }>): string | undefined {
+    return (isAny ? undefined : this.#asking(pick)) ?? this.#id(pick);
+  }
+
+  async #hashOf(id: string): Promise<string> {
+    const value = (await this.#queue.getTask(id))?.interrupts?.[0]?.value;
+    return (value as { hash?: string } | undefined)?.hash ?? 'none';
   }
 
   #handle(pick: number): Task | undefined {
@@ -337,11 +443,33 @@ function pauseTarget(key: string): PauseTarget {
   return key === 'type x' ? { agentType: 'x' } : { key };
 }
 
-function submission({ isStrict, dependsOn, limits, ...task }: NewReference): NewTask {
+/** Where the claim of an approval meets a clock that rings at the same time, it is the clock that counts. */
+function withoutVainClaims(history: readonly TaskEvent[]): readonly Pick<TaskEvent, 'from' | 'to'>[] {
+  return history.flatMap((event, i) => {
+    const isVain = (claim: TaskEvent | undefined, end: TaskEvent | undefined) =>
+      claim?.to === 'assigned' && claim.at === end?.at && /^(EXPIRED|DEADLINE)/.test(end.reason ?? '');
+    if (isVain(event, history[i + 1])) return [];
+    return isVain(history[i - 1], event) ? [{ from: history[i - 1]!.from, to: event.to }] : [event];
+  });
+}
+
+/** Of a decision when it was made, and why, is not said in advance. */
+function foretold(result: unknown): unknown {
+  if (typeof result !== 'object' || result === null) return result ?? null;
+  const { approved, by } = result as ReferenceDecision;
+  return { approved, by };
+}
+
+function clockError(code: string | undefined): string | null {
+  return code !== undefined && ['EXPIRED', 'DEADLINE_EXCEEDED', 'REJECTED'].includes(code) ? code : null;
+}
+
+function submission({ isStrict, dependsOn, limits, approval, ...task }: NewReference): NewTask {
   return {
     ...task,
     payload: {},
-    limits: limits.map((key) => ({ key, max: LIMITS[key] })),
+    ...(approval && { approval: { question: 'Sure?', ...approval } }),
+    ...(limits.length > 0 && { limits: limits.map((key) => ({ key, max: LIMITS[key] })) }),
     dependsOn: dependsOn.map(({ id, on }) => (on === 'fits' ? { id, ...FROM_ONE } : { id, on })),
     ...(isStrict && { validate: FROM_ONE }),
   };
@@ -394,6 +522,7 @@ describe(`a queue does what the reference does (MODEL_SEED=${SEED})`, () => {
       open: (options: TaskQueueOptions) => new MemoryTaskQueue(options),
       isDurable: false,
       isFair: true,
+      clock: new FakeClock(undefined, 12),
       dispose: async () => {},
     });
     await fc.assert(property(open), { seed: SEED, numRuns: memoryRuns });
@@ -435,6 +564,7 @@ describe(`a queue does what the reference does (MODEL_SEED=${SEED})`, () => {
       return {
         open: (options: TaskQueueOptions) => new SQLiteTaskQueue({ ...options, path }),
         isDurable: true,
+        clock: new FakeClock(undefined, 40),
         dispose: async () => {
           for (const end of ['', '-wal', '-shm']) await rm(path + end, { force: true });
         },

@@ -8,8 +8,11 @@ export const SETTINGS = {
   agingMs: 700,
   maxRetries: 2,
   maxCrashes: 2,
-  interval: 100,
+  interval: 200,
 };
+
+/** All times of a run are multiples of it: a queue looks at its clocks no more often than that. */
+export const LOOK_MS = 50;
 
 /** `fits`: completed with a result from 1. */
 export type Word = 'success' | 'failure' | 'completion' | 'fits';
@@ -26,6 +29,23 @@ export interface NewReference {
   /** Keys of LIMITS. */
   readonly limits: readonly string[];
   readonly fairKey?: string;
+  readonly expiresInMs?: number;
+  readonly onExpiry?: 'fail' | 'skip';
+  /** ms since the epoch */
+  readonly deadline?: number;
+  /** Nobody runs it; it has no type, no limits, no turn. */
+  readonly approval?: ReferenceApproval;
+}
+
+export interface ReferenceApproval {
+  readonly timeoutMs?: number;
+  readonly onTimeout?: 'approve' | 'reject';
+}
+
+/** How an approval was decided. */
+export interface ReferenceDecision {
+  readonly approved: boolean;
+  readonly by: string;
 }
 
 /** So many tasks of a key are leased at a time. */
@@ -41,8 +61,19 @@ export interface ReferenceTask extends NewReference {
   fence: number;
   leaseEnd: number;
   startedAt: number;
-  result: number | null;
+  result: number | ReferenceDecision | null;
+  /** How often it has ended: of two results of one task, the later one is another. */
+  endings: number;
   error: string | null;
+  /** Whether it has started once in this life, and since when it waits for that. */
+  hasBegun: boolean;
+  waitsFrom: number;
+  /** It was ended by a clock while it waited for others. */
+  wasBlocked: boolean;
+  askedAt: number;
+  /** What somebody noted, and what was shown when it was asked. */
+  note: number | null;
+  shown: string;
   question: string | null;
   readonly answered: Set<string>;
   blockedBy: { id: string; on: Word }[];
@@ -64,6 +95,8 @@ export class ReferenceQueue {
   now: number;
   paused = false;
   nextSweepAt: number;
+  /** When a clock rang, or somebody was asked, last. */
+  lookedAt = Number.NEGATIVE_INFINITY;
   readonly pausedKeys = new Set<string>();
   readonly #closedUntil: Record<string, number> = {};
   #turnAt = 0;
@@ -93,7 +126,14 @@ export class ReferenceQueue {
       leaseEnd: 0,
       startedAt: 0,
       result: null,
+      endings: 0,
       error: null,
+      hasBegun: false,
+      waitsFrom: runAt,
+      wasBlocked: false,
+      askedAt: 0,
+      note: null,
+      shown: '',
       question: null,
       answered: new Set(),
       blockedBy: given.dependsOn.map((edge) => ({ ...edge })),
@@ -101,18 +141,21 @@ export class ReferenceQueue {
     };
     this.tasks.push(task);
     for (const edge of given.dependsOn) this.#decide(task, edge.id);
+    this.#look();
   }
 
   dequeue(limit: number, filter: { agentType?: string; priorityMin?: number }, start: boolean): Handle[] {
+    const passes = (task: ReferenceTask) =>
+      (filter.agentType === undefined || task.agentType === filter.agentType) &&
+      (filter.priorityMin === undefined || task.priority >= filter.priorityMin);
+    return this.#claim(limit, passes, start);
+  }
+
+  #claim(limit: number, passes: (task: ReferenceTask) => boolean, start: boolean): Handle[] {
     const taken: Handle[] = [];
     const hasTurns = this.tasks.some((task) => this.#isReady(task) && task.fairKey !== undefined);
     while (taken.length < limit) {
-      const task = this.#next(
-        (candidate) =>
-          (filter.agentType === undefined || candidate.agentType === filter.agentType) &&
-          (filter.priorityMin === undefined || candidate.priority >= filter.priorityMin),
-        hasTurns,
-      );
+      const task = this.#next(passes, hasTurns);
       if (!task) break;
       task.fence++;
       if (start) task.startedAt = this.now;
@@ -160,6 +203,7 @@ export class ReferenceQueue {
     for (const key of task.limits) this.#closedUntil[key] = Math.max(this.#closedUntil[key] ?? 0, until);
     this.#release(task);
     if (task.limits.length === 0) task.runAt = until;
+    this.#look();
   }
 
   start(handle: Handle): void {
@@ -169,11 +213,11 @@ export class ReferenceQueue {
 
   heartbeat(handle: Handle): void {
     const task = this.#held(handle);
-    if (this.#isTimedOut(task)) {
+    if (this.#isOver(task) || this.#isTimedOut(task)) {
       this.#fail(task, 'TIMEOUT');
       throw new Refusal('LEASE_LOST');
     }
-    task.leaseEnd = task.status === 'in_progress' ? this.#leaseEnd(task) : this.now + SETTINGS.leaseMs;
+    task.leaseEnd = this.#leaseEnd(task);
   }
 
   settle(handle: Handle, outcome: string, value: number): void {
@@ -181,6 +225,7 @@ export class ReferenceQueue {
     if (task.fence === handle.fence && this.#stands(task, outcome, value)) return;
     this.#held(handle);
     this.#end(task, outcome, value);
+    this.#look();
   }
 
   update(id: string, status: string, value: number): void {
@@ -201,18 +246,62 @@ export class ReferenceQueue {
     else if (status === 'failed') this.#bury(task, 'boom');
     else
       this.#end(task, status === 'retrying' ? 'failed' : status === 'pending' ? 'released' : status, value);
+    this.#look();
   }
 
   cancel(id: string): void {
     const task = this.find(id);
     if (!ENDS.includes(task.status)) this.#move(task, 'cancelled');
+    this.#look();
   }
 
+  /** A new life. What waited for others when its time was over waits for them again. */
   retry(id: string): void {
     const task = this.find(id);
-    if (task.status !== 'failed') throw new Refusal('INVALID_TRANSITION');
-    Object.assign(task, { retryCount: 0, crashes: 0, runAt: this.now, error: null });
+    if (task.status !== 'failed' || this.#isOver(task)) throw new Refusal('INVALID_TRANSITION');
+    Object.assign(task, { retryCount: 0, crashes: 0, runAt: this.now, error: null, result: null });
+    Object.assign(task, { hasBegun: false, waitsFrom: this.now });
     this.#move(task, 'pending');
+    if (task.wasBlocked) {
+      task.blockedBy = task.dependsOn.map((edge) => ({ ...edge }));
+      for (const edge of task.dependsOn) this.#decide(task, edge.id);
+    }
+    task.wasBlocked = false;
+    this.#look();
+  }
+
+  /** What is noted with a task that waits may be what is to be approved. */
+  change(id: string, value: number): void {
+    this.find(id).note = value;
+  }
+
+  /** Of what was shown, or not. */
+  decide(id: string, approved: boolean, isOfShown: boolean): void {
+    const task = this.find(id);
+    if (task.approval === undefined) throw new Refusal('INVALID_TRANSITION');
+    if (ENDS.includes(task.status)) {
+      if (task.result === null) throw new Refusal('INVALID_TRANSITION');
+      if ((task.result as ReferenceDecision).approved === approved) return;
+      throw new Refusal('ALREADY_DECIDED');
+    }
+    if (task.status !== 'waiting') throw new Refusal('INVALID_TRANSITION');
+    if (task.shown !== this.#shownNow(task)) {
+      this.#release(task);
+      this.#look();
+      throw new Refusal('STALE_APPROVAL');
+    }
+    if (!isOfShown) throw new Refusal('STALE_APPROVAL');
+    this.#conclude(task, { approved, by: 'ann' });
+    this.#look();
+  }
+
+  pauseAll(): void {
+    this.paused = true;
+  }
+
+  resumeAll(): void {
+    this.paused = false;
+    this.#look();
   }
 
   /** Answers the open question, if there is one. */
@@ -221,18 +310,96 @@ export class ReferenceQueue {
     task.answered.add(task.question!);
     task.question = null;
     this.#release(task);
+    this.#look();
   }
 
   advance(ms: number): void {
     const end = this.now + ms;
-    while (this.nextSweepAt <= end) {
-      this.now = this.nextSweepAt;
-      this.nextSweepAt += SETTINGS.sweepMs;
-      for (const task of this.tasks) {
-        if (LEASED.includes(task.status) && task.leaseEnd <= this.now) this.#expire(task);
+    for (let at = this.#nextLookAt(); at <= end; at = this.#nextLookAt()) {
+      this.now = at;
+      if (at === this.nextSweepAt) {
+        this.nextSweepAt += SETTINGS.sweepMs;
+        for (const task of this.tasks)
+          if (LEASED.includes(task.status) && task.leaseEnd <= this.now) this.#expire(task);
       }
+      this.#look();
     }
     this.now = end;
+  }
+
+  /** When a sweep, a clock, or an approval whose time has come is next. */
+  #nextLookAt(): number {
+    const waiting = this.tasks.filter(({ status }) => !ENDS.includes(status) && !LEASED.includes(status));
+    const due = waiting.flatMap((task) => [
+      this.#clockOf(task)?.at ?? Number.POSITIVE_INFINITY,
+      task.approval && task.runAt > this.now ? task.runAt : Number.POSITIVE_INFINITY,
+    ]);
+    return Math.min(this.nextSweepAt, ...due);
+  }
+
+  /** Rings the clocks of what waits, and asks what can be asked, until nothing follows from it. */
+  #look(): void {
+    for (;;) {
+      const rung = this.tasks.find((task) => this.#rings(task));
+      if (rung) this.#ring(rung);
+      else if (this.#claim(20, (task) => task.approval !== undefined, false).length === 0) return;
+      this.lookedAt = this.now;
+      for (const task of this.tasks) if (task.approval && task.status === 'assigned') this.#ask(task);
+    }
+  }
+
+  #rings(task: ReferenceTask): boolean {
+    if (ENDS.includes(task.status) || LEASED.includes(task.status)) return false;
+    const clock = this.#clockOf(task);
+    return clock !== null && clock.at <= this.now;
+  }
+
+  /** The first clock to ring while the task waits. */
+  #clockOf(task: ReferenceTask): { readonly kind: string; readonly at: number } | null {
+    const { deadline, expiresInMs, approval, status } = task;
+    const hasBegun = task.hasBegun || task.retryCount > 0 || task.crashes > 0 || status === 'waiting';
+    const clocks: { readonly kind: string; readonly at: number }[] = [];
+    if (deadline !== undefined) clocks.push({ kind: 'DEADLINE_EXCEEDED', at: deadline });
+    if (expiresInMs !== undefined && !hasBegun)
+      clocks.push({ kind: 'EXPIRED', at: task.waitsFrom + expiresInMs });
+    if (approval?.timeoutMs !== undefined && status === 'waiting')
+      clocks.push({ kind: 'timeout', at: task.askedAt + approval.timeoutMs });
+    return clocks.sort((a, b) => a.at - b.at)[0] ?? null;
+  }
+
+  #ring(task: ReferenceTask): void {
+    const { kind } = this.#clockOf(task)!;
+    if (kind === 'timeout') {
+      if (task.shown !== this.#shownNow(task)) this.#release(task);
+      else this.#conclude(task, { approved: task.approval!.onTimeout === 'approve', by: 'timeout' });
+    } else if (kind === 'EXPIRED' && task.onExpiry === 'skip') this.#move(task, 'skipped');
+    else {
+      task.wasBlocked = task.blockedBy.length > 0;
+      this.#bury(task, kind);
+    }
+  }
+
+  #ask(task: ReferenceTask): void {
+    task.askedAt = this.now;
+    task.shown = this.#shownNow(task);
+    task.hasBegun = true;
+    this.#move(task, 'waiting');
+  }
+
+  /** What is noted with the task, and what has come of those it waited for. */
+  #shownNow({ note, dependsOn }: ReferenceTask): string {
+    const completed = dependsOn.map(({ id }) => this.find(id)).filter(({ status }) => status === 'completed');
+    return JSON.stringify([note, completed.map(({ id, result, endings }) => [id, result, endings])]);
+  }
+
+  #conclude(task: ReferenceTask, decision: ReferenceDecision): void {
+    task.result = decision;
+    if (decision.approved) this.#move(task, 'completed');
+    else this.#bury(task, 'REJECTED');
+  }
+
+  #isOver({ deadline }: ReferenceTask): boolean {
+    return deadline !== undefined && deadline <= this.now;
   }
 
   /** The process died and another one opened the queue: its sweeper begins anew. */
@@ -254,8 +421,8 @@ export class ReferenceQueue {
   #begin(task: ReferenceTask): void {
     if (task.status === 'in_progress') return;
     task.startedAt = this.now;
-    task.leaseEnd = this.#leaseEnd(task);
     this.#move(task, 'in_progress');
+    task.leaseEnd = this.#leaseEnd(task);
   }
 
   /** Whether the task already stands as this outcome would leave it. */
@@ -278,16 +445,22 @@ export class ReferenceQueue {
     else {
       if (outcome === 'completed') task.result = value;
       if (outcome === 'waiting') task.question = `q${value}`;
+      if (outcome === 'waiting') task.hasBegun = true;
       this.#move(task, outcome);
     }
   }
 
   #release(task: ReferenceTask): void {
+    if (task.status === 'in_progress') task.hasBegun = true;
     task.runAt = Math.min(task.runAt, this.now);
     this.#move(task, 'pending');
   }
 
   #fail(task: ReferenceTask, error: string): void {
+    if (this.#isOver(task)) {
+      this.#bury(task, 'DEADLINE_EXCEEDED');
+      return;
+    }
     if (task.retryCount >= SETTINGS.maxRetries) {
       this.#bury(task, error);
       return;
@@ -313,7 +486,7 @@ export class ReferenceQueue {
       this.#release(task);
       return;
     }
-    if (this.#isTimedOut(task)) {
+    if (this.#isOver(task) || this.#isTimedOut(task)) {
       this.#fail(task, 'TIMEOUT');
       return;
     }
@@ -326,9 +499,10 @@ export class ReferenceQueue {
   }
 
   /** A running attempt holds its lease for as long as it may run, and no longer. */
-  #leaseEnd(task: ReferenceTask): number {
-    const full = this.now + SETTINGS.leaseMs;
-    return task.timeoutMs === undefined ? full : Math.min(full, task.startedAt + task.timeoutMs);
+  #leaseEnd({ timeoutMs, deadline, status, startedAt }: ReferenceTask): number {
+    const full = Math.min(this.now + SETTINGS.leaseMs, deadline ?? Number.POSITIVE_INFINITY);
+    const hasStarted = status !== 'assigned';
+    return timeoutMs === undefined || !hasStarted ? full : Math.min(full, startedAt + timeoutMs);
   }
 
   #isTimedOut(task: ReferenceTask): boolean {
@@ -340,18 +514,22 @@ export class ReferenceQueue {
     task.events.push(`${task.status}>${to}`);
     task.status = to;
     // With the end its own edges are void.
-    if (ENDS.includes(to)) task.blockedBy = [];
+    if (ENDS.includes(to)) {
+      task.blockedBy = [];
+      task.endings += 1;
+    }
     if (ENDS.includes(to)) for (const other of this.tasks) this.#decide(other, task.id);
   }
 
   /** Decides the edges of `task` to a dependency, if that has ended. */
   #decide(task: ReferenceTask, dependencyId: string): void {
     const { status, result } = this.find(dependencyId);
+    const number = typeof result === 'number' ? result : 0;
     if (task.status !== 'pending' || !ENDS.includes(status)) return;
     const edges = task.blockedBy.filter((edge) => edge.id === dependencyId);
     if (edges.length === 0) return;
     task.blockedBy = task.blockedBy.filter((edge) => edge.id !== dependencyId);
-    const fits = result !== null && result >= 1 ? ['completed'] : [];
+    const fits = number >= 1 ? ['completed'] : [];
     const wanted = { success: ['completed'], failure: ['failed'], completion: ENDS, fits };
     const fails = edges.some((edge) => !wanted[edge.on].includes(status));
     if (task.join === 'any' && !fails) task.blockedBy = [];

@@ -267,4 +267,36 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.equal(await statusOf(queue, 'late'), 'pending');
     },
   },
+  {
+    name: 'explain tells when time frees a task, how old an approval is, and about when a task starts',
+    async run({ open, clock }) {
+      const queue = open({ sweepMs: 3_600_000 });
+      const rated = { limits: [{ key: 'r', rate: { max: 1, perMs: 60_000 } }] };
+      const approval = { question: 'Deploy?', timeoutMs: 12 * 3_600_000 };
+      await queue.enqueueMany([
+        { payload: {}, id: 'timed', approval },
+        { payload: {}, id: 'asking', approval: { question: 'Deploy?' } },
+        { payload: {}, id: 'fast', priority: 10, ...rated },
+        { payload: {}, id: 'slow', ...rated },
+        { payload: {}, id: 'ready' },
+      ]);
+      const only = async (id: string) => {
+        const { blockers, expectedStartAt } = await queue.explain(id);
+        assert.equal(blockers.length, 1, id);
+        return { ...blockers[0]!, expectedStartAt };
+      };
+      assert.equal((await queue.explain('ready')).expectedStartAt, undefined);
+      await complete(queue, 'fast');
+      const slow = await only('slow');
+      assert.equal(slow.code, 'KEY_RATE');
+      assert.ok(slow.until! >= clock.now() + 60_000 && slow.expectedStartAt! >= slow.until!);
+      const { expectedStartAt = 0 } = await queue.explain('ready');
+      assert.ok(expectedStartAt > clock.now() && expectedStartAt < clock.now() + 10 * 60_000);
+      await clock.advance(3 * 3_600_000);
+      const [asking, timed] = [await only('asking'), await only('timed')];
+      assert.deepEqual([asking.code, timed.code], ['WAITS_FOR_PERSON', 'WAITS_FOR_PERSON']);
+      assert.match(asking.message, /approval, 3 h old; approve or reject it$/);
+      assert.deepEqual([asking.until, timed.until], [undefined, clock.now() + 9 * 3_600_000]);
+    },
+  },
 ];
