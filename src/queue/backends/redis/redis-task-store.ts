@@ -1,10 +1,8 @@
 import { purgeRedisCheckpoints } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
-import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
 import type { Gate } from '../../gate.ts';
-import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
 import type { TaskLog } from '../../task-log.ts';
@@ -23,25 +21,24 @@ import {
   type Outlook,
   type StoreCounts,
   type TaskRecord,
-  type TaskState,
   type TaskStore,
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
 import {
   type Application,
-  extrasOf,
   isSkipped,
   sizeOfApplication,
   sizeOfLoggings,
   unknownIds,
 } from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
+import { changeArguments } from './change-text.ts';
 import { gateWords } from './gate-text.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { pagesText, toLog } from './log-text.ts';
-import { blockersOf, restOf, STATUS_LETTERS } from './record-text.ts';
+import { blockersOf } from './record-text.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
 import { claimArguments, readClaimed, readRecords, toEffects } from './replies.ts';
@@ -358,19 +355,8 @@ export class RedisTaskStore implements TaskStore {
     items: readonly Application[],
     slot: number | string,
   ): Promise<(Applied | null)[][]> {
-    const values: RedisArgument[] = [];
-    let common = '';
-    for (const { changes, now } of items) {
-      for (const change of changes) {
-        const own = this.#commonOf(change, now);
-        if (own !== common) values.push(own);
-        common = own;
-        if (change.log !== undefined) values.push(`\v${pagesText(change.log)}`);
-        const extras = extrasOf(change);
-        if (extras !== '') values.push(extras);
-        values.push(change.id, restOf(change.next));
-      }
-    }
+    const leaseEnd = (leaseExpiresAt: number, at: number) => this.leaseEnd(leaseExpiresAt, at);
+    const values = changeArguments(items, this.known, leaseEnd);
     const { now } = items.at(-1)!;
     const reply = await this.#scripts.run('apply', { now, mark: `a${slot}`, values });
     const ids = unknownIds(items, reply, this.known);
@@ -395,20 +381,6 @@ export class RedisTaskStore implements TaskStore {
     const added = await this.#scripts.run('appendLogs', { now: '', mark: `l${slot}`, values });
     let i = 0;
     return items.map((loggings) => loggings.map(() => added[i++] === 1));
-  }
-
-  /** What changes of tasks that were claimed and end together have in common; see `apply.lua`. */
-  #commonOf({ id, version, next, event, claimed }: HeldChange, now: number): string {
-    const before = this.known.get(id);
-    const runAt = before?.version === version && before.runAt === next.runAt ? '=' : next.runAt;
-    const head = `${version}${claimed ? '+' : ''} ${STATUS_LETTERS[next.status]} ${runAt} ${this.#leaseOf(next, now)}`;
-    return `\n${head}\n${claimed ? historyLine(claimed) : ''}${event ? historyLine(event) : ''}`;
-  }
-
-  #leaseOf({ status, leaseExpiresAt, alarmAt }: TaskState, now: number): string {
-    if (alarmAt !== null && !isLeased(status) && !isEnded(status)) return `!${alarmAt}`;
-    if (leaseExpiresAt === null) return '-';
-    return isLeased(status) ? this.leaseEnd(leaseExpiresAt, now) : String(leaseExpiresAt);
   }
 
   #toApplied(
