@@ -154,6 +154,13 @@ export {
   staticAgent,
 } from './orchestration/team.ts';
 export type { TeamMember, TeamView } from './orchestration/team-view.ts';
+// Time travel: back to a checkpoint of a task, in a task of its own.
+export {
+  CHECKPOINTS_LISTED_MAX,
+  type CheckpointsOptions,
+  type RerunOptions,
+  type TaskCheckpoint,
+} from './orchestration/time-travel.ts';
 // Workflows: tasks that depend on one another, submitted and followed as one.
 export {
   type PlannedTask,

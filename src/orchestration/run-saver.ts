@@ -17,7 +17,12 @@ interface CheckpointMarks {
   readonly agent?: string;
   /** The task, on a shared thread. */
   readonly writer?: string | undefined;
+  /** The task for which a checkpoint of another was put on this thread. */
+  readonly fork?: string;
 }
+
+/** Where a checkpoint's metadata says for which task it was copied: that one begins there. */
+export const FORK_KEY = 'jotty_fork';
 
 type PutRest = [metadata: Metadata, versions: unknown];
 
@@ -47,12 +52,17 @@ export class RunSaver {
   readonly #marks: Metadata;
 
   /** Its errors are remembered by `errors`. Checkpoints are marked as those of `writer`, and of this version of the graph. */
-  constructor(saver: Checkpointer, errors?: StoreErrors, { graph, agent, writer }: CheckpointMarks = {}) {
+  constructor(
+    saver: Checkpointer,
+    errors?: StoreErrors,
+    { graph, agent, writer, fork }: CheckpointMarks = {},
+  ) {
     this.#isShared = writer !== undefined;
     this.#marks = {
       ...(graph !== undefined && { [GRAPH_KEY]: graph }),
       ...(agent !== undefined && { [AGENT_KEY]: agent }),
       ...(writer !== undefined && { [WRITER_KEY]: writer }),
+      ...(fork !== undefined && { [FORK_KEY]: fork }),
     };
     this.#saver = saver as Writer;
     this.#errors = errors;
