@@ -122,6 +122,25 @@ describe('the life of a task', () => {
     expect(await read(conductor, full)).toEqual(events);
   });
 
+  test('has tokens in the stream of a run without a queue, where they are wanted', async () => {
+    const model = fakeModel().respond(new AIMessage('Good day')).respond(new AIMessage('Good day'));
+    const say = async ({ messages }: typeof MessagesAnnotation.State) => ({
+      messages: [await model.invoke(messages)],
+    });
+    const graph = new StateGraph(MessagesAnnotation)
+      .addNode('say', say)
+      .addEdge(START, 'say')
+      .addEdge('say', END)
+      .compile();
+    await using conductor = new Conductor({ agents: { graph } });
+    for (const tokens of [false, true]) {
+      const texts: string[] = [];
+      for await (const event of conductor.stream('hi', { tokens }))
+        if (event.type === 'token') texts.push(event.text);
+      expect(texts.join('')).toBe(tokens ? 'Good day' : '');
+    }
+  });
+
   test('ends for its readers with the signal, and with the task', async () => {
     await using conductor = new Conductor({ agents: { steps: threeSteps([]).compile() } });
     const id = await conductor.enqueueGoal('go');
@@ -240,6 +259,20 @@ const redis = sharedRedis();
 describe.each(['sqlite', 'redis', 'hybrid'])('several processes on %s', (backend) => {
   const folder = mkdtempSync(join(tmpdir(), 'jotty-events-'));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('read what a short run did, which was written with its end alone', async () => {
+    const location = backend === 'sqlite' ? join(folder, 'short.db') : redis.url;
+    const prefix = redis.prefix();
+    await using queue: TaskQueue = openQueue(backend, location, prefix);
+    await using conductor = new Conductor({ agents: { steps: threeSteps([]).compile() }, queue });
+    const ids = await conductor.enqueueGoals(['one', 'two', 'three']);
+    await conductor.processQueue({ untilEmpty: true });
+    for (const id of ids) {
+      const events = await read(conductor, id);
+      expect(words(events)).toEqual(['pending', 'in_progress', ...NODES, 'completed']);
+      expect(numbers(events)).toEqual(upTo(9));
+    }
+  });
 
   test('read one stream, over kill -9 of the worker, without loss and without doubling', async () => {
     const location = backend === 'sqlite' ? join(folder, 'tasks.db') : redis.url;
