@@ -197,6 +197,36 @@ describe('a flood of events', () => {
     }
   });
 
+  test('between the two reads of a reader changes no number', async () => {
+    await using queue = new MemoryTaskQueue();
+    await using conductor = new Conductor({ agents: { steps: flood(0) }, queue });
+    const id = await queue.enqueue({ payload: {}, maxRetries: 9 });
+    const line = (data: number) => ({ count: 1, text: JSON.stringify({ type: 'custom', data }) });
+    let round = 0;
+    // After each look at the history a whole attempt goes by, before the log is looked at.
+    const meddling = new Proxy(queue, {
+      get(target, key) {
+        if (key !== 'history') {
+          const value: unknown = Reflect.get(target, key, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        }
+        return async (taskId: string) => {
+          const history = await target.history(taskId);
+          const task = round++ < 5 ? await target.dequeue({}, { start: true }) : null;
+          if (task === null) return history;
+          await target.appendLogs([{ id, fence: task.lease!.fence, pages: [line(round), line(round)] }]);
+          const outcome = round < 5 ? ({ status: 'released' } as const) : ({ status: 'completed' } as const);
+          await target.settle(task, { ...outcome, log: [line(round)] });
+          return history;
+        };
+      },
+    });
+    const along = await read(new Conductor({ agents: { steps: flood(0) }, queue: meddling }), id);
+    expect(numbers(along)).toEqual(upTo(along.length));
+    expect(along).toEqual(await read(conductor, id));
+    expect(along).toHaveLength(1 + 5 * 5);
+  });
+
   test('leaves a slow reader behind, and never holds up the run', async () => {
     await using queue = new MemoryTaskQueue();
     await using conductor = new Conductor({ agents: { steps: flood(0) }, queue });
