@@ -168,6 +168,13 @@ export {
   staticAgent,
 } from './orchestration/team.ts';
 export type { TeamMember, TeamView } from './orchestration/team-view.ts';
+// Time travel: back to a checkpoint of a task, in a task of its own.
+export {
+  CHECKPOINTS_LISTED_MAX,
+  type CheckpointsOptions,
+  type RerunOptions,
+  type TaskCheckpoint,
+} from './orchestration/time-travel.ts';
 // Usage: tokens and cost of models.
 export type { Price, Prices, TaskUsage, Usage, UsageByModel } from './orchestration/usage.ts';
 export type { CallUsage } from './orchestration/usage-meter.ts';

@@ -30,6 +30,13 @@ import { Schedules } from './schedules.ts';
 import type { SimulateOptions, SimulationReport } from './simulation.ts';
 import { type EventsOptions, taskEvents } from './task-events.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
+import {
+  type CheckpointsOptions,
+  checkpointsOf,
+  type RerunOptions,
+  rerun,
+  type TaskCheckpoint,
+} from './time-travel.ts';
 import type { Prices } from './usage.ts';
 import { type UsageFor, type UsageOwner, usageOfOwner } from './usage-of.ts';
 import type { Workflow } from './workflow.ts';
@@ -343,6 +350,26 @@ export class Conductor<Name extends string = string> {
    */
   budget(of: BudgetOwner | string): BudgetHandle {
     return new BudgetHandle(this.#accounts, () => this.queue, scopeOfOwner(of));
+  }
+
+  /**
+   * The moments of a task's runs to which `rerun` can go back, newest first; those of subgraphs are not among them.
+   *
+   * @throws TaskNotFoundError; JottyError with code NO_GRAPH where the agent is not here or is no graph; InvalidOptionError.
+   */
+  async checkpoints(id: string, options: CheckpointsOptions = {}): Promise<TaskCheckpoint[]> {
+    return checkpointsOf(this.host, this.queue, id, options);
+  }
+
+  /**
+   * Enqueues a task that goes on from a checkpoint of another, on a thread of its own, and resolves with its id. Nodes
+   * that had finished then do not run again, all later ones do: also calls by `once` and questions that were answered.
+   * The old task and its thread stay as they are.
+   *
+   * @throws TaskNotFoundError, also after a purge; JottyError with code CHECKPOINT_NOT_FOUND or NO_GRAPH.
+   */
+  async rerun(id: string, options: RerunOptions): Promise<string> {
+    return rerun(this.host, this.queue, id, options);
   }
 
   /** Why a task waits: all that keeps it back, and what would free it; nothing where a worker may claim it now. */

@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly threadId?: string | undefined;
   /** By the id of the question, as `interrupts` of an earlier result gave it. */
   readonly answers?: Readonly<Record<string, JsonValue>> | undefined;
+  /** With `stream`: what models say piece by piece is told too, where they can stream. @default false */
+  readonly tokens?: boolean | undefined;
   /** ms, above 0; Infinity is without a bound. @default the agent's */
   readonly timeoutMs?: number | undefined;
   /**
@@ -243,6 +245,7 @@ export class DirectRun {
         },
         onChunk: onEvent === undefined ? undefined : emit,
         streamsUpdates: true,
+        streamsTokens: onEvent !== undefined && this.#options.tokens === true,
         onCustom: undefined,
       },
       this.#host.checkpointer,

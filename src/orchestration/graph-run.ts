@@ -19,6 +19,7 @@ import {
 import { AGENT_KEY } from './graph-fingerprint.ts';
 import { judgeGraph, type Migrate } from './graph-verdict.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
+import { FORK_KEY } from './run-saver.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
 
 /** One run of a graph on one thread. */
@@ -90,7 +91,9 @@ export async function runGraph(task: GraphRun): Promise<GraphEnd> {
     await refuseOpenThread(run, shared, saved);
     return converse(run, await run.input());
   }
-  if (run.fenced && shared === undefined && info.fence === FIRST_FENCE) refuseTakenThread(info.threadId);
+  const isFork = saved.metadata?.[FORK_KEY] === info.threadId;
+  if (run.fenced && shared === undefined && info.fence === FIRST_FENCE && !isFork)
+    refuseTakenThread(info.threadId);
   const state = await run.graph.getState(threadOf(run));
   const { graph, fingerprint, migrate } = run;
   const judged = { graph, checkpointer, agent: info.agent, threadId: info.threadId, fingerprint, migrate };

@@ -20,7 +20,7 @@ export interface RunnableGraph {
   readonly checkpointer?: unknown;
   invoke(input: unknown, options: GraphOptions): Promise<unknown>;
   stream(input: unknown, options: GraphOptions): Promise<AsyncIterable<unknown>>;
-  updateState(config: GraphConfig, values: object, asNode: string): Promise<unknown>;
+  updateState(config: GraphConfig, values: object, asNode?: string): Promise<unknown>;
   getState(config: GraphConfig, options?: { readonly subgraphs?: boolean }): Promise<GraphState>;
 }
 

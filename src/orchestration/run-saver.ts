@@ -17,7 +17,12 @@ interface CheckpointMarks {
   readonly agent?: string;
   /** The task, on a shared thread. */
   readonly writer?: string | undefined;
+  /** The task for which a checkpoint of another was put on this thread. */
+  readonly fork?: string;
 }
+
+/** Where a checkpoint's metadata says for which task it was copied: that one begins there. */
+export const FORK_KEY = 'jotty_fork';
 
 type PutRest = [metadata: Metadata, versions: unknown];
 
@@ -51,7 +56,7 @@ export class RunSaver {
   constructor(
     saver: Checkpointer,
     errors?: StoreErrors,
-    { graph, agent, writer }: CheckpointMarks = {},
+    { graph, agent, writer, fork }: CheckpointMarks = {},
     onStep?: () => Promise<void>,
   ) {
     this.#onStep = onStep;
@@ -60,6 +65,7 @@ export class RunSaver {
       ...(graph !== undefined && { [GRAPH_KEY]: graph }),
       ...(agent !== undefined && { [AGENT_KEY]: agent }),
       ...(writer !== undefined && { [WRITER_KEY]: writer }),
+      ...(fork !== undefined && { [FORK_KEY]: fork }),
     };
     this.#saver = saver as Writer;
     this.#errors = errors;

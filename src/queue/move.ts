@@ -1,6 +1,8 @@
 import { JottyError } from '../errors.ts';
+import { logBefore, logHead } from './log-segment.ts';
 import { ON_ITS_WAY, type Pair, place } from './placement.ts';
 import { isEnded, isLeased, type TaskEvent } from './task.ts';
+import type { TaskLog } from './task-log.ts';
 import { stateOf } from './task-record.ts';
 import type { Change, TaskRecord, TaskStore } from './task-store.ts';
 
@@ -37,7 +39,7 @@ function stillBusy(taskId: string): JottyError {
 }
 
 /**
- * Takes over the tasks of a store with a sequence above `after`, in order: as they stand, with their history,
+ * Takes over the tasks of a store with a sequence above `after`, in order: as they stand, with their history and log,
  * ended ones too. Each is inserted out of the reach of claims, its checkpoints are copied, its events are
  * replayed, and the last of these steps makes it what it was. A move that was cut off is repeated: what has
  * arrived is left, what is half-way goes on.
@@ -67,13 +69,16 @@ export async function moveTasks(move: Move, after: number): Promise<MoveReport> 
 async function bring(move: Move, pairs: readonly Pair[]): Promise<void> {
   const { source, target, copyThreads, now } = move;
   await copyThreads(pairs.filter(({ from }) => from.fence > 0).map(({ from }) => from.id));
-  const histories = await Promise.all(pairs.map(({ from }) => source.history(from.id)));
-  let steps = pairs.map(({ from, to }, i) => ({ from, to, history: histories[i]! }));
+  let steps = await Promise.all(
+    pairs.map(async ({ from, to }) => ({
+      from,
+      to,
+      history: await source.history(from.id),
+      log: await logHead(source, from.id),
+    })),
+  );
   while (steps.length > 0) {
-    await target.apply(
-      steps.map(({ from, to, history }) => nextStep(from, to, history)),
-      now(),
-    );
+    await target.apply(await Promise.all(steps.map((step) => nextStep(source, step))), now());
     // Read again rather than believed: an ending may have decided an edge of one of the others meanwhile.
     const records = await target.get(steps.map(({ from }) => from.id));
     steps = steps.flatMap((step, i) => {
@@ -88,8 +93,13 @@ function isOnItsWay({ runAt, status }: TaskRecord): boolean {
   return runAt === ON_ITS_WAY && !isEnded(status);
 }
 
-/** The next event that is not there yet; its own first one stands for the submission. */
-function nextStep(from: TaskRecord, to: TaskRecord, history: readonly TaskEvent[]): Change {
+interface Step extends Pair {
+  readonly history: readonly TaskEvent[];
+  readonly log: TaskLog;
+}
+
+/** The next event that is not there yet, with the log before it; its own first one stands for the submission. */
+async function nextStep(source: TaskStore, { from, to, history, log }: Step): Promise<Change> {
   const own = history[0]?.from === null ? history.slice(1) : history;
   const [event, ...later] = own.slice(to.events - 1);
   const isLast = later.length === 0;
@@ -100,6 +110,7 @@ function nextStep(from: TaskRecord, to: TaskRecord, history: readonly TaskEvent[
     next: isLast ? next : { ...next, status: 'waiting' as const, runAt: ON_ITS_WAY, alarmAt: null },
   };
   if (event === undefined) return change;
-  const { taskId: _, seq: __, ...rest } = event;
-  return { ...change, event: rest };
+  const { taskId: _, seq, ...rest } = event;
+  const pages = await logBefore(source, from.id, log, seq);
+  return { ...change, event: rest, ...(pages && { log: pages }) };
 }

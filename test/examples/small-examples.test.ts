@@ -58,3 +58,24 @@ test('release-workflow takes the branch, retries what failed, and draws itself',
   expect(output).toContain('1.2.0 is out, 91 % of it tested');
   expect(output).toContain('t0 -->|"result.coverage gte 80"| t2');
 });
+
+test('time-travel reads the events of a run, and goes on from before its mistake', async () => {
+  const { code, output, errors } = await new ExampleProcess('time-travel.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output.match(/plan: slow/g)).toHaveLength(1);
+  expect(output).toContain(
+    [
+      '1 pending',
+      '2 in_progress',
+      '3 plan started',
+      '4 plan ended',
+      '5 write started',
+      '6 in a rude tone',
+      '7 write ended',
+      '8 completed',
+    ].join('\n'),
+  );
+  expect(output).toContain('A rude letter: ask for a refund');
+  expect(output).toContain('A friendly letter: ask for a refund');
+});

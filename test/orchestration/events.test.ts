@@ -120,6 +120,25 @@ describe('the life of a task', () => {
     expect(await read(conductor, full)).toEqual(events);
   });
 
+  test('has tokens in the stream of a run without a queue, where they are wanted', async () => {
+    const model = fakeModel().respond(new AIMessage('Good day')).respond(new AIMessage('Good day'));
+    const say = async ({ messages }: typeof MessagesAnnotation.State) => ({
+      messages: [await model.invoke(messages)],
+    });
+    const graph = new StateGraph(MessagesAnnotation)
+      .addNode('say', say)
+      .addEdge(START, 'say')
+      .addEdge('say', END)
+      .compile();
+    await using conductor = new Conductor({ agents: { graph } });
+    for (const tokens of [false, true]) {
+      const texts: string[] = [];
+      for await (const event of conductor.stream('hi', { tokens }))
+        if (event.type === 'token') texts.push(event.text);
+      expect(texts.join('')).toBe(tokens ? 'Good day' : '');
+    }
+  });
+
   test('ends for its readers with the signal, and with the task', async () => {
     await using conductor = new Conductor({ agents: { steps: threeSteps([]).compile() } });
     const id = await conductor.enqueueGoal('go');
@@ -174,6 +193,36 @@ describe('a flood of events', () => {
       else if (since < to!) expect(next).toMatchObject({ type: 'gap', from: since + 1, to });
       else expect(next!.number).toBe(since + 1);
     }
+  });
+
+  test('between the two reads of a reader changes no number', async () => {
+    await using queue = new MemoryTaskQueue();
+    await using conductor = new Conductor({ agents: { steps: flood(0) }, queue });
+    const id = await queue.enqueue({ payload: {}, maxRetries: 9 });
+    const line = (data: number) => ({ count: 1, text: JSON.stringify({ type: 'custom', data }) });
+    let round = 0;
+    // After each look at the history a whole attempt goes by, before the log is looked at.
+    const meddling = new Proxy(queue, {
+      get(target, key) {
+        if (key !== 'history') {
+          const value: unknown = Reflect.get(target, key, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        }
+        return async (taskId: string) => {
+          const history = await target.history(taskId);
+          const task = round++ < 5 ? await target.dequeue({}, { start: true }) : null;
+          if (task === null) return history;
+          await target.appendLogs([{ id, fence: task.lease!.fence, pages: [line(round), line(round)] }]);
+          const outcome = round < 5 ? ({ status: 'released' } as const) : ({ status: 'completed' } as const);
+          await target.settle(task, { ...outcome, log: [line(round)] });
+          return history;
+        };
+      },
+    });
+    const along = await read(new Conductor({ agents: { steps: flood(0) }, queue: meddling }), id);
+    expect(numbers(along)).toEqual(upTo(along.length));
+    expect(along).toEqual(await read(conductor, id));
+    expect(along).toHaveLength(1 + 5 * 5);
   });
 
   test('leaves a slow reader behind, and never holds up the run', async () => {
@@ -238,6 +287,20 @@ const redis = sharedRedis();
 describe.each(['sqlite', 'redis', 'hybrid'])('several processes on %s', (backend) => {
   const folder = mkdtempSync(join(tmpdir(), 'jotty-events-'));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('read what a short run did, which was written with its end alone', async () => {
+    const location = backend === 'sqlite' ? join(folder, 'short.db') : redis.url;
+    const prefix = redis.prefix();
+    await using queue: TaskQueue = openQueue(backend, location, prefix);
+    await using conductor = new Conductor({ agents: { steps: threeSteps([]).compile() }, queue });
+    const ids = await conductor.enqueueGoals(['one', 'two', 'three']);
+    await conductor.processQueue({ untilEmpty: true });
+    for (const id of ids) {
+      const events = await read(conductor, id);
+      expect(words(events)).toEqual(['pending', 'in_progress', ...NODES, 'completed']);
+      expect(numbers(events)).toEqual(upTo(9));
+    }
+  });
 
   test('read one stream, over kill -9 of the worker, without loss and without doubling', async () => {
     const location = backend === 'sqlite' ? join(folder, 'tasks.db') : redis.url;

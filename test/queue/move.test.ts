@@ -34,20 +34,26 @@ async function fill(queue: StoredTaskQueue): Promise<string[]> {
   ]);
   const claimed = await queue.dequeueMany(4, {}, { start: true });
   const [done, dead, retrying, asking] = claimed as [Task, Task, Task, Task];
-  await queue.settle(done, { status: 'completed', result: { ok: true } });
+  const pages = [
+    { count: 2, text: 'one\ntwo' },
+    { count: 3, text: '' },
+  ];
+  await queue.appendLogs([{ id: 'done', fence: done.lease!.fence, pages }]);
+  const log = [{ count: 1, text: 'last' }];
+  await queue.settle(done, { status: 'completed', result: { ok: true }, log });
   await queue.settle(dead, { status: 'failed', error: new Error('no'), retry: false });
-  await queue.settle(retrying, { status: 'failed', error: new Error('later') });
+  await queue.settle(retrying, { status: 'failed', error: new Error('later'), log });
   await queue.settle(asking, { status: 'waiting', interrupts: [{ id: 'q', value: 'why?' }] });
   await queue.cancel('unwanted', 'not needed');
   return ids;
 }
 
-/** A task and its history as its users see them; versions count writes and may differ. */
+/** A task, its history and its log as its users see them; versions count writes and may differ. */
 async function seen(queue: StoredTaskQueue, ids: readonly string[]) {
   return Promise.all(
     ids.map(async (id) => {
       const task = await queue.getTask(id);
-      return [task && { ...task, version: 0 }, await queue.history(id)];
+      return [task && { ...task, version: 0 }, await queue.history(id), await queue.log(id, 0, 100)];
     }),
   );
 }

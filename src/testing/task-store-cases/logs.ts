@@ -82,6 +82,27 @@ export const logCases: readonly ConformanceCase<StoreHarness>[] = [
     },
   },
   {
+    name: 'what comes with the end of a task that was claimed a moment before is kept',
+    async run({ store }) {
+      const ids = ['a', 'b', 'c', 'd'];
+      await insertIds(store, ids);
+      // What a claim is held ahead for comes after the first ones.
+      await change(store, await started(store), { ...OVER, status: 'completed' });
+      const held = [await started(store), await started(store), await started(store)];
+      const ends = held.map((record) => ({
+        ...aChange(record, { ...OVER, status: 'completed' }),
+        log: [aPage(record.id, record.id)],
+      }));
+      await Promise.all(ends.map((end) => store.apply([end], NOW)));
+      for (const { id } of held)
+        assert.deepEqual(await whole(store, id), {
+          total: 2,
+          starts: [{ seq: 2, first: 1 }],
+          pages: [{ first: 1, count: 2, text: `${id}\n${id}` }],
+        });
+    },
+  },
+  {
     name: 'a change that is refused adds nothing',
     async run({ store }) {
       await insertIds(store, ['a']);

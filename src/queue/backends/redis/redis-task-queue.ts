@@ -12,7 +12,8 @@ import {
   type RedisDurability,
   readDurability,
 } from './durability.ts';
-import { RedisTaskStore, type RedisTaskStoreOptions } from './redis-task-store.ts';
+import type { RedisStoreOptions } from './redis-store-options.ts';
+import { RedisTaskStore } from './redis-task-store.ts';
 
 export interface RedisTaskQueueOptions extends TaskQueueOptions, RedisConnectionOptions {
   /** All keys of the queue begin with it: one for each deployment that shares a Redis. @default 'jotty' */
@@ -36,8 +37,7 @@ export class RedisTaskQueue extends StoredTaskQueue {
   /** `makeStore`: for queues that put something between. */
   constructor(
     { url, redis, commandTimeoutMs, prefix = 'jotty', durability = {}, ...options }: RedisTaskQueueOptions,
-    makeStore: (options: RedisTaskStoreOptions) => TaskStore = (storeOptions) =>
-      new RedisTaskStore(storeOptions),
+    makeStore: (options: RedisStoreOptions) => TaskStore = (storeOptions) => new RedisTaskStore(storeOptions),
   ) {
     if (!PREFIX.test(prefix))
       throw new InvalidOptionError('prefix', '1–64 characters of A–Z a–z 0–9 _ . : -', prefix);

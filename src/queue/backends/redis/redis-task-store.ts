@@ -1,7 +1,6 @@
 import { purgeRedisCheckpoints } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
-import type { ServerClock } from '../../../redis/server-clock.ts';
 import type { Gate } from '../../gate.ts';
 import type { HeldChange } from '../../holding-store.ts';
 import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
@@ -25,38 +24,20 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
-import {
-  type Application,
-  isSkipped,
-  sizeOfApplication,
-  sizeOfLoggings,
-  unknownIds,
-} from './applications.ts';
+import { type Application, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { changeArguments } from './change-text.ts';
 import { gateWords } from './gate-text.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { pagesText, toLog } from './log-text.ts';
 import { blockersOf } from './record-text.ts';
+import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
+import type { RedisStoreOptions } from './redis-store-options.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import { claimArguments, readClaimed, readRecords, toEffects } from './replies.ts';
+import { claimArguments, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
-
-export interface RedisTaskStoreOptions {
-  /** Stays open when the store is closed. */
-  readonly connection: RedisConnection;
-  /** All keys of the queue begin with it. @default 'jotty' */
-  readonly prefix?: string | undefined;
-  /** With it leases are judged by the time of Redis, which it learns; else by the `now` of each call. */
-  readonly time?: ServerClock | undefined;
-  /** Runs before anything else is asked of Redis; where it throws, so do all calls. */
-  readonly onOpen?: (() => Promise<void>) | undefined;
-  /** Runs after each write, before it is acknowledged. */
-  readonly onWritten?: (() => Promise<void>) | undefined;
-}
 
 /** Batches of one kind under way at the same time: one is worked on while the next is made. */
 const PARALLEL = 2;
@@ -76,10 +57,10 @@ export class RedisTaskStore implements TaskStore {
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #changes: Batcher<Application, (Applied | null)[]>;
-  readonly #logs: Batcher<readonly Logging[], boolean[]>;
+  readonly #logs: RedisLogs;
   #closing: Promise<void> | undefined;
 
-  constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisTaskStoreOptions) {
+  constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisStoreOptions) {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null, hooks);
@@ -108,12 +89,7 @@ export class RedisTaskStore implements TaskStore {
       sizeOf: sizeOfApplication,
       parallel: PARALLEL,
     });
-    this.#logs = new Batcher({
-      send: (items, slot) => this.#sendLogs(items, slot),
-      keyOf: () => 0,
-      sizeOf: sizeOfLoggings,
-      parallel: PARALLEL,
-    });
+    this.#logs = new RedisLogs(this.#scripts);
   }
 
   async insert(
@@ -209,7 +185,7 @@ export class RedisTaskStore implements TaskStore {
 
   async log(id: string, after: number, limit: number): Promise<TaskLog> {
     this.#use();
-    return toLog(await this.#scripts.run('log', { now: 0, values: [id, after, limit] }));
+    return this.#logs.read(id, after, limit);
   }
 
   async expired(now: number, limit: number): Promise<TaskRecord[]> {
@@ -219,13 +195,7 @@ export class RedisTaskStore implements TaskStore {
 
   async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
     this.#use();
-    const values = verdicts.flatMap(({ taskId, dependencyId, condition, holds, reason }) => [
-      taskId,
-      dependencyId,
-      condition,
-      holds ? 1 : 0,
-      JSON.stringify(reason),
-    ]);
+    const values = verdicts.flatMap(verdictWords);
     return toEffects(await this.#scripts.run('judge', { now, mark: this.#ownMark('j'), values }), 0);
   }
 
@@ -374,13 +344,6 @@ export class RedisTaskStore implements TaskStore {
         return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
       }),
     );
-  }
-
-  async #sendLogs(items: readonly (readonly Logging[])[], slot: number): Promise<boolean[][]> {
-    const values = items.flat().flatMap(({ id, fence, pages }) => [id, fence, pagesText(pages)]);
-    const added = await this.#scripts.run('appendLogs', { now: '', mark: `l${slot}`, values });
-    let i = 0;
-    return items.map((loggings) => loggings.map(() => added[i++] === 1));
   }
 
   #toApplied(

@@ -6,6 +6,7 @@ import {
   type InsertOutcome,
   NO_EFFECTS,
   type TaskRecord,
+  type Verdict,
 } from '../../task-store.ts';
 import { type FirstState, firstRecord, ownerField, STATUS_LETTERS, toRecord } from './record-text.ts';
 
@@ -85,4 +86,9 @@ export function toEffects(reply: readonly unknown[], at: number): Effects {
     skipped: reply[at + 1] as string[],
     unjudged: reply[at + 2] === 1,
   };
+}
+
+/** A verdict as `judge.lua` takes it. */
+export function verdictWords({ taskId, dependencyId, condition, holds, reason }: Verdict): RedisArgument[] {
+  return [taskId, dependencyId, condition, holds ? 1 : 0, JSON.stringify(reason)];
 }

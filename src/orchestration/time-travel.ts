@@ -1,0 +1,278 @@
+import { InvalidOptionError, JottyError, TaskNotFoundError } from '../errors.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import { THREAD_LIMIT } from '../queue/limits.ts';
+import type { NewTask, Task } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
+import type { AgentHost } from './agent-host.ts';
+import {
+  type Checkpointer,
+  type CheckpointRecord,
+  type GraphConfig,
+  type RunnableGraph,
+  withCheckpointer,
+} from './graph.ts';
+import { AGENT_KEY, fingerprintOf } from './graph-fingerprint.ts';
+import { toPlainJson } from './plain-result.ts';
+import { FORK_KEY, RunSaver } from './run-saver.ts';
+import { namedThreadOf } from './shared-thread.ts';
+
+export const CHECKPOINTS_LISTED_MAX = 100;
+const LISTED_DEFAULT = 20;
+/** LangGraph's name for the node that takes the input; what is written as it is an input. */
+const INPUT_NODE = '__input__';
+const START_CHANNEL = '__start__';
+
+/** A moment of a task's run to which `rerun` can go back. */
+export interface TaskCheckpoint {
+  readonly id: string;
+  /** The one before it, where that is still kept. */
+  readonly parentId?: string;
+  /** ms since the epoch */
+  readonly createdAt: number;
+  /** -1 for the input, 0 before the first nodes, and one more with each superstep. */
+  readonly step: number;
+  readonly source: 'input' | 'loop' | 'update' | 'fork';
+  /** The agent whose graph wrote it, where that is known. */
+  readonly agent?: string;
+  /** The nodes that would run next; none at the end. */
+  readonly next: readonly string[];
+  /** The state, as JSON. */
+  readonly values: JsonValue;
+}
+
+export interface CheckpointsOptions {
+  /** 1–100. @default 20 */
+  readonly limit?: number | undefined;
+  /** The id of a checkpoint: only older ones. */
+  readonly before?: string | undefined;
+}
+
+export interface RerunOptions {
+  /** The id of a checkpoint of the task. */
+  readonly from: string;
+  /** Written to the state first, as what ran last would have written it; to the input, where that comes next. */
+  readonly values?: object | undefined;
+  /** Another agent whose graph goes on. @default the one that wrote the checkpoint */
+  readonly agent?: string | undefined;
+  /** Of the new task; with one, a repeated call changes nothing. @default a UUID v7 */
+  readonly id?: string | undefined;
+}
+
+interface Snapshot {
+  readonly values: unknown;
+  readonly next: readonly string[];
+  readonly config: GraphConfig;
+  readonly parentConfig?: GraphConfig | undefined;
+  readonly createdAt?: string | undefined;
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+}
+
+interface Historic extends RunnableGraph {
+  getStateHistory(config: GraphConfig, options: object): AsyncIterable<Snapshot>;
+}
+
+interface WritingSaver extends Checkpointer {
+  put(config: GraphConfig, checkpoint: object, metadata: object, versions: object): Promise<GraphConfig>;
+  putWrites(config: GraphConfig, writes: readonly unknown[], taskId: string): Promise<void>;
+}
+
+interface FoundCheckpoint extends CheckpointRecord {
+  readonly parentConfig?: GraphConfig | undefined;
+}
+
+/**
+ * The checkpoints of a task's thread, newest first; those of subgraphs are not among them.
+ *
+ * @throws TaskNotFoundError; JottyError with code NO_GRAPH; InvalidOptionError.
+ */
+export async function checkpointsOf(
+  host: AgentHost,
+  queue: TaskQueue,
+  id: string,
+  { limit = LISTED_DEFAULT, before }: CheckpointsOptions = {},
+): Promise<TaskCheckpoint[]> {
+  if (!Number.isInteger(limit) || limit < 1 || limit > CHECKPOINTS_LISTED_MAX)
+    throw new InvalidOptionError('limit', `a whole number from 1 to ${CHECKPOINTS_LISTED_MAX}`, limit);
+  const task = await find(queue, id);
+  const threadId = threadOf(task);
+  const saver = await host.checkpointer();
+  const latest = await saver.getTuple(at(threadId));
+  if (latest === undefined) return [];
+  const graph = withCheckpointer(await graphOf(host, task, writtenBy(latest)), saver) as Historic;
+  const found: TaskCheckpoint[] = [];
+  const options = { limit, ...(before !== undefined && { before: at(threadId, before) }) };
+  for await (const snapshot of graph.getStateHistory(at(threadId), options)) found.push(shown(snapshot));
+  return found;
+}
+
+/**
+ * A new task that goes on from a checkpoint of another, on a thread of its own: nodes that had finished then do not
+ * run again, all later ones do. The old task and its thread stay as they are, and may be purged.
+ *
+ * What belongs to the old task stays with it: its answers (what the graph asks after the checkpoint it asks again),
+ * its calls by `once` (those after the checkpoint are made again), its place in a workflow, and subgraphs that were
+ * under way (they begin anew).
+ *
+ * @throws TaskNotFoundError, also after a purge; JottyError with code CHECKPOINT_NOT_FOUND, NO_GRAPH, or THREAD_TAKEN
+ * for an `id` under which something else has left checkpoints.
+ */
+export async function rerun(
+  host: AgentHost,
+  queue: TaskQueue,
+  id: string,
+  { from, values, agent, id: newId = crypto.randomUUID() }: RerunOptions,
+): Promise<string> {
+  const task = await find(queue, id);
+  const saver = (await host.checkpointer()) as WritingSaver;
+  const found: FoundCheckpoint | undefined = await saver.getTuple(at(threadOf(task), from));
+  if (found === undefined) throw notFound(id, from);
+  const name = agent ?? writtenBy(found) ?? task.assignedAgent;
+  const graph = await graphOf(host, task, name);
+  const next = forkedTask(task, newId, from, name!);
+  queue.validate(next);
+  // Once it is there, its thread is its own.
+  if ((await queue.getTask(newId)) === null) {
+    await copy(saver, threadOf(task), newId, found);
+    if (values !== undefined) await update(graph, name!, saver, { threadId: newId, from, values });
+  }
+  return queue.enqueue(next);
+}
+
+function forkedTask(task: Task, id: string, from: string, agent: string): NewTask {
+  const { payload, priority, agentType, timeoutMs, idleTimeoutMs, maxRetries, maxCrashes, fairKey } = task;
+  const { threadId: _, workflow: __, ...metadata } = task.metadata;
+  const limits = (task.limits ?? []).filter(({ key }) => !key.startsWith(THREAD_LIMIT));
+  return {
+    id,
+    payload,
+    priority,
+    agent,
+    maxRetries,
+    maxCrashes,
+    ...(agentType !== undefined && { agentType }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+    ...(fairKey !== undefined && { fairKey }),
+    ...(limits.length > 0 && { limits }),
+    metadata: { ...metadata, rerunOf: { task: task.id, checkpoint: from } },
+  };
+}
+
+/** The checkpoint as it is, without what ran after it; with those before it where its channels are made from them. */
+async function copy(
+  saver: WritingSaver,
+  source: string,
+  target: string,
+  last: FoundCheckpoint,
+): Promise<void> {
+  const taken = await saver.getTuple(at(target));
+  if (taken !== undefined && taken.metadata?.[FORK_KEY] !== target) throw threadTaken(target);
+  const chain: FoundCheckpoint[] = [last];
+  for (let oldest = last; hasDeltas(oldest) && parentOf(oldest) !== undefined; ) {
+    const parent: FoundCheckpoint | undefined = await saver.getTuple(at(source, parentOf(oldest)));
+    if (parent === undefined) break;
+    chain.push(parent);
+    oldest = parent;
+  }
+  for (const found of chain.reverse()) {
+    const { checkpoint, metadata } = found;
+    const marked = { ...metadata, [FORK_KEY]: target };
+    const parent = found === chain[0] ? undefined : parentOf(found);
+    const written = await saver.put(at(target, parent), checkpoint, marked, checkpoint.channel_versions);
+    if (found !== last) await copyWrites(saver, written, found);
+  }
+}
+
+async function copyWrites(
+  saver: WritingSaver,
+  config: GraphConfig,
+  { pendingWrites = [] }: FoundCheckpoint,
+): Promise<void> {
+  for (const taskId of new Set(pendingWrites.map(([id]) => id))) {
+    const own = pendingWrites.filter(([id]) => id === taskId).map(([, channel, value]) => [channel, value]);
+    await saver.putWrites(config, own, taskId);
+  }
+}
+
+/** Their values are made from all the checkpoints before. */
+function hasDeltas({ metadata = {} }: FoundCheckpoint): boolean {
+  return 'delta_writes_versioned' in metadata || 'counters_since_delta_snapshot' in metadata;
+}
+
+async function update(
+  graph: object,
+  agent: string,
+  saver: Checkpointer,
+  fork: { readonly threadId: string; readonly from: string; readonly values: object },
+): Promise<void> {
+  const marks = { graph: fingerprintOf(graph as never), agent, fork: fork.threadId };
+  const writer = new RunSaver(saver, undefined, marks);
+  const runnable = withCheckpointer(graph as never, writer.checkpointer);
+  const config = at(fork.threadId, fork.from);
+  const { next } = await runnable.getState(config);
+  if (next.length === 1 && next[0] === START_CHANNEL) {
+    const found = await saver.getTuple(config);
+    const input = found?.checkpoint.channel_values?.[START_CHANNEL];
+    await runnable.updateState(config, { ...(input as JsonObject), ...fork.values }, INPUT_NODE);
+  } else await runnable.updateState(config, fork.values);
+  await writer.stored();
+}
+
+function shown({ values, next, config, parentConfig, createdAt, metadata = {} }: Snapshot): TaskCheckpoint {
+  const parentId = parentConfig?.configurable.checkpoint_id;
+  const agent = metadata[AGENT_KEY];
+  return {
+    id: String(config.configurable.checkpoint_id),
+    ...(typeof parentId === 'string' && { parentId }),
+    createdAt: Date.parse(createdAt ?? ''),
+    step: Number(metadata.step),
+    source: metadata.source as TaskCheckpoint['source'],
+    ...(typeof agent === 'string' && { agent }),
+    next,
+    values: toPlainJson(values, 'values'),
+  };
+}
+
+async function find(queue: TaskQueue, id: string): Promise<Task> {
+  const task = await queue.getTask(id);
+  if (task === null) throw new TaskNotFoundError(id);
+  return task;
+}
+
+async function graphOf(host: AgentHost, task: Task, agent = task.assignedAgent ?? task.agent) {
+  const found = agent === undefined ? undefined : host.agents.get(agent);
+  const graph = found?.compose === undefined ? found?.graph : await found.compose();
+  if (graph === undefined) throw noGraph(task.id, agent);
+  return graph;
+}
+
+function threadOf(task: Task): string {
+  return namedThreadOf(task) ?? task.id;
+}
+
+function at(threadId: string, checkpointId?: string): GraphConfig {
+  const id = checkpointId === undefined ? {} : { checkpoint_id: checkpointId };
+  return { configurable: { thread_id: threadId, checkpoint_ns: '', ...id } };
+}
+
+function parentOf({ parentConfig }: FoundCheckpoint): string | undefined {
+  return parentConfig?.configurable.checkpoint_id as string | undefined;
+}
+
+function writtenBy({ metadata }: CheckpointRecord): string | undefined {
+  const agent = metadata?.[AGENT_KEY];
+  return typeof agent === 'string' ? agent : undefined;
+}
+
+function threadTaken(id: string): JottyError {
+  return new JottyError('THREAD_TAKEN', `thread ${id} holds checkpoints of another run; use another id`);
+}
+
+function notFound(taskId: string, checkpointId: string): JottyError {
+  return new JottyError('CHECKPOINT_NOT_FOUND', `task ${taskId} has no checkpoint ${checkpointId}`);
+}
+
+function noGraph(taskId: string, agent: string | undefined): JottyError {
+  const who = agent === undefined ? 'no agent has run it' : `agent ${agent} is not here, or is no graph`;
+  return new JottyError('NO_GRAPH', `task ${taskId} cannot be travelled in: ${who}`);
+}
