@@ -1,6 +1,7 @@
 import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import type { HeldChange, HoldingStore } from '../../holding-store.ts';
+import { PassingMap } from '../../passing-map.ts';
 import { isLeased } from '../../task.ts';
 import { type Applied, type Change, NO_EFFECTS, type TaskRecord } from '../../task-store.ts';
 
@@ -45,12 +46,17 @@ interface Entry {
   isInDoubt: boolean;
 }
 
+const FOR_EVER = Number.POSITIVE_INFINITY;
+
+/** The answer to a claim: who asked has gone on already. */
+function noted(): void {}
+
 const OVER: Write = {
   change: {} as HeldChange,
   now: 0,
   patientUntil: 0,
-  done: () => {},
-  failed: () => {},
+  done: noted,
+  failed: noted,
 };
 
 /** Somebody who waits for the answers to all up to a number. */
@@ -85,7 +91,7 @@ export class WriteQueue {
   /** The calls under way carry these. */
   readonly #leaving = new Set<readonly Entry[]>();
   /** The claims that no answer has come for, by task. */
-  readonly #claims = new Map<string, Entry>();
+  readonly #claims = new PassingMap<string, Entry>();
   /** The fences of refused claims, by task. */
   readonly #lost = new Map<string, number>();
   #barriers: Barrier[] = [];
@@ -133,9 +139,10 @@ export class WriteQueue {
   }
 
   /** A claim made in memory. */
-  pushClaim(write: Write): void {
+  pushClaim(change: HeldChange, now: number, failed: (error: unknown) => void): void {
+    const write = { change, now, patientUntil: FOR_EVER, done: noted, failed };
     const entry = this.#push(write, true, true);
-    if (entry) this.#claims.set(write.change.id, entry);
+    if (entry) this.#claims.set(change.id, entry);
   }
 
   /** `isOwed`: its effect has been acknowledged already. */
