@@ -2,8 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StoreUnavailableError } from '../../../errors.ts';
 import { APPROVAL_TYPE } from '../../approval.ts';
 import type { HoldingStore } from '../../holding-store.ts';
+import { recordOf } from '../../task-record.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
-import { claimedRecord } from './held-claim.ts';
+import { claimHeld } from './held-claim.ts';
 import type { HoldingNode } from './holding-node.ts';
 import type { Shelf } from './shelf.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -125,14 +126,11 @@ export class HeldClaims {
     const { to, owner, now } = claim;
     const startedAt = to === 'in_progress' ? now : null;
     return records.map((record) => {
-      const claimed = claimedRecord(record, to, owner, leaseExpiresAt, startedAt);
-      const event = { from: record.status, to, at: now, worker: owner };
-      this.#writes.pushClaim(
-        { id: record.id, version: record.version, next: claimed, event, identity: record },
-        now,
-        this.#onFailed,
-      );
-      return claimed;
+      const { id, version, status: from } = record;
+      claimHeld(record, to, owner, leaseExpiresAt, startedAt);
+      const event = { from, to, at: now, worker: owner };
+      this.#writes.pushClaim({ id, version, next: record, event, identity: record }, now, this.#onFailed);
+      return recordOf(record, record, record.version, record.events, []);
     });
   }
 }

@@ -9,8 +9,8 @@ import type {
 } from '../../holding-store.ts';
 import { isLeased } from '../../task.ts';
 import type { Applied, Claim, TaskRecord } from '../../task-store.ts';
-import { RedisTaskStore } from '../redis/redis-task-store.ts';
 import { toRecord } from '../redis/record-text.ts';
+import { RedisTaskStore } from '../redis/redis-task-store.ts';
 import { filterArguments } from '../redis/replies.ts';
 import { type FirstWrite, firstApplied, firstWriteArguments, isFirstWrite } from './held-writes.ts';
 
