@@ -2,8 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { RedisHoldingStore } from '../../src/queue/backends/hybrid/redis-holding-store.ts';
 import { HybridTaskQueue, RedisTaskQueue } from '../../src/queue/index.ts';
+import { stateOf } from '../../src/queue/task-record.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import { aRecord, NOW } from '../../src/testing/task-store-cases/steps.ts';
+import { ForgetfulConnection } from '../redis/forgetful-connection.ts';
 import { sharedRedis } from '../redis/shared-redis.ts';
 
 const redis = sharedRedis();
@@ -138,4 +140,54 @@ test('who looks whenever something is told to be available finds a submission th
     // Long before anybody would look by itself.
     await expect.poll(() => found, { timeout: queue.pollMs! / 3 }).toBe(1_200);
   }
+});
+
+test('what a node did with held tasks is written once, however often it is sent; what somebody touched is left to apply', async () => {
+  const prefix = redis.prefix();
+  const on = (connection: RedisConnection) => {
+    const store = new RedisHoldingStore({ connection, prefix });
+    opened.push({ close: () => store.close().finally(() => connection.close()) });
+    return store;
+  };
+  const store = on(new ForgetfulConnection({ url: redis.url }));
+  const holder = on(new RedisConnection({ url: redis.url }));
+  const ids = ['claimed', 'ended', 'linked', 'cancelled'];
+  await store.insert(
+    ids.map((id) => aRecord({ id })),
+    NOW,
+  );
+  const { records } = await holder.hold({
+    node: 'n',
+    holdMs: 30_000,
+    filter: null,
+    limit: 9,
+    last: null,
+    now: NOW,
+  });
+  expect(records.map(({ id }) => id)).toEqual(ids);
+  await store.insert(
+    [aRecord({ id: 'next', dependsOn: [{ dependencyId: 'linked', on: 'success', condition: null }] })],
+    NOW,
+  );
+  const cancel = { ...stateOf(records[3]!), status: 'cancelled' as const, completedAt: NOW };
+  const off = { from: 'pending', to: 'cancelled', at: NOW } as const;
+  await store.apply([{ id: 'cancelled', version: 1, next: cancel, event: off }], NOW);
+  const claimed = { from: 'pending', to: 'assigned', at: NOW, worker: 'w' } as const;
+  const ended = { from: 'assigned', to: 'completed', at: NOW, worker: 'w' } as const;
+  const changes = records.map((identity, i) => {
+    const next = { ...stateOf(identity), fence: 1 };
+    const held = { ...next, status: 'assigned' as const, owner: 'w', leaseExpiresAt: NOW + 30_000 };
+    const done = { ...next, status: 'completed' as const, startedAt: NOW, completedAt: NOW };
+    const what = i === 0 ? { next: held, event: claimed } : { next: done, event: ended, claimed };
+    return { id: identity.id, version: 1, identity, ...what };
+  });
+  const answers = await store.apply(changes, NOW);
+  const statuses = answers.map((answer) => answer?.record.status);
+  expect(statuses).toEqual(['assigned', 'completed', 'completed', undefined]);
+  expect(answers[2]?.effects.released).toEqual(['next']);
+  const read = await store.get(['claimed', 'ended', 'linked']);
+  expect(read).toEqual(answers.slice(0, 3).map((each) => each?.record));
+  expect((await store.history('ended')).map(({ to }) => to)).toEqual(['pending', 'assigned', 'completed']);
+  const counts = { pending: 1, assigned: 1, completed: 2, cancelled: 1 };
+  expect((await store.counts(NOW)).byStatus).toMatchObject(counts);
 });

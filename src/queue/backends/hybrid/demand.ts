@@ -10,7 +10,7 @@ export interface DemandOptions {
 }
 
 /** Below this many claims within `aheadMs` each one may well ask the store itself. */
-const CLAIMS_MIN = 64;
+const CLAIMS_MIN = 16;
 
 /** How many tasks to hold ahead: as many as were claimed in the last `aheadMs`, so that none waits here much longer. */
 export class Demand {

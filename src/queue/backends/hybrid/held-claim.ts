@@ -1,20 +1,25 @@
-import { stateOf } from '../../task-record.ts';
-import type { TaskRecord, TaskState } from '../../task-store.ts';
+import type { TaskRecord } from '../../task-store.ts';
 
-/** What a claim makes of a held task's state. */
-export function claimedState(
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * What a claim makes of a held task, which nobody else has: the state to write, and what is known of the task. Who
+ * claims gets a copy.
+ */
+export function claimHeld(
   held: TaskRecord,
   status: 'assigned' | 'in_progress',
   owner: string,
   leaseExpiresAt: number,
   startedAt: number | null,
-): TaskState {
-  const next = stateOf(held);
-  next.status = status;
-  next.fence += 1;
-  next.owner = owner;
-  next.leaseExpiresAt = leaseExpiresAt;
-  next.alarmAt = null;
-  next.startedAt = startedAt;
-  return next;
+): void {
+  const claimed: Writable<TaskRecord> = held;
+  claimed.status = status;
+  claimed.version += 1;
+  claimed.events += 1;
+  claimed.fence += 1;
+  claimed.owner = owner;
+  claimed.leaseExpiresAt = leaseExpiresAt;
+  claimed.alarmAt = null;
+  claimed.startedAt = startedAt;
 }

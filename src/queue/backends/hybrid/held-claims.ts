@@ -4,7 +4,7 @@ import { APPROVAL_TYPE } from '../../approval.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import { recordOf } from '../../task-record.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
-import { claimedState } from './held-claim.ts';
+import { claimHeld } from './held-claim.ts';
 import type { HoldingNode } from './holding-node.ts';
 import type { Shelf } from './shelf.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -16,7 +16,6 @@ import type { WriteQueue } from './write-queue.ts';
 const TURN_TASKS_MAX = 128;
 /** So many rounds to fetch what others in this process keep taking. */
 const FETCH_ROUNDS_MAX = 10;
-const FOR_EVER = Number.POSITIVE_INFINITY;
 
 export interface HeldClaimsOptions {
   readonly store: HoldingStore;
@@ -127,23 +126,14 @@ export class HeldClaims {
     const { to, owner, now } = claim;
     const startedAt = to === 'in_progress' ? now : null;
     return records.map((record) => {
-      const next = claimedState(record, to, owner, leaseExpiresAt, startedAt);
-      const event = { from: record.status, to, at: now, worker: owner };
-      const change = { id: record.id, version: record.version, next, event, identity: record };
-      this.#writes.pushClaim({
-        change,
-        now,
-        patientUntil: FOR_EVER,
-        done: noted,
-        failed: this.#onFailed,
-      });
-      return recordOf(record, next, record.version + 1, record.events + 1, []);
+      const { id, version, status: from } = record;
+      claimHeld(record, to, owner, leaseExpiresAt, startedAt);
+      const event = { from, to, at: now, worker: owner };
+      this.#writes.pushClaim({ id, version, next: record, event, identity: record }, now, this.#onFailed);
+      return recordOf(record, record, record.version, record.events, []);
     });
   }
 }
-
-/** The answer to a claim: who asked has gone on already. */
-function noted(): void {}
 
 /** `heldAfter`: how many of the records come before each that was held. */
 function inOrder(

@@ -1,5 +1,6 @@
 import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
 import type { Place } from '../../holding-store.ts';
+import { PassingMap } from '../../passing-map.ts';
 import type { TaskRecord } from '../../task-store.ts';
 
 export function isAfter(a: Place, b: Place): boolean {
@@ -39,7 +40,7 @@ const LANES_MAX = 1_000;
  */
 export class LaneDeques {
   readonly #lanes = new Map<string, LaneDeque>();
-  readonly #byId = new Map<string, Entry>();
+  #byId = new PassingMap<string, Entry>();
   #bytes = 0;
 
   get size(): number {
@@ -56,11 +57,11 @@ export class LaneDeques {
   }
 
   has(id: string): boolean {
-    return this.#byId.has(id);
+    return this.#byId.get(id) !== undefined;
   }
 
   add(record: TaskRecord, heldAt: number): void {
-    if (this.#byId.has(record.id)) this.remove(record.id);
+    if (this.has(record.id)) this.remove(record.id);
     const entry: Entry = { record, heldAt };
     this.#byId.set(record.id, entry);
     this.#bytes += bytesOf(record);
@@ -72,10 +73,12 @@ export class LaneDeques {
 
   /** Removes and returns the first entries that the filter allows and that are not after `last`. */
   take(limit: number, filter: ClaimFilter | null, last: Place): TaskRecord[] {
-    const lanes = this.#matching(filter);
     const taken: TaskRecord[] = [];
+    // The one whose head goes first is the last of them: there it is quickly taken and put back.
+    const lanes: LaneDeque[] = [];
+    for (const lane of this.#matching(filter)) enlist(lanes, lane);
     while (taken.length < limit) {
-      const lane = this.#firstOf(lanes);
+      const lane = lanes.pop();
       const entry = lane?.entries[lane.head];
       const record = entry?.record;
       if (!lane || !record || isAfter(record, last)) break;
@@ -84,6 +87,7 @@ export class LaneDeques {
       this.#bytes -= bytesOf(record);
       taken.push(record);
       entry.record = undefined;
+      enlist(lanes, lane);
     }
     return taken;
   }
@@ -117,7 +121,7 @@ export class LaneDeques {
 
   clear(): void {
     this.#lanes.clear();
-    this.#byId.clear();
+    this.#byId = new PassingMap();
     this.#bytes = 0;
   }
 
@@ -199,6 +203,19 @@ export class LaneDeques {
       lane.head = 0;
     }
   }
+}
+
+/** Puts a lane before those whose heads go first; an empty one is left out. */
+function enlist(lanes: LaneDeque[], lane: LaneDeque): void {
+  const head = lane.entries[lane.head]?.record;
+  if (!head) return;
+  let at = lanes.length;
+  for (; at > 0; at--) {
+    const ahead = lanes[at - 1]!;
+    if (!isAfter(ahead.entries[ahead.head]!.record!, head)) lanes[at] = ahead;
+    else break;
+  }
+  lanes[at] = lane;
 }
 
 function bytesOf({ submission, details }: TaskRecord): number {

@@ -8,13 +8,15 @@ import type {
   Quotas,
 } from '../../holding-store.ts';
 import { isLeased } from '../../task.ts';
-import type { Applied, Claim } from '../../task-store.ts';
+import type { Applied, Claim, TaskRecord } from '../../task-store.ts';
+import { toRecord } from '../redis/record-text.ts';
 import { RedisTaskStore } from '../redis/redis-task-store.ts';
-import { filterArguments, readRecords } from '../redis/replies.ts';
+import { filterArguments } from '../redis/replies.ts';
 import { type FirstWrite, firstApplied, firstWriteArguments, isFirstWrite } from './held-writes.ts';
 
 /** Calls about holds are made one after another, so that one answer to remember is enough. */
 const HOLD_MARK = 'h';
+const LINE_BREAK = 10;
 const BESIDE_MARK = 'b';
 
 /** Known, paused, wanted, the next due time, dropped, ask again, whether tasks with a quota wait. */
@@ -103,7 +105,7 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     for (;;) {
       const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
       const told = reply[1] as Told;
-      const records = readRecords(reply, 2);
+      const records = readHeld(reply as readonly string[]);
       if (records.length > 0 || told[5] !== 1) return toHeld(records, told);
     }
   }
@@ -134,6 +136,17 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
       if (records.length > 0 || again === 0) return { records, heldAfter, quotas: QUOTAS[quotas]! };
     }
   }
+}
+
+/** Two texts for each task, and the state of one that ran before, behind a line break. */
+function readHeld(reply: readonly string[]): TaskRecord[] {
+  const records: TaskRecord[] = [];
+  for (let i = 2; i + 1 < reply.length; i += 2) {
+    const state = reply[i + 2]?.charCodeAt(0) === LINE_BREAK ? reply[i + 2]!.slice(1) : '';
+    records.push(toRecord(reply[i]!, reply[i + 1]!, state, ''));
+    if (state !== '') i++;
+  }
+  return records;
 }
 
 function toHeld(records: Held['records'], [isKnown, isPaused, isWanted, due, dropped, , quotas]: Told): Held {

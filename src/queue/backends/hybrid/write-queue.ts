@@ -1,8 +1,19 @@
 import type { Clock } from '../../../clock.ts';
 import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import type { HeldChange, HoldingStore } from '../../holding-store.ts';
+import { PassingMap } from '../../passing-map.ts';
 import { isLeased } from '../../task.ts';
-import { type Applied, type Change, NO_EFFECTS, type TaskRecord } from '../../task-store.ts';
+import type { Applied, Change, TaskRecord } from '../../task-store.ts';
+import {
+  asWritten,
+  type Entry,
+  FOR_EVER,
+  inOrder,
+  latestOf,
+  noted,
+  OVER,
+  type Write,
+} from './write-entry.ts';
 
 /** What one call carries at most: small enough that the store works on one while the next is made. */
 const BATCH_CHANGES_MAX = 512;
@@ -19,39 +30,6 @@ const RETRY_MS = 25;
 const RETRY_MS_MAX = 500;
 /** Claims that were refused are remembered until so many came after them. */
 const LOST_MAX = 10_000;
-
-export interface Write {
-  readonly change: HeldChange;
-  readonly now: number;
-  /** Until then the store may be away, by the clock of holds; ms. */
-  readonly patientUntil: number;
-  /** Null where the store refused it. */
-  readonly done: (applied: Applied | null) => void;
-  readonly failed: (error: unknown) => void;
-}
-
-/** A write on its way. A claim may have taken what follows it along, as its rider. */
-interface Entry {
-  readonly number: number;
-  write: Write;
-  readonly isClaim: boolean;
-  /** Its effect was handed out before it is written: a claim, or what `flushMs` allows to be late. */
-  readonly isOwed: boolean;
-  change: HeldChange;
-  rider: Write | null;
-  /** A call that carries it is under way. */
-  isLeaving: boolean;
-  /** A call that carried it failed: nobody knows whether it was written. */
-  isInDoubt: boolean;
-}
-
-const OVER: Write = {
-  change: {} as HeldChange,
-  now: 0,
-  patientUntil: 0,
-  done: () => {},
-  failed: () => {},
-};
 
 /** Somebody who waits for the answers to all up to a number. */
 interface Barrier {
@@ -72,8 +50,8 @@ export interface WriteQueueOptions {
 }
 
 /**
- * Changes on their way into the store, in order: one call at a time carries all that has gathered. While the
- * store is away those with patience are kept, and written when it is back.
+ * Changes on their way into the store: each call carries all that has gathered, and the next one leaves while the
+ * store works on the last. While the store is away those with patience are kept, and written when it is back.
  *
  * Claims are made before the store knows of them. What follows a claim travels with it as one change, or waits
  * for its answer; when the claim is refused, so is all that its holder has to say, whatever its version: that
@@ -85,7 +63,7 @@ export class WriteQueue {
   /** The calls under way carry these. */
   readonly #leaving = new Set<readonly Entry[]>();
   /** The claims that no answer has come for, by task. */
-  readonly #claims = new Map<string, Entry>();
+  readonly #claims = new PassingMap<string, Entry>();
   /** The fences of refused claims, by task. */
   readonly #lost = new Map<string, number>();
   #barriers: Barrier[] = [];
@@ -133,9 +111,10 @@ export class WriteQueue {
   }
 
   /** A claim made in memory. */
-  pushClaim(write: Write): void {
+  pushClaim(change: HeldChange, now: number, failed: (error: unknown) => void): void {
+    const write = { change, now, patientUntil: FOR_EVER, done: noted, failed };
     const entry = this.#push(write, true, true);
-    if (entry) this.#claims.set(write.change.id, entry);
+    if (entry) this.#claims.set(change.id, entry);
   }
 
   /** `isOwed`: its effect has been acknowledged already. */
@@ -407,21 +386,4 @@ export class WriteQueue {
     clock.clearTimeout(this.#pause?.timer);
     this.#pause = null;
   }
-}
-
-/** The answer to what rode on a claim that was written before, where both were. */
-function asWritten({ change, rider }: Entry, record: TaskRecord | undefined): Applied | null {
-  if (!rider || !record || record.version !== change.version + 2) return null;
-  return record.status === change.next.status ? { record, effects: NO_EFFECTS } : null;
-}
-
-/** The calls that carried them did not fail in order. */
-function inOrder(entries: Entry[]): Entry[] {
-  return entries.sort((a, b) => a.number - b.number);
-}
-
-/** Changes of one call share its time. */
-function latestOf(batch: readonly Entry[]): number {
-  const { write, rider } = batch[batch.length - 1]!;
-  return rider?.now ?? write.now;
 }

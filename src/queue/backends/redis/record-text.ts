@@ -125,20 +125,27 @@ const NEVER_RAN: FirstState = {
 export function firstRecord(id: string, text: string, first: FirstState, known?: number): TaskRecord {
   const headEnd = text.indexOf('\n');
   const hashEnd = text.indexOf('\n', headEnd + 1);
-  const [seq, rank, createdAt, runAt, lane = '', weights = ''] = text
-    .slice(0, Math.max(0, headEnd))
-    .split(' ');
+  const end = Math.max(0, headEnd);
+  const rankAt = after(text, 0, end);
+  const createdAtAt = after(text, rankAt, end);
+  const runAtAt = after(text, createdAtAt, end);
+  const laneAt = after(text, runAtAt, end);
+  const weightsAt = after(text, laneAt, end);
+  const createdAt = text.slice(createdAtAt, runAtAt - 1);
+  const runAt = text.slice(runAtAt, laneAt - 1);
+  const lane = text.slice(laneAt, weightsAt - 1);
+  const weights = text.slice(weightsAt, end);
   const { priority, agentType, agent, quota } = laneOf(lane);
   const created = toNumber(createdAt);
   const record = {
-    seq: known ?? toNumber(seq),
+    seq: known ?? toNumber(text.slice(0, rankAt - 1)),
     id,
     submission: hashEnd < 0 ? text : text.slice(hashEnd + 1),
     hash: hashEnd < 0 ? '' : text.slice(headEnd + 1, hashEnd),
     priority,
     agentType,
     agent,
-    rank: toNumber(rank),
+    rank: toNumber(text.slice(rankAt, createdAtAt - 1)),
     createdAt: created,
     status: first.status,
     runAt: runAt === '=' ? created : toNumber(runAt),
@@ -158,6 +165,12 @@ export function firstRecord(id: string, text: string, first: FirstState, known?:
   };
   if (quota === undefined) return record;
   return { ...record, quota: weights === '' ? quota : laneFromKey(lane, weights).quota };
+}
+
+/** Where the word after the one at `from` begins; one beyond the end where there is none. */
+function after(text: string, from: number, end: number): number {
+  const at = text.indexOf(' ', from);
+  return (at < 0 || at >= end ? end : at) + 1;
 }
 
 const LANES_MAX = 1_000;

@@ -14,6 +14,7 @@
 --           of the last place that counts, or empty; the second of the reply is then what the node is told
 -- Returns   the time, 1 when it should be asked again at once, then four for each task: id, `t`, `s` (empty: its first
 --           claim, which the request tells), blockers (none)
+--           Of holds two only: id, `t`, and `s` behind a line break where there is one
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
 --           looked into and on what is taken, not on how much waits. Sent again, the same tasks are answered.
 local failure, answered = begin(true)
@@ -35,7 +36,17 @@ if answered then
     told = { 0, after, readiness() }
   end
   finish()
-  return pushRecords({ tonumber(time), told }, ids)
+  local again = pushRecords({ tonumber(time), told }, ids)
+  if ARGV[9] == 'h' then
+    local short = { again[1], again[2] }
+    for i = 3, #again, 4 do
+      short[#short + 1] = again[i]
+      short[#short + 1] = again[i + 1]
+      short[#short + 1] = again[i + 2] ~= '' and '\n' .. again[i + 2] or nil
+    end
+    return short
+  end
+  return again
 end
 
 -- Said before anything is written: the other program is wanted.
@@ -154,6 +165,14 @@ local function take(id, text, state)
   if leaseScore then
     scores[2 * count + 1] = leaseScore
     scores[2 * count + 2] = id
+  end
+  if IS_HOLD then
+    local size = #reply
+    reply[size + 1], reply[size + 2] = id, text
+    if state ~= '' then
+      reply[size + 3] = '\n' .. state
+    end
+    return
   end
   local size = 4 * count + 2
   reply[size + 1] = id
