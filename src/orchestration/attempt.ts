@@ -6,6 +6,7 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
@@ -67,7 +68,7 @@ export async function runAttempt(
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks, attempt.onStep);
   const end = await runGraph({
     ...attempt,
-    callbacks: attempt.callbacks?.(),
+    callbacks: attempt.callbacks && (await lightCallbacks(attempt.callbacks()[0]!)),
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,

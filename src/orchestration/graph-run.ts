@@ -49,7 +49,7 @@ export interface GraphRun {
   /** Whether the tokens of models are chunks too, in mode `messages`; then models stream where they can. */
   readonly streamsTokens?: boolean | undefined;
   /** LangChain's callback handlers, which everything that runs in the graph has too. */
-  readonly callbacks?: object[] | undefined;
+  readonly callbacks?: object | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }
