@@ -4,14 +4,25 @@ type Manager = InstanceType<typeof CallbackManager>;
 type ChainStart = Parameters<Manager['handleChainStart']>;
 type ChainRun = Awaited<ReturnType<Manager['handleChainStart']>>;
 
-let load: Promise<(handler: object) => object> | undefined;
+/** A handler that says before a call starts whether it may. */
+interface ModelHandler {
+  admit(
+    llm: unknown,
+    questions: readonly unknown[],
+    parentRunId: string | undefined,
+    extra: unknown,
+    metadata: unknown,
+  ): Promise<void>;
+}
+
+let load: Promise<(handler: ModelHandler) => object> | undefined;
 
 /**
  * The handler as LangGraph's `callbacks`, for one that hears of models alone. Given as a list it would cost a fifth of a
  * run: each node, and each part of one, would start and end a trace that nobody reads. As long as nobody else listens,
  * what is no call of a model is passed over here; with a tracer, or another handler, all is as LangChain has it.
  */
-export async function lightCallbacks(handler: object): Promise<object> {
+export async function lightCallbacks(handler: ModelHandler): Promise<object> {
   load ??= loadManager();
   return (await load)(handler);
 }
@@ -49,6 +60,22 @@ async function loadManager() {
       return Promise.resolve(this.#run);
     }
 
+    override async handleChatModelStart(...args: Parameters<Manager['handleChatModelStart']>) {
+      await this.#admit(args[0], args[1], args[4]);
+      return super.handleChatModelStart(...args);
+    }
+
+    override async handleLLMStart(...args: Parameters<Manager['handleLLMStart']>) {
+      await this.#admit(args[0], args[1], args[4]);
+      return super.handleLLMStart(...args);
+    }
+
+    async #admit(llm: unknown, questions: readonly unknown[], extra: unknown): Promise<void> {
+      if (!this.#isAlone) return;
+      const handler = this.handlers[0] as unknown as ModelHandler;
+      await handler.admit(llm, questions, this._parentRunId, extra, this.metadata);
+    }
+
     override copy(...args: Parameters<Manager['copy']>): Manager {
       const isAlone = this.#isAlone && (args[0] ?? []).length === 0;
       return isAlone ? of(this.handlers[0]!, this._parentRunId) : super.copy(...args);
@@ -59,7 +86,7 @@ async function loadManager() {
     const handlers = [handler] as Manager['handlers'];
     return new LightManager(parentRunId, { handlers, inheritableHandlers: [...handlers] } as never);
   }
-  return (handler: object): object => of(handler);
+  return (handler: ModelHandler): object => of(handler);
 }
 
 async function nothing(): Promise<void> {}

@@ -2,7 +2,6 @@ import type { Clock } from '../clock.ts';
 import type { AmountName, Amounts } from '../queue/budget.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import {
-  type Account,
   admit,
   type BudgetAccount,
   type OpenCall,
@@ -157,7 +156,7 @@ export class RunBudgets {
    * @throws BudgetSpentError, TeamSpentError
    */
   async reserve(open: OpenCall, isTogether: (open: OpenCall) => boolean): Promise<OpenCalls> {
-    const { budgets, accounts } = this.#options;
+    const { budgets } = this.#options;
     if (this.#question !== undefined) throw new BudgetSpentError(this.#question);
     const reserved = new Map<string, OpenCall>();
     try {
@@ -166,10 +165,19 @@ export class RunBudgets {
       }
       return reserved;
     } catch (error) {
-      const back = (account: Account) => ({ account: withdrawn(account, open), result: undefined });
-      await Promise.all([...reserved.keys()].map((scope) => accounts.change(scope, back)));
+      await this.withdraw(reserved);
       throw error;
     }
+  }
+
+  /** Of a call that is not made. */
+  async withdraw(calls: OpenCalls): Promise<void> {
+    const { accounts } = this.#options;
+    await Promise.all(
+      [...calls].map(([scope, open]) =>
+        accounts.change(scope, (account) => ({ account: withdrawn(account, open), result: undefined })),
+      ),
+    );
   }
 
   async #admitted(

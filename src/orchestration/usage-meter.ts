@@ -1,3 +1,4 @@
+import { v7 as newCallId } from 'uuid';
 import { StoreUnavailableError } from '../errors.ts';
 import type { TaskInterrupt } from '../queue/task.ts';
 import { type Account, type Cost, type OpenCall, settled, withUsage } from './account.ts';
@@ -39,8 +40,6 @@ export interface MeterOptions extends RunBudgetsOptions {
 interface Call {
   readonly model: string | undefined;
   readonly agent: string | undefined;
-  /** The same for all questions of one call of `generate`. */
-  readonly group: unknown;
   open?: OpenCalls;
   /** It was counted as one whose end nobody sees. */
   isLost?: boolean;
@@ -82,6 +81,10 @@ export class UsageMeter implements CallbackHandler {
   readonly #calls = new Map<string, Call>();
   /** Calls that a model makes in the course of its own: they are part of that one. */
   readonly #nested = new Set<string>();
+  /** By what LangChain tells of a `generate`. */
+  readonly #admitted = new WeakMap<object, Call[]>();
+  readonly #together = new WeakMap<object, Set<string>>();
+  readonly #unstarted = new Set<Call>();
   #usage: Usage = NO_USAGE;
   #unpriced: string | undefined;
 
@@ -116,7 +119,7 @@ export class UsageMeter implements CallbackHandler {
   /** The run is over: calls whose end it did not see are given up for lost. */
   async end(): Promise<void> {
     await this.#budgets.end();
-    const open = [...this.#calls.values()].filter(({ isLost }) => !isLost);
+    const open = [...this.#calls.values(), ...this.#unstarted].filter(({ isLost }) => !isLost);
     await Promise.all(open.map((call) => this.#lose(call)));
   }
 
@@ -174,6 +177,30 @@ export class UsageMeter implements CallbackHandler {
     return call;
   }
 
+  /**
+   * Admits the calls of one `generate` before LangChain starts them, which would tell of each refusal on the console.
+   * @throws BudgetSpentError, TeamSpentError, UnpricedModelError
+   */
+  async admit(
+    llm: unknown,
+    questions: readonly unknown[],
+    parentRunId: string | undefined,
+    extra: unknown,
+    metadata: unknown,
+  ): Promise<void> {
+    const isBound = this.#options.budgets.length > 0 && !this.#isNested(parentRunId);
+    if (!isBound || typeof extra !== 'object' || extra === null) return;
+    const calls: Call[] = [];
+    this.#admitted.set(extra, calls);
+    try {
+      for (const question of questions) calls.push(await this.#call(llm, [question], extra, metadata));
+    } catch (error) {
+      await Promise.all(calls.map(({ open }) => open && this.#budgets.withdraw(open)));
+      throw error;
+    }
+    for (const call of calls) this.#unstarted.add(call);
+  }
+
   async #start(
     llm: unknown,
     question: unknown,
@@ -182,25 +209,43 @@ export class UsageMeter implements CallbackHandler {
     extra: unknown,
     metadata: unknown,
   ): Promise<void> {
-    if (parentRunId !== undefined && (this.#calls.has(parentRunId) || this.#nested.has(parentRunId))) {
+    if (this.#isNested(parentRunId)) {
       this.#nested.add(runId);
       return;
     }
+    const admitted = this.#admitted.get(extra as object)?.shift();
+    const call = admitted ?? (await this.#call(llm, question, extra, metadata));
+    this.#unstarted.delete(call);
+    this.#calls.set(runId, call);
+  }
+
+  #isNested(parentRunId: string | undefined): boolean {
+    return parentRunId !== undefined && (this.#calls.has(parentRunId) || this.#nested.has(parentRunId));
+  }
+
+  async #call(llm: unknown, question: unknown, extra: unknown, metadata: unknown): Promise<Call> {
     const agent = (metadata as { jotty_agent?: unknown } | undefined)?.jotty_agent;
     const call: Call = {
       model: modelAsked(llm, extra, metadata),
       agent: typeof agent === 'string' ? agent : undefined,
-      group: extra,
     };
-    if (this.#options.budgets.length > 0) {
-      const price = this.#priceOf([call.model]);
-      this.#refuseUnpriced(call.model, price);
-      const { most, inputTokens } = boundOf(llm, question, extra, metadata);
-      const open = openCall(runId, this.#options, most, inputTokens, price);
-      const isTogether = ({ id }: OpenCall) => extra !== undefined && this.#calls.get(id)?.group === extra;
-      call.open = await this.#budgets.reserve(open, isTogether);
-    }
-    this.#calls.set(runId, call);
+    if (this.#options.budgets.length === 0) return call;
+    const price = this.#priceOf([call.model]);
+    this.#refuseUnpriced(call.model, price);
+    const { most, inputTokens } = boundOf(llm, question, extra, metadata);
+    const open = openCall(newCallId(), this.#options, most, inputTokens, price);
+    const together = this.#togetherWith(extra);
+    together.add(open.id);
+    call.open = await this.#budgets.reserve(open, ({ id }) => together.has(id));
+    return call;
+  }
+
+  /** The calls of one `generate`, which all start before the first is made. */
+  #togetherWith(extra: unknown): Set<string> {
+    if (typeof extra !== 'object' || extra === null) return new Set();
+    const known = this.#together.get(extra) ?? new Set<string>();
+    this.#together.set(extra, known);
+    return known;
   }
 
   #priceOf(names: readonly (string | undefined)[]): Price | undefined {

@@ -390,6 +390,21 @@ describe('a budget', () => {
     expect(await up.conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { tokens: 30 } });
   });
 
+  test('refuses several calls made as one whole, and tells of it on no console', async () => {
+    const model = new CountingModel();
+    const batch: Node = async (_, config) => {
+      await model.generate([['a'], ['b'], ['c']] as never, config as never);
+    };
+    await using up = setUp('memory', { agent: twoSteps(batch) });
+    const id = await up.conductor.enqueueGoal('go', { budget: { modelCalls: 2 } });
+    expect(await up.process()).toMatchObject({ waiting: 1 });
+    expect(model.calls).toBe(0);
+    expect(await up.conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { modelCalls: 0 } });
+    expect(console.error).not.toHaveBeenCalled();
+    await up.conductor.budget(id).raise({ modelCalls: 1 });
+    expect(await up.process()).toMatchObject({ completed: 1 });
+  });
+
   test('counts a call that fails, and the one after it is made', async () => {
     const model = new CountingModel({
       during: (call) => {
