@@ -58,3 +58,12 @@ test('release-workflow takes the branch, retries what failed, and draws itself',
   expect(output).toContain('1.2.0 is out, 91 % of it tested');
   expect(output).toContain('t0 -->|"result.coverage gte 80"| t2');
 });
+
+test('budget stops at its tokens with parallel calls, and goes on when it is raised', async () => {
+  const { code, output, errors } = await new ExampleProcess('budget.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain('the budget of task:the goal is spent: 1000 of 1000 tokens; raise it, or stop?');
+  expect(output).toContain('calls made: 4');
+  expect(output).toContain('6 pages, 6 calls, 1500 tokens, $0.0033');
+});
