@@ -34,6 +34,23 @@ async function loadManager() {
     /** Of a chain that nobody listens to; it passes on what it was given. */
     #run: ChainRun | undefined;
 
+    /** What was said of the runs below, which only a model's is asked for. */
+    #said: Parameters<Manager['addMetadata']>[] = [];
+
+    override addMetadata(...args: Parameters<Manager['addMetadata']>): void {
+      if (this.#isAlone) this.#said.push(args);
+      else super.addMetadata(...args);
+    }
+
+    override addHandler(...args: Parameters<Manager['addHandler']>): void {
+      this.#tell();
+      super.addHandler(...args);
+    }
+
+    #tell(): void {
+      for (const args of this.#said.splice(0)) super.addMetadata(...args);
+    }
+
     get #isAlone(): boolean {
       return this.handlers.length === 1;
     }
@@ -71,6 +88,7 @@ async function loadManager() {
     }
 
     async #admit(llm: unknown, questions: readonly unknown[], extra: unknown): Promise<void> {
+      this.#tell();
       if (!this.#isAlone) return;
       const handler = this.handlers[0] as unknown as ModelHandler;
       await handler.admit(llm, questions, this._parentRunId, extra, this.metadata);
@@ -78,6 +96,7 @@ async function loadManager() {
 
     override copy(...args: Parameters<Manager['copy']>): Manager {
       const isAlone = this.#isAlone && (args[0] ?? []).length === 0;
+      if (!isAlone) this.#tell();
       return isAlone ? of(this.handlers[0]!, this._parentRunId) : super.copy(...args);
     }
   }

@@ -43,6 +43,14 @@ export interface MeteredBudget {
 /** A call by the accounts it is reserved in. */
 export type OpenCalls = ReadonlyMap<string, OpenCall>;
 
+/** How a call stands to those that are under way. */
+export interface Beside {
+  /** They are made in one with it. */
+  readonly isTogether: (open: OpenCall) => boolean;
+  /** This run has one under way that nobody seems to wait for any more. */
+  readonly isStalled: (open: OpenCall) => boolean;
+}
+
 export interface RunBudgetsOptions {
   readonly accounts: Accounts;
   readonly clock: Clock;
@@ -150,18 +158,17 @@ export class RunBudgets {
 
   /**
    * Reserves what a call may come to in all budgets, or in none; waits where only the end of others can tell.
-   * `isTogether`: calls that are made in one with it.
    *
    * @returns the call as each account has it.
    * @throws BudgetSpentError, TeamSpentError
    */
-  async reserve(open: OpenCall, isTogether: (open: OpenCall) => boolean): Promise<OpenCalls> {
+  async reserve(open: OpenCall, beside: Beside): Promise<OpenCalls> {
     const { budgets } = this.#options;
     if (this.#question !== undefined) throw new BudgetSpentError(this.#question);
     const reserved = new Map<string, OpenCall>();
     try {
       for (const budget of budgets) {
-        reserved.set(budget.scope, await this.#admitted(budget, open, isTogether));
+        reserved.set(budget.scope, await this.#admitted(budget, open, beside));
       }
       return reserved;
     } catch (error) {
@@ -183,11 +190,14 @@ export class RunBudgets {
   async #admitted(
     { scope, isEnd }: MeteredBudget,
     open: OpenCall,
-    isTogether: (open: OpenCall) => boolean,
+    { isTogether, isStalled }: Beside,
   ): Promise<OpenCall> {
     const { accounts, isAborted, task, fence } = this.#options;
     const gone = new Set<string>();
-    const isGone = (one: OpenCall) => (one.task === task && one.fence < fence) || gone.has(one.id);
+    const isGone = (one: OpenCall) => {
+      if (one.task !== task || one.fence > fence) return gone.has(one.id);
+      return one.fence < fence || isStalled(one);
+    };
     for (let looks = 0; ; looks++) {
       const { found, budget } = await accounts.change(scope, (account) => {
         const { account: next, result } = admit(account, open, isGone, isTogether);

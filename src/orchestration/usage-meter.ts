@@ -20,6 +20,10 @@ import {
 const RECORD_TRIES_MAX = 12;
 const RECORD_WAIT_MS = 100;
 const RECORD_WAIT_MS_MAX = 5_000;
+/** A stream that is silent for so long, while another call waits for its end, is given up for lost. */
+const STALL_MS = 15_000;
+/** So is a call that takes longer. */
+const CALL_MS_MAX = 15 * 60_000;
 /** What a model is called that tells no name. */
 const NAMELESS = 'unknown';
 
@@ -41,6 +45,10 @@ interface Call {
   readonly model: string | undefined;
   readonly agent: string | undefined;
   open?: OpenCalls;
+  /** In the accounts. */
+  id?: string;
+  /** Of a call that streams: when its latest token came. */
+  tokenAt?: number;
   /** It was counted as one whose end nobody sees. */
   isLost?: boolean;
 }
@@ -147,6 +155,11 @@ export class UsageMeter implements CallbackHandler {
     await this.#start(llm, prompts, runId, parentRunId, extra, metadata);
   }
 
+  handleLLMNewToken(_token: string, _index: unknown, runId: string): void {
+    const call = this.#calls.get(runId);
+    if (call !== undefined) call.tokenAt = this.#options.clock.now();
+  }
+
   async handleLLMEnd(output: unknown, runId: string): Promise<void> {
     const call = this.#taken(runId);
     if (call === undefined) return;
@@ -236,9 +249,20 @@ export class UsageMeter implements CallbackHandler {
     const open = openCall(newCallId(), this.#options, most, inputTokens, price);
     const together = this.#togetherWith(extra);
     together.add(open.id);
-    call.open = await this.#budgets.reserve(open, ({ id }) => together.has(id));
+    call.id = open.id;
+    call.open = await this.#budgets.reserve(open, {
+      isTogether: ({ id }) => together.has(id),
+      isStalled: this.#isStalled,
+    });
     return call;
   }
+
+  /** A stream that its node has left, or does not read on before it has made another call, tells no end. */
+  readonly #isStalled = ({ id, at }: OpenCall): boolean => {
+    const now = this.#options.clock.now();
+    const call = [...this.#calls.values()].find((one) => one.id === id);
+    return call?.tokenAt === undefined ? now - at > CALL_MS_MAX : now - call.tokenAt > STALL_MS;
+  };
 
   /** The calls of one `generate`, which all start before the first is made. */
   #togetherWith(extra: unknown): Set<string> {

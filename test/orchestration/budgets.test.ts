@@ -390,6 +390,36 @@ describe('a budget', () => {
     expect(await up.conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { tokens: 30 } });
   });
 
+  test('counts calls that stream, and a stream that is left does not keep back the next call for ever', async () => {
+    const clock = new FakeClock();
+    const queue = new MemoryTaskQueue({ clock });
+    const model = new CountingModel({ streams: true });
+    const leaver: Node = async () => {
+      for await (const _ of await model.stream('all of it'));
+      for await (const _ of await model.stream('some of it')) break;
+      await model.invoke('the next');
+    };
+    const conductor = new Conductor({ agents: { agent: twoSteps(leaver) }, queue });
+    const id = await conductor.enqueueGoal('go', { budget: { tokens: 100 } });
+    const processing = conductor.processQueue({ maxTasks: 1 });
+    await until(async () => (await conductor.usage({ taskId: id })).modelCalls === 1 && model.calls === 2);
+    await until(() => model.running === 0);
+    let isOver = false;
+    void processing.finally(() => {
+      isOver = true;
+    });
+    while (!isOver) await clock.advance(1_000);
+    await conductor.result(id);
+    expect(await conductor.usage({ taskId: id })).toMatchObject({
+      modelCalls: 3,
+      unknownCalls: 1,
+      tokens: 20,
+    });
+    // The stream that was left counts as the largest call before it.
+    expect(await conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { tokens: 30 } });
+    await queue.close();
+  });
+
   test('refuses several calls made as one whole, and tells of it on no console', async () => {
     const model = new CountingModel();
     const batch: Node = async (_, config) => {
