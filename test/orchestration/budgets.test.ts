@@ -547,6 +547,23 @@ describe('a budget', () => {
     await conductor.close();
   });
 
+  test('moves with its task to another queue, as far as it is spent', async () => {
+    const model = new CountingModel();
+    await using up = setUp('memory', { agent: twoSteps(loop(model, 2)) });
+    const budget = [{ modelCalls: 1 }, { key: 'k', modelCalls: 5 }];
+    const id = await up.conductor.enqueueGoal('go', { budget });
+    await up.process();
+    const target = open('sqlite', place());
+    await up.queue.moveTo(target);
+    const there = new Conductor({ agents: { agent: twoSteps(loop(model, 2)) }, queue: target });
+    expect(await there.budget({ key: 'k' }).status()).toMatchObject({ spent: { modelCalls: 1 } });
+    expect(await there.usage({ agent: 'agent' })).toMatchObject({ modelCalls: 1 });
+    await there.budget(id).raise({ modelCalls: 3 });
+    expect(await there.processQueue({ untilEmpty: true })).toMatchObject({ completed: 1 });
+    expect(await there.usage({ taskId: id })).toMatchObject({ modelCalls: 3 });
+    await target.close();
+  });
+
   test('goes with its task when that is purged, and what it spent stays with its agent', async () => {
     const clock = new FakeClock();
     const queue = new MemoryTaskQueue({ clock, retentionMs: 1_000, sweepMs: 100 });
