@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { StoreUnavailableError } from '../errors.ts';
+import { accountSection } from '../queue/budget.ts';
 import type { Registry } from '../queue/registry.ts';
 import { type Account, accountFrom, textOf } from './account.ts';
 
@@ -84,7 +85,7 @@ export class Accounts {
 
   async remove(scope: string): Promise<void> {
     this.#lanes.delete(scope);
-    await this.#registry.remove(sectionOf(scope), KEY);
+    await this.#registry.remove(accountSection(scope), KEY);
   }
 
   #lane(scope: string): Lane {
@@ -143,7 +144,7 @@ export class Accounts {
     this.#writes += 1;
     try {
       const entry = { key: KEY, value: textOf(account), expiresAt: null };
-      return await this.#registry.put(sectionOf(scope), entry, this.#clock.now(), version);
+      return await this.#registry.put(accountSection(scope), entry, this.#clock.now(), version);
     } finally {
       this.#writes -= 1;
       this.#room.shift()?.();
@@ -151,7 +152,7 @@ export class Accounts {
   }
 
   async #load(scope: string): Promise<Known> {
-    const [entry] = await this.#registry.entries(sectionOf(scope), this.#clock.now());
+    const [entry] = await this.#registry.entries(accountSection(scope), this.#clock.now());
     return {
       account: accountFrom(entry?.value),
       version: entry?.version ?? 0,
@@ -183,8 +184,4 @@ function applied(start: Account, batch: readonly Waiting[]): { account: Account;
       for (const end of ends) end();
     },
   };
-}
-
-function sectionOf(scope: string): string {
-  return `account:${scope}`;
 }

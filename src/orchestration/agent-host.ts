@@ -28,6 +28,7 @@ import { StopBell } from './stop-board.ts';
 import { StoreErrors } from './store-errors.ts';
 import { UnqueuedEffects } from './unqueued-effects.ts';
 import { checkPrices, type Prices } from './usage.ts';
+import type { UsageMeter } from './usage-meter.ts';
 import type { GivenByWorkflow } from './workflow-membership.ts';
 
 export interface AgentHostOptions {
@@ -62,7 +63,7 @@ export interface HeldContext {
   readonly shared?: SharedThread | undefined;
   /** Of waits for children that are over. */
   readonly answers?: readonly TaskAnswer[] | undefined;
-  readonly callbacks?: (() => object[]) | undefined;
+  readonly callbacks?: (() => [UsageMeter]) | undefined;
   readonly onStep?: (() => Promise<void>) | undefined;
   readonly isSpent?: (() => Promise<boolean>) | undefined;
 }

@@ -6,10 +6,12 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
+import type { UsageMeter } from './usage-meter.ts';
 import { watchNodes } from './watched-nodes.ts';
 
 /** One run of an agent, with a queue or without. */
@@ -34,7 +36,7 @@ export interface Attempt
   readonly info: AttemptInfo;
   readonly control: RunControl;
   /** LangChain's callback handlers, made when they are asked for. */
-  readonly callbacks?: (() => object[]) | undefined;
+  readonly callbacks?: (() => [UsageMeter]) | undefined;
   /** Hears of each superstep that is stored, before the next one begins. */
   readonly onStep?: (() => Promise<void>) | undefined;
 }
@@ -73,7 +75,7 @@ export async function runAttempt(
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks, attempt.onStep);
   const end = await runGraph({
     ...attempt,
-    callbacks: attempt.callbacks?.(),
+    callbacks: attempt.callbacks && (await lightCallbacks(attempt.callbacks()[0])),
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,

@@ -52,7 +52,7 @@ export interface GraphRun {
   /** Whether what nodes gave to the state is a chunk too, in mode `updates`. */
   readonly streamsUpdates?: boolean | undefined;
   /** LangChain's callback handlers, which everything that runs in the graph has too. */
-  readonly callbacks?: object[] | undefined;
+  readonly callbacks?: object | undefined;
   /** Takes what nodes write by `config.writer`. */
   readonly onCustom: ((chunk: unknown) => void) | undefined;
 }

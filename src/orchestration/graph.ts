@@ -33,7 +33,7 @@ export interface GraphOptions extends GraphConfig {
   readonly durability?: 'sync' | 'async' | 'exit';
   readonly control?: RunControl;
   readonly recursionLimit?: number;
-  readonly callbacks?: object[];
+  readonly callbacks?: object;
   readonly streamMode?: readonly string[];
   readonly subgraphs?: boolean;
   readonly writer?: (chunk: unknown) => void;

@@ -145,12 +145,12 @@ export class HeldRun {
     const isAborted = () => held.abortReason !== undefined;
     if (hasBudget(held.task, held.agent)) {
       const meter = this.#meter(held, isAborted);
-      const callbacks = () => [meter];
+      const callbacks = (): [UsageMeter] => [meter];
       const isSpent = held.agent.budget && meter.isTeamSpent;
       return metered(meter, isAborted, () => run({ callbacks, isSpent, onStep: meter.onStep }));
     }
     let meter: UsageMeter | undefined;
-    const callbacks = () => {
+    const callbacks = (): [UsageMeter] => {
       meter ??= this.#meter(held, isAborted);
       return [meter];
     };

@@ -20,8 +20,8 @@ const OUTPUT_BOUNDS = [
   'numPredict',
   'ls_max_tokens',
 ];
-/** What a provider puts around a question. */
-const ENVELOPE_TOKENS = 100;
+/** What a provider puts around a question, and around each message of it. */
+const ENVELOPE_TOKENS = 20;
 const BYTES_PER_TOKEN = 4;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -40,13 +40,16 @@ export function modelAsked(llm: unknown, extra: unknown, metadata: unknown): str
 export function boundOf(llm: unknown, question: unknown, extra: unknown, metadata: unknown): CallBound {
   const places = placesOf(llm, extra, metadata);
   const { tools, functions, response_format, n } = places[0]!;
-  const { bytes, isText } = weigh([question, tools, functions, response_format]);
+  const messages = [question].flat(Infinity).map(saidIn);
+  const { bytes, isText } = weigh([messages, tools, functions, response_format].filter(isSomething));
   const output = firstOf(places, OUTPUT_BOUNDS, (value) => typeof value === 'number' && value > 0);
   const answers = typeof n === 'number' && n > 1 ? n : 1;
   // No tokenizer makes more tokens of a text than it has bytes. What is no text has no such bound.
   const isBound = typeof output === 'number' && isText;
   return {
-    most: isBound ? { input: bytes + ENVELOPE_TOKENS, output: output * answers } : undefined,
+    most: isBound
+      ? { input: bytes + ENVELOPE_TOKENS * (1 + messages.length), output: output * answers }
+      : undefined,
     inputTokens: Math.ceil(bytes / BYTES_PER_TOKEN),
   };
 }
@@ -65,6 +68,17 @@ function firstOf(
     if (name !== undefined) return place[name];
   }
   return undefined;
+}
+
+/** What of a message a model reads. */
+function saidIn(message: unknown): unknown {
+  const { content, tool_calls, additional_kwargs, name } = fieldsOf(message);
+  return content === undefined ? message : [content, tool_calls, additional_kwargs, name].filter(isSomething);
+}
+
+function isSomething(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value !== undefined && value !== null;
+  return Object.keys(value).length > 0;
 }
 
 /** How many bytes of text it has, and whether it is nothing but text. */

@@ -2,7 +2,6 @@ import type { Clock } from '../clock.ts';
 import type { AmountName, Amounts } from '../queue/budget.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import {
-  type Account,
   admit,
   type BudgetAccount,
   type OpenCall,
@@ -43,6 +42,14 @@ export interface MeteredBudget {
 
 /** A call by the accounts it is reserved in. */
 export type OpenCalls = ReadonlyMap<string, OpenCall>;
+
+/** How a call stands to those that are under way. */
+export interface Beside {
+  /** They are made in one with it. */
+  readonly isTogether: (open: OpenCall) => boolean;
+  /** This run has one under way that nobody seems to wait for any more. */
+  readonly isStalled: (open: OpenCall) => boolean;
+}
 
 export interface RunBudgetsOptions {
   readonly accounts: Accounts;
@@ -151,35 +158,46 @@ export class RunBudgets {
 
   /**
    * Reserves what a call may come to in all budgets, or in none; waits where only the end of others can tell.
-   * `isTogether`: calls that are made in one with it.
    *
    * @returns the call as each account has it.
    * @throws BudgetSpentError, TeamSpentError
    */
-  async reserve(open: OpenCall, isTogether: (open: OpenCall) => boolean): Promise<OpenCalls> {
-    const { budgets, accounts } = this.#options;
+  async reserve(open: OpenCall, beside: Beside): Promise<OpenCalls> {
+    const { budgets } = this.#options;
     if (this.#question !== undefined) throw new BudgetSpentError(this.#question);
     const reserved = new Map<string, OpenCall>();
     try {
       for (const budget of budgets) {
-        reserved.set(budget.scope, await this.#admitted(budget, open, isTogether));
+        reserved.set(budget.scope, await this.#admitted(budget, open, beside));
       }
       return reserved;
     } catch (error) {
-      const back = (account: Account) => ({ account: withdrawn(account, open), result: undefined });
-      await Promise.all([...reserved.keys()].map((scope) => accounts.change(scope, back)));
+      await this.withdraw(reserved);
       throw error;
     }
+  }
+
+  /** Of a call that is not made. */
+  async withdraw(calls: OpenCalls): Promise<void> {
+    const { accounts } = this.#options;
+    await Promise.all(
+      [...calls].map(([scope, open]) =>
+        accounts.change(scope, (account) => ({ account: withdrawn(account, open), result: undefined })),
+      ),
+    );
   }
 
   async #admitted(
     { scope, isEnd }: MeteredBudget,
     open: OpenCall,
-    isTogether: (open: OpenCall) => boolean,
+    { isTogether, isStalled }: Beside,
   ): Promise<OpenCall> {
     const { accounts, isAborted, task, fence } = this.#options;
     const gone = new Set<string>();
-    const isGone = (one: OpenCall) => (one.task === task && one.fence < fence) || gone.has(one.id);
+    const isGone = (one: OpenCall) => {
+      if (one.task !== task || one.fence > fence) return gone.has(one.id);
+      return one.fence < fence || isStalled(one);
+    };
     for (let looks = 0; ; looks++) {
       const { found, budget } = await accounts.change(scope, (account) => {
         const { account: next, result } = admit(account, open, isGone, isTogether);

@@ -1,3 +1,4 @@
+import { v7 as newCallId } from 'uuid';
 import { StoreUnavailableError } from '../errors.ts';
 import type { TaskInterrupt } from '../queue/task.ts';
 import { type Account, type Cost, type OpenCall, settled, withUsage } from './account.ts';
@@ -19,6 +20,10 @@ import {
 const RECORD_TRIES_MAX = 12;
 const RECORD_WAIT_MS = 100;
 const RECORD_WAIT_MS_MAX = 5_000;
+/** A stream that is silent for so long, while another call waits for its end, is given up for lost. */
+const STALL_MS = 15_000;
+/** So is a call that takes longer. */
+const CALL_MS_MAX = 15 * 60_000;
 /** What a model is called that tells no name. */
 const NAMELESS = 'unknown';
 
@@ -39,9 +44,11 @@ export interface MeterOptions extends RunBudgetsOptions {
 interface Call {
   readonly model: string | undefined;
   readonly agent: string | undefined;
-  /** The same for all questions of one call of `generate`. */
-  readonly group: unknown;
   open?: OpenCalls;
+  /** In the accounts. */
+  id?: string;
+  /** Of a call that streams: when its latest token came. */
+  tokenAt?: number;
   /** It was counted as one whose end nobody sees. */
   isLost?: boolean;
 }
@@ -82,6 +89,10 @@ export class UsageMeter implements CallbackHandler {
   readonly #calls = new Map<string, Call>();
   /** Calls that a model makes in the course of its own: they are part of that one. */
   readonly #nested = new Set<string>();
+  /** By what LangChain tells of a `generate`. */
+  readonly #admitted = new WeakMap<object, Call[]>();
+  readonly #together = new WeakMap<object, Set<string>>();
+  readonly #unstarted = new Set<Call>();
   #usage: Usage = NO_USAGE;
   #unpriced: string | undefined;
 
@@ -116,7 +127,7 @@ export class UsageMeter implements CallbackHandler {
   /** The run is over: calls whose end it did not see are given up for lost. */
   async end(): Promise<void> {
     await this.#budgets.end();
-    const open = [...this.#calls.values()].filter(({ isLost }) => !isLost);
+    const open = [...this.#calls.values(), ...this.#unstarted].filter(({ isLost }) => !isLost);
     await Promise.all(open.map((call) => this.#lose(call)));
   }
 
@@ -142,6 +153,11 @@ export class UsageMeter implements CallbackHandler {
     metadata?: unknown,
   ): Promise<void> {
     await this.#start(llm, prompts, runId, parentRunId, extra, metadata);
+  }
+
+  handleLLMNewToken(_token: string, _index: unknown, runId: string): void {
+    const call = this.#calls.get(runId);
+    if (call !== undefined) call.tokenAt = this.#options.clock.now();
   }
 
   async handleLLMEnd(output: unknown, runId: string): Promise<void> {
@@ -174,6 +190,30 @@ export class UsageMeter implements CallbackHandler {
     return call;
   }
 
+  /**
+   * Admits the calls of one `generate` before LangChain starts them, which would tell of each refusal on the console.
+   * @throws BudgetSpentError, TeamSpentError, UnpricedModelError
+   */
+  async admit(
+    llm: unknown,
+    questions: readonly unknown[],
+    parentRunId: string | undefined,
+    extra: unknown,
+    metadata: unknown,
+  ): Promise<void> {
+    const isBound = this.#options.budgets.length > 0 && !this.#isNested(parentRunId);
+    if (!isBound || typeof extra !== 'object' || extra === null) return;
+    const calls: Call[] = [];
+    this.#admitted.set(extra, calls);
+    try {
+      for (const question of questions) calls.push(await this.#call(llm, [question], extra, metadata));
+    } catch (error) {
+      await Promise.all(calls.map(({ open }) => open && this.#budgets.withdraw(open)));
+      throw error;
+    }
+    for (const call of calls) this.#unstarted.add(call);
+  }
+
   async #start(
     llm: unknown,
     question: unknown,
@@ -182,25 +222,54 @@ export class UsageMeter implements CallbackHandler {
     extra: unknown,
     metadata: unknown,
   ): Promise<void> {
-    if (parentRunId !== undefined && (this.#calls.has(parentRunId) || this.#nested.has(parentRunId))) {
+    if (this.#isNested(parentRunId)) {
       this.#nested.add(runId);
       return;
     }
+    const admitted = this.#admitted.get(extra as object)?.shift();
+    const call = admitted ?? (await this.#call(llm, question, extra, metadata));
+    this.#unstarted.delete(call);
+    this.#calls.set(runId, call);
+  }
+
+  #isNested(parentRunId: string | undefined): boolean {
+    return parentRunId !== undefined && (this.#calls.has(parentRunId) || this.#nested.has(parentRunId));
+  }
+
+  async #call(llm: unknown, question: unknown, extra: unknown, metadata: unknown): Promise<Call> {
     const agent = (metadata as { jotty_agent?: unknown } | undefined)?.jotty_agent;
     const call: Call = {
       model: modelAsked(llm, extra, metadata),
       agent: typeof agent === 'string' ? agent : undefined,
-      group: extra,
     };
-    if (this.#options.budgets.length > 0) {
-      const price = this.#priceOf([call.model]);
-      this.#refuseUnpriced(call.model, price);
-      const { most, inputTokens } = boundOf(llm, question, extra, metadata);
-      const open = openCall(runId, this.#options, most, inputTokens, price);
-      const isTogether = ({ id }: OpenCall) => extra !== undefined && this.#calls.get(id)?.group === extra;
-      call.open = await this.#budgets.reserve(open, isTogether);
-    }
-    this.#calls.set(runId, call);
+    if (this.#options.budgets.length === 0) return call;
+    const price = this.#priceOf([call.model]);
+    this.#refuseUnpriced(call.model, price);
+    const { most, inputTokens } = boundOf(llm, question, extra, metadata);
+    const open = openCall(newCallId(), this.#options, most, inputTokens, price);
+    const together = this.#togetherWith(extra);
+    together.add(open.id);
+    call.id = open.id;
+    call.open = await this.#budgets.reserve(open, {
+      isTogether: ({ id }) => together.has(id),
+      isStalled: this.#isStalled,
+    });
+    return call;
+  }
+
+  /** A stream that its node has left, or does not read on before it has made another call, tells no end. */
+  readonly #isStalled = ({ id, at }: OpenCall): boolean => {
+    const now = this.#options.clock.now();
+    const call = [...this.#calls.values()].find((one) => one.id === id);
+    return call?.tokenAt === undefined ? now - at > CALL_MS_MAX : now - call.tokenAt > STALL_MS;
+  };
+
+  /** The calls of one `generate`, which all start before the first is made. */
+  #togetherWith(extra: unknown): Set<string> {
+    if (typeof extra !== 'object' || extra === null) return new Set();
+    const known = this.#together.get(extra) ?? new Set<string>();
+    this.#together.set(extra, known);
+    return known;
   }
 
   #priceOf(names: readonly (string | undefined)[]): Price | undefined {

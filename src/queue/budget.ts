@@ -40,6 +40,11 @@ export function scopeOfKey(key: string): string {
   return `key:${key}`;
 }
 
+/** The section of the registry that holds the account of a scope. */
+export function accountSection(scope: string): string {
+  return `account:${scope}`;
+}
+
 export function scopeOfTask(id: string): string {
   return `task:${id}`;
 }

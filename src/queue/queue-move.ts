@@ -1,5 +1,6 @@
 import { type Clock, wait } from '../clock.ts';
 import { JottyError, TimeoutError } from '../errors.ts';
+import { copyAccounts } from './account-move.ts';
 import { type Move, type MoveReport, moveTasks } from './move.ts';
 import type { Registry } from './registry.ts';
 import type { TaskStore } from './task-store.ts';
@@ -35,9 +36,14 @@ export interface QueueMove {
 
 /** Pauses the source, waits for what runs, and moves task after task; see `StoredTaskQueue.moveTo`. */
 export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<MoveReport> {
-  const { source, target, clock, copyThreads } = move;
+  const { source, target, clock } = move;
   const { follow, drainMs = 60_000, onProgress = () => {} } = options;
   const now = () => clock.now();
+  const copied = new Set<string>();
+  const copyThreads = async (ids: readonly string[]) => {
+    await copyAccounts({ source, target, now }, ids, copied);
+    await move.copyThreads(ids);
+  };
   const from = await identityOf(source.registry, now());
   const to = await identityOf(target.registry, now());
   // The tasks that came from there are there still, as they stood when they were moved: they would run again.

@@ -79,3 +79,12 @@ test('time-travel reads the events of a run, and goes on from before its mistake
   expect(output).toContain('A rude letter: ask for a refund');
   expect(output).toContain('A friendly letter: ask for a refund');
 });
+
+test('budget stops at its tokens with parallel calls, and goes on when it is raised', async () => {
+  const { code, output, errors } = await new ExampleProcess('budget.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain('the budget of task:the goal is spent: 1000 of 1000 tokens; raise it, or stop?');
+  expect(output).toContain('calls made: 4');
+  expect(output).toContain('6 pages, 6 calls, 1500 tokens, $0.0033');
+});

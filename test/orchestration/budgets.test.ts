@@ -390,6 +390,51 @@ describe('a budget', () => {
     expect(await up.conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { tokens: 30 } });
   });
 
+  test('counts calls that stream, and a stream that is left does not keep back the next call for ever', async () => {
+    const clock = new FakeClock();
+    const queue = new MemoryTaskQueue({ clock });
+    const model = new CountingModel({ streams: true });
+    const leaver: Node = async () => {
+      for await (const _ of await model.stream('all of it'));
+      for await (const _ of await model.stream('some of it')) break;
+      await model.invoke('the next');
+    };
+    const conductor = new Conductor({ agents: { agent: twoSteps(leaver) }, queue });
+    const id = await conductor.enqueueGoal('go', { budget: { tokens: 100 } });
+    const processing = conductor.processQueue({ maxTasks: 1 });
+    await until(async () => (await conductor.usage({ taskId: id })).modelCalls === 1 && model.calls === 2);
+    await until(() => model.running === 0);
+    let isOver = false;
+    void processing.finally(() => {
+      isOver = true;
+    });
+    while (!isOver) await clock.advance(1_000);
+    await conductor.result(id);
+    expect(await conductor.usage({ taskId: id })).toMatchObject({
+      modelCalls: 3,
+      unknownCalls: 1,
+      tokens: 20,
+    });
+    // The stream that was left counts as the largest call before it.
+    expect(await conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { tokens: 30 } });
+    await queue.close();
+  });
+
+  test('refuses several calls made as one whole, and tells of it on no console', async () => {
+    const model = new CountingModel();
+    const batch: Node = async (_, config) => {
+      await model.generate([['a'], ['b'], ['c']] as never, config as never);
+    };
+    await using up = setUp('memory', { agent: twoSteps(batch) });
+    const id = await up.conductor.enqueueGoal('go', { budget: { modelCalls: 2 } });
+    expect(await up.process()).toMatchObject({ waiting: 1 });
+    expect(model.calls).toBe(0);
+    expect(await up.conductor.budget(id).status()).toMatchObject({ callsOpen: 0, spent: { modelCalls: 0 } });
+    expect(console.error).not.toHaveBeenCalled();
+    await up.conductor.budget(id).raise({ modelCalls: 1 });
+    expect(await up.process()).toMatchObject({ completed: 1 });
+  });
+
   test('counts a call that fails, and the one after it is made', async () => {
     const model = new CountingModel({
       during: (call) => {
@@ -500,6 +545,23 @@ describe('a budget', () => {
     for await (const event of conductor.stream('go')) if (event.type === 'usage') events.push(event.usage);
     expect(events).toMatchObject(Array(3).fill({ agent: 'agent', tokens: 10, modelCalls: 1 }));
     await conductor.close();
+  });
+
+  test('moves with its task to another queue, as far as it is spent', async () => {
+    const model = new CountingModel();
+    await using up = setUp('memory', { agent: twoSteps(loop(model, 2)) });
+    const budget = [{ modelCalls: 1 }, { key: 'k', modelCalls: 5 }];
+    const id = await up.conductor.enqueueGoal('go', { budget });
+    await up.process();
+    const target = open('sqlite', place());
+    await up.queue.moveTo(target);
+    const there = new Conductor({ agents: { agent: twoSteps(loop(model, 2)) }, queue: target });
+    expect(await there.budget({ key: 'k' }).status()).toMatchObject({ spent: { modelCalls: 1 } });
+    expect(await there.usage({ agent: 'agent' })).toMatchObject({ modelCalls: 1 });
+    await there.budget(id).raise({ modelCalls: 3 });
+    expect(await there.processQueue({ untilEmpty: true })).toMatchObject({ completed: 1 });
+    expect(await there.usage({ taskId: id })).toMatchObject({ modelCalls: 3 });
+    await target.close();
   });
 
   test('goes with its task when that is purged, and what it spent stays with its agent', async () => {

@@ -1,6 +1,7 @@
+import type { CallbackManagerForLLMRun } from '@langchain/core/callbacks/manager';
 import { BaseChatModel, type BaseChatModelCallOptions } from '@langchain/core/language_models/chat_models';
-import { AIMessage, type BaseMessage } from '@langchain/core/messages';
-import type { ChatResult } from '@langchain/core/outputs';
+import { AIMessage, AIMessageChunk, type BaseMessage } from '@langchain/core/messages';
+import { ChatGenerationChunk, type ChatResult } from '@langchain/core/outputs';
 
 export interface CountingOptions {
   readonly name?: string;
@@ -8,6 +9,7 @@ export interface CountingOptions {
   readonly tokens?: (call: number) => number;
   /** Told to callbacks as the most an answer can have. */
   readonly maxTokens?: number;
+  readonly streams?: boolean;
   /** Called while a call is under way. */
   readonly during?: (call: number) => void | Promise<void>;
 }
@@ -37,6 +39,24 @@ export class CountingModel extends BaseChatModel<BaseChatModelCallOptions> {
       ...(name !== undefined && { model: name }),
       ...(maxTokens !== undefined && { max_tokens: maxTokens }),
     };
+  }
+
+  override async *_streamResponseChunks(
+    messages: BaseMessage[],
+    _options: this['ParsedCallOptions'],
+    runManager?: CallbackManagerForLLMRun,
+  ): AsyncGenerator<ChatGenerationChunk> {
+    if (!this.#options.streams) throw new Error('it does not stream');
+    const { generations } = await this._generate(messages);
+    const { usage_metadata } = generations[0]!.message as AIMessage;
+    for (const text of ['o', 'k']) {
+      const usage = text === 'k' ? { usage_metadata } : {};
+      yield new ChatGenerationChunk({
+        text,
+        message: new AIMessageChunk({ content: text, ...usage } as never),
+      });
+      await runManager?.handleLLMNewToken(text);
+    }
   }
 
   async _generate(_messages: BaseMessage[]): Promise<ChatResult> {
