@@ -58,3 +58,10 @@ test('release-workflow takes the branch, retries what failed, and draws itself',
   expect(output).toContain('1.2.0 is out, 91 % of it tested');
   expect(output).toContain('t0 -->|"result.coverage gte 80"| t2');
 });
+
+test('isolated-agent cancels what heeds nothing', async () => {
+  const { code, output, errors } = await new ExampleProcess('isolated-agent.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain('cancelled: long enough; its process was killed');
+});

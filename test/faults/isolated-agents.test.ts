@@ -8,7 +8,7 @@ const ISOLATED = { isolation: { in: 'process', graceMs: 300 } };
 const LEASE = { leaseMs: 1_500, sweepMs: 200, retry: { initialInterval: 50 } };
 const STORM = scaled(
   { workers: 2, tasks: 24, kills: 4, everyMs: 800 },
-  { workers: 4, tasks: 600, kills: 60, everyMs: 1_000 },
+  { workers: 4, tasks: 400, kills: 30, everyMs: 2_000 },
 );
 const CONCURRENCY = 2;
 const BLOCK_MS = scaled(2_000, 10_000);
