@@ -15,7 +15,7 @@ import { KeepAlive } from './keep-alive.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
-import { BODY } from './run-body.ts';
+import { setBody } from './run-body.ts';
 import { eventsOf, RunEventHub } from './run-events.ts';
 import { Scheduler } from './scheduler.ts';
 import { namedThreadOf, type SharedThread } from './shared-thread.ts';
@@ -208,7 +208,6 @@ export class AgentHost {
     let effects: EffectLedger | undefined;
     const model = modelFor(task);
     const info = {
-      [BODY]: held.body,
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,
@@ -233,6 +232,7 @@ export class AgentHost {
       },
       ...given,
     };
+    setBody(info, held.body);
     return runAttempt(
       {
         agent,
