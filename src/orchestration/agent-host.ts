@@ -19,7 +19,7 @@ import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { followPurgedUsage } from './purged-usage.ts';
 import { followPurgedWorkflows } from './purged-workflows.ts';
-import { BODY } from './run-body.ts';
+import { setBody } from './run-body.ts';
 import { eventsOf } from './run-events.ts';
 import { type RecordOptions, RunLogs } from './run-logs.ts';
 import { Scheduler } from './scheduler.ts';
@@ -241,7 +241,6 @@ export class AgentHost {
     let effects: EffectLedger | undefined;
     const model = modelFor(task);
     const info = {
-      [BODY]: held.body,
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,
@@ -267,6 +266,7 @@ export class AgentHost {
       },
       ...given,
     };
+    setBody(info, held.body);
     return runAttempt(
       {
         agent,

@@ -8,7 +8,7 @@ import type { FromWorker, RunData } from './isolated-message.ts';
 import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
 import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
-import { BODY, RunBody } from './run-body.ts';
+import { bodyOf, RunBody, setBody } from './run-body.ts';
 import type { StoreErrors } from './store-errors.ts';
 import { within } from './wakeup.ts';
 
@@ -46,6 +46,8 @@ export class IsolatedAgent {
   /** As a part of another agent: one call, without checkpoints of its own. */
   call(input: AgentInput, { signal, writer, configurable }: AgentCallOptions): Promise<unknown> {
     const info = { ...configurable.jotty, signal } as AttemptInfo;
+    const whose = bodyOf(configurable.jotty);
+    if (whose !== undefined) setBody(info, whose);
     const attempt = { control: new RunControl(), onChunk: undefined, onCustom: writer, shared: undefined };
     const task = { id: info.threadId, payload: {}, metadata: {}, priority: 5, attempt: info.attempt };
     const whole = { ...attempt, info, task, answers: [], fenced: false, startsAgain: false } as never;
@@ -60,7 +62,7 @@ export class IsolatedAgent {
 
   async #runIn(crossing: Crossing): Promise<unknown> {
     const { info } = crossing;
-    const given = (info as { readonly [BODY]?: RunBody })[BODY];
+    const given = bodyOf(info);
     const body = given ?? new RunBody();
     const unit = this.#idle.pop() ?? startUnit(this.#isolation);
     unit.hold(true);

@@ -58,7 +58,7 @@ class ThreadUnit implements IsolatedUnit {
   readonly #worker: Worker;
 
   constructor({ maxMemoryMb, execArgv }: ResolvedIsolation) {
-    const loader = (execArgv ?? process.execArgv).map(tsxApi).find((api) => api !== undefined);
+    const loader = (execArgv ?? process.execArgv).map(tsxApis).find((apis) => apis !== undefined);
     this.#worker = new Worker(loader === undefined ? ENTRY : withLoader(loader), {
       eval: loader !== undefined,
       ...(maxMemoryMb !== undefined && { resourceLimits: { maxOldGenerationSizeMb: maxMemoryMb } }),
@@ -91,16 +91,15 @@ class ThreadUnit implements IsolatedUnit {
 }
 
 /** tsx registers itself in the main thread alone; in others its API does. */
-function tsxApi(option: string): string | undefined {
-  if (option === 'tsx') return 'tsx/esm/api';
-  return /^file:.*\/tsx\/dist\/loader\.mjs$/.test(option)
-    ? new URL('./esm/api/index.mjs', option).href
-    : undefined;
+function tsxApis(option: string): readonly string[] | undefined {
+  if (option === 'tsx') return ['tsx/cjs/api', 'tsx/esm/api'];
+  if (!/^file:.*\/tsx\/dist\/loader\.mjs$/.test(option)) return undefined;
+  return ['./cjs/api/index.mjs', './esm/api/index.mjs'].map((path) => new URL(path, option).href);
 }
 
-function withLoader(api: string): string {
-  const [loader, entry] = [JSON.stringify(api), JSON.stringify(ENTRY.href)];
-  return `import(${loader}).then(({ register }) => { register(); return import(${entry}); });`;
+function withLoader(apis: readonly string[]): string {
+  const imports = apis.map((api) => `(await import(${JSON.stringify(api)})).register();`);
+  return `(async () => { ${imports.join(' ')} await import(${JSON.stringify(ENTRY.href)}); })();`;
 }
 
 function exitOf(exitCode: number, error: unknown): UnitExit {

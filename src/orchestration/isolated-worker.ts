@@ -19,7 +19,7 @@ import {
   type ToWorker,
 } from './isolated-message.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
-import { BODY, RunBody } from './run-body.ts';
+import { RunBody, setBody } from './run-body.ts';
 import { fromWire, toWire, type WireError } from './wire-error.ts';
 
 interface Call {
@@ -138,9 +138,8 @@ class WorkerRun {
       clock: systemClock,
       write: async (written) => void (await this.#call('effects', [written])),
     });
-    return {
+    const whole = {
       ...(info as unknown as AttemptInfo),
-      [BODY]: this.#body,
       signal: this.#controller.signal,
       effects: ledger,
       spend: (key, weight) => {
@@ -150,6 +149,8 @@ class WorkerRun {
       },
       ...(hasChildren && { children: (goals) => this.#call('children', [goals]) as Promise<string[]> }),
     } as AttemptInfo;
+    setBody(whole, this.#body);
+    return whole;
   }
 
   #shared(taskId: string) {

@@ -1,8 +1,16 @@
 import type { Clock } from '../clock.ts';
 import { within } from './wakeup.ts';
 
-/** Where the info of a run carries its body. A symbol goes along where the info is spread, and is in nobody's way. */
-export const BODY = Symbol('jotty.body');
+const bodies = new WeakMap<object, RunBody>();
+
+/** Nodes are known to belong to a run by the info that they find in their config. */
+export function setBody(info: object, body: RunBody): void {
+  bodies.set(info, body);
+}
+
+export function bodyOf(info: object): RunBody | undefined {
+  return bodies.get(info);
+}
 
 /**
  * How work came to its end: by itself, by force, or not at all: code in this process cannot be killed, it is left
@@ -69,6 +77,6 @@ export class RunBody {
 
 /** Counts the work of a node in the body of its run, where the run has one. */
 export function duringRun(config: unknown, work: Promise<unknown>): void {
-  const { configurable } = (config ?? {}) as { configurable?: { jotty?: { [BODY]?: RunBody } } };
-  configurable?.jotty?.[BODY]?.during(work);
+  const { configurable } = (config ?? {}) as { configurable?: { readonly jotty?: object } };
+  if (configurable?.jotty !== undefined) bodies.get(configurable.jotty)?.during(work);
 }

@@ -88,3 +88,10 @@ test('budget stops at its tokens with parallel calls, and goes on when it is rai
   expect(output).toContain('calls made: 4');
   expect(output).toContain('6 pages, 6 calls, 1500 tokens, $0.0033');
 });
+
+test('isolated-agent cancels what heeds nothing', async () => {
+  const { code, output, errors } = await new ExampleProcess('isolated-agent.ts').end();
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(output).toContain('cancelled: long enough; its process was killed');
+});

@@ -30,6 +30,23 @@ export const retryCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'an attempt that crashed by the word of its worker is charged to maxCrashes, and not to maxRetries',
+    async run({ open, clock }) {
+      const queue = open({ retry: { jitter: false, initialInterval: 10 } });
+      const id = await queue.enqueue({ payload: {}, maxRetries: 0, maxCrashes: 2 });
+      const crashed = { status: 'failed', error: new Error('it died'), crashed: true } as const;
+      const task = await takeStarted(queue);
+      const first = await queue.settle(task, crashed);
+      assert.deepEqual([first.status, first.crashes, first.retryCount], ['retrying', 1, 0]);
+      assert.deepEqual(await queue.settle(task, crashed), first);
+      await clock.advance(1_000);
+      await queue.settle(await takeStarted(queue), crashed);
+      const dead = await read(queue, id);
+      assert.deepEqual([dead.status, dead.crashes, dead.retryCount], ['failed', 2, 0]);
+      assert.equal(dead.error?.message, 'it died');
+    },
+  },
+  {
     name: 'retry: false goes to the dead letter at once',
     async run({ open }) {
       const queue = open();

@@ -1,7 +1,9 @@
 /** Runs graphs from the queue through Conductor and TaskQueueManager, as an app would. SIGTERM drains and exits. */
 import {
+  type AgentSource,
   type Checkpointer,
   Conductor,
+  type IsolationOptions,
   type JsonObject,
   type JsonValue,
   TaskQueueManager,
@@ -12,13 +14,18 @@ import { openQueue } from './open-queue.ts';
 import { dieLoudly, type Message, onCommand, readSettings, say, sayError } from './protocol.ts';
 
 const settings = readSettings();
-const more = settings.more as { autostart?: boolean; drainMs?: number; death?: Death };
+const more = settings.more as {
+  autostart?: boolean;
+  drainMs?: number;
+  death?: Death;
+  isolation?: IsolationOptions;
+};
 const gate = new Gate();
 const queue = openQueue(settings.backend, settings.path, settings.queue);
 queue.registerCondition('big', (result) => (result as number) >= 2);
 const saver = (await queue.checkpointer()) as Checkpointer;
 makeDeadly(saver, more.death);
-const conductor = new Conductor({ agents: agents(settings.log, gate), queue, checkpointer: saver });
+const conductor = new Conductor({ agents: agentsHere(), queue, checkpointer: saver });
 const manager = new TaskQueueManager(conductor, queue, { maxConcurrent: settings.concurrency });
 
 process.on('unhandledRejection', dieLoudly('unhandledRejection'));
@@ -30,6 +37,17 @@ const letGo = onCommand((command) => void obey(command).catch(dieLoudly(command.
 let started = false;
 if (more.autostart !== false) await start();
 say('ready', { pid: process.pid });
+
+/** With `isolation` the same agents, loaded elsewhere. */
+function agentsHere(): Record<string, AgentSource> {
+  const { isolation } = more;
+  if (isolation === undefined) return agents(settings.log, gate);
+  process.env.JOTTY_FAULTS_LOG = settings.log;
+  const module = new URL(import.meta.url.replace(/graph-worker\.(\w+)$/, 'isolated-agents.$1'));
+  return Object.fromEntries(
+    ['steps', 'gate', 'blocker', 'deaf'].map((name) => [name, { module, export: name, isolation }]),
+  );
+}
 
 async function obey(command: Message): Promise<void> {
   const id = String(command.id);
