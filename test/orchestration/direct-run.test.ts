@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FencedMemorySaver } from '../../src/checkpoint/memory-saver.ts';
-import { Conductor } from '../../src/index.ts';
+import { AgentCoordinator, Conductor } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { deferred, threeSteps, twoQuestions } from './graphs.ts';
 
@@ -27,6 +27,7 @@ test('a run counts towards its agent only while it lasts, however it ends', asyn
 
 test('a run learns from how agents end: the one that fails loses the next run', async () => {
   await using conductor = new Conductor({
+    coordinator: new AgentCoordinator({ strategy: 'scored' }),
     agents: {
       bad: { invoke: () => Promise.reject(new Error('no')), capabilities: ['both'] },
       good: { invoke: () => 'done', capabilities: ['both'] },
