@@ -93,13 +93,13 @@ export {
 export { COMMAND_BYTES_MAX, type CommandInput } from './orchestration/command-input.ts';
 export { COMMAND_LINE_CHARS_MAX, COMMAND_LINES_MAX } from './orchestration/command-output.ts';
 export { COMMAND_OUTPUT_BYTES_MAX } from './orchestration/command-runner.ts';
-export {
-  Conductor,
-  type ConductorOptions,
-  type ProcessQueueOptions,
-  type ResultOptions,
-  type Verdict,
-} from './orchestration/conductor.ts';
+export { Conductor } from './orchestration/conductor.ts';
+export type {
+  ConductorOptions,
+  ProcessQueueOptions,
+  ResultOptions,
+  Verdict,
+} from './orchestration/conductor-options.ts';
 export type { RunOptions, RunResult } from './orchestration/direct-run.ts';
 export type { AnyRouter, Route, Router, RouterConfig } from './orchestration/dynamic-plan.ts';
 // Failures: their classes, and what follows each.
@@ -125,6 +125,7 @@ export type {
   StopOptions,
   TaskQueueManagerOptions,
 } from './orchestration/manager-options.ts';
+export { DRAIN_MS, STOP_SETTLE_MS } from './orchestration/manager-options.ts';
 export { type ChatModelLike, type ModelRouterOptions, modelRouter } from './orchestration/model-router.ts';
 export type { ModeOptions } from './orchestration/modes.ts';
 // Side effects: calls that are made at most once for their task, however often a node runs.
@@ -159,7 +160,7 @@ export {
   taskDeque,
 } from './orchestration/task-deque.ts';
 export type { EventsOptions } from './orchestration/task-events.ts';
-export { DRAIN_MS, STOP_SETTLE_MS, TaskQueueManager } from './orchestration/task-queue-manager.ts';
+export { TaskQueueManager } from './orchestration/task-queue-manager.ts';
 // Several agents on one goal: in a given order, or as a router decides.
 export {
   type DynamicAgentOptions,

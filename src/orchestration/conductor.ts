@@ -1,14 +1,13 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
-import { type Clock, systemClock } from '../clock.ts';
+import { systemClock } from '../clock.ts';
 import { ClosedError, TaskFailedError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type Task } from '../queue/task.ts';
-import type { ApprovalDecision, TaskQueue } from '../queue/task-queue.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
 import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { Accounts } from './accounts.ts';
-import type { AgentSource } from './agent.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { Batch } from './batch.ts';
@@ -16,16 +15,15 @@ import { budgetAsked } from './budget-question.ts';
 import { answerBudget, BudgetHandle, type BudgetOwner, scopeOfOwner } from './budgets.ts';
 import type { CancelOptions, CancelReceipt } from './cancel-receipt.ts';
 import { Cancellation } from './cancellation.ts';
+import type { ConductorOptions, ProcessQueueOptions, ResultOptions, Verdict } from './conductor-options.ts';
 import { saverFor } from './default-saver.ts';
 import { DirectRun, endEvent, type RunOptions, type RunResult, threadBusy } from './direct-run.ts';
-import type { Classify, OnFailure } from './failure-policy.ts';
 import { type Goal, type GoalOptions, toTask, toTasks } from './goal.ts';
 import type { Checkpointer } from './graph.ts';
 import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
-import type { ProcessedCounts, TaskQueueManagerOptions } from './manager-options.ts';
-import { type ModeOptions, withTeam } from './modes.ts';
+import type { ProcessedCounts } from './manager-options.ts';
+import { withTeam } from './modes.ts';
 import { EventBuffer, type RunEvent, type TaskLifeEvent } from './run-events.ts';
-import type { RecordOptions } from './run-logs.ts';
 import { Schedules } from './schedules.ts';
 import type { SimulateOptions, SimulationReport } from './simulation.ts';
 import { type EventsOptions, taskEvents } from './task-events.ts';
@@ -37,60 +35,10 @@ import {
   rerun,
   type TaskCheckpoint,
 } from './time-travel.ts';
-import type { Prices } from './usage.ts';
 import { type UsageFor, type UsageOwner, usageOfOwner } from './usage-of.ts';
 import type { Workflow } from './workflow.ts';
 import type { WorkflowRun } from './workflow-run.ts';
 import { type SubmitOptions, Workflows } from './workflows.ts';
-
-interface BaseOptions<Name extends string> {
-  /** Compiled graphs, `createAgent` results, anything with `invoke`, or definitions, by name. */
-  readonly agents: Readonly<Record<Name, AgentSource>>;
-  /** @default a MemoryTaskQueue, made when a goal is enqueued */
-  readonly queue?: TaskQueue | undefined;
-  /**
-   * A LangGraph saver; it replaces the one a graph was compiled with. LangGraph's own savers know no fences: with
-   * them a worker that lost its lease, e.g. since its process stood still, can still write over the checkpoints
-   * of the one that took over. Jotty's refuse that. @default the queue's, made when first needed
-   */
-  readonly checkpointer?: Checkpointer | undefined;
-  readonly coordinator?: AgentCoordinator | undefined;
-  /** What kind of failure an error is, for agents that do not say so themselves. @default by the error's shape */
-  readonly classify?: Classify | undefined;
-  /** What follows a failure, by its class, for agents that do not say so themselves. */
-  readonly onFailure?: OnFailure | undefined;
-  /** What is recorded of every run for `events`, beside what costs next to nothing. */
-  readonly events?: RecordOptions | undefined;
-  /** What calls of models cost, by the model's name, for usage and budgets; without it there is no cost. @default {} */
-  readonly prices?: Prices | undefined;
-  /** @default the queue's */
-  readonly clock?: Clock | undefined;
-}
-
-/**
- * How goals run that name neither an agent nor an agentType: on one agent, or with a mode on all of them, as one
- * more agent with the name of the mode.
- */
-export type ConductorOptions<Name extends string = string> = BaseOptions<Name> & ModeOptions<Name>;
-
-export interface ProcessQueueOptions
-  extends Pick<TaskQueueManagerOptions, 'maxTasks' | 'untilEmpty' | 'maxConcurrent' | 'prefetch'> {
-  /** Stops the loop as `TaskQueueManager.stop` does. */
-  readonly signal?: AbortSignal | undefined;
-  /** How long runs may go on after the signal, ms. @default 10_000 */
-  readonly drainMs?: number | undefined;
-  /** Hears what goes wrong on the way: a store that is away, a strategy that throws. The loop goes on. */
-  readonly onError?: ((error: Error) => void) | undefined;
-}
-
-/** Who decides, and why. */
-export type Verdict = Omit<ApprovalDecision, 'approved'>;
-
-export interface ResultOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** ms. @default Infinity */
-  readonly timeoutMs?: number | undefined;
-}
 
 /**
  * Runs goals on agents: at once with `run` and `stream`, or through a durable queue with `enqueueGoal` and

@@ -2,6 +2,10 @@ import { InvalidOptionError } from '../errors.ts';
 import type { Task } from '../queue/task.ts';
 import type { LoopStatus } from './loop-health.ts';
 
+export const DRAIN_MS = 10_000;
+/** How long `stop` waits for the store to take the last outcomes, ms; then leases expire by themselves. */
+export const STOP_SETTLE_MS = 5_000;
+
 export interface TaskQueueManagerOptions {
   /** Tasks that run at a time. @default 3 */
   readonly maxConcurrent?: number | undefined;

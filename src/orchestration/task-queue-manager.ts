@@ -13,11 +13,13 @@ import { Listeners } from './listeners.ts';
 import { LongRuns } from './long-runs.ts';
 import { LoopHealth } from './loop-health.ts';
 import {
+  DRAIN_MS,
   type ManagerEvents,
   type ManagerStatus,
   type ProcessedCounts,
   type ResolvedManagerOptions,
   resolveManagerOptions,
+  STOP_SETTLE_MS,
   type StopOptions,
   type TaskQueueManagerOptions,
 } from './manager-options.ts';
@@ -28,9 +30,6 @@ import { Slots } from './slots.ts';
 import { Wakeup, within } from './wakeup.ts';
 import { hasWorkLeft } from './work-left.ts';
 
-export const DRAIN_MS = 10_000;
-/** How long `stop` waits for the store to take the last outcomes, ms; then leases expire by themselves. */
-export const STOP_SETTLE_MS = 5_000;
 /** Ended tasks on their way to the store; with more, nothing is claimed. */
 const SETTLING_MAX_FACTOR = 20;
 /** Errors of the store that no waiting mends: the loop ends with them. */
@@ -353,11 +352,8 @@ export class TaskQueueManager {
     const held = [...this.#held.values()];
     this.#handBackQueued(this.#queued(), 'handed back before it began');
     for (const { control } of held) control.requestDrain('shutdown');
-    await within(
-      clock,
-      drainMs,
-      this.#quiet(() => this.#slotsUsed === 0),
-    );
+    const isDrained = this.#quiet(() => this.#slotsUsed === 0);
+    await within(clock, drainMs, isDrained);
     for (const held of this.#held.values()) held.abort(new RunAborted('shutdown', 'handed back at shutdown'));
     const isSettled = this.#quiet(() => this.#slotsUsed === 0 && this.#settling === 0);
     if (!(await within(clock, STOP_SETTLE_MS, Promise.all([isSettled, this.#loop])))) this.#settler.abandon();
