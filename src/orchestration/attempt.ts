@@ -87,14 +87,12 @@ export async function runAttempt(
   return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values, task) };
 }
 
-/** The signal is made when it is asked for. */
+/** The signal and the callbacks are made when they are asked for. */
 function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCallOptions {
   return {
-    ...(callbacks !== undefined && {
-      get callbacks() {
-        return callbacks();
-      },
-    }),
+    get callbacks() {
+      return callbacks?.() as object[];
+    },
     get signal() {
       return info.signal;
     },

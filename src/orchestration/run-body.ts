@@ -1,15 +1,19 @@
 import type { Clock } from '../clock.ts';
 import { within } from './wakeup.ts';
 
-const bodies = new WeakMap<object, RunBody>();
+const BODY = Symbol('jotty.body');
 
-/** Nodes are known to belong to a run by the info that they find in their config. */
+interface Embodied {
+  readonly [BODY]?: RunBody;
+}
+
+/** Nodes are known to belong to a run by the info that they find in their config, which shows nothing of it. */
 export function setBody(info: object, body: RunBody): void {
-  bodies.set(info, body);
+  Object.defineProperty(info, BODY, { value: body });
 }
 
 export function bodyOf(info: object): RunBody | undefined {
-  return bodies.get(info);
+  return (info as Embodied)[BODY];
 }
 
 /**
@@ -77,6 +81,6 @@ export class RunBody {
 
 /** Counts the work of a node in the body of its run, where the run has one. */
 export function duringRun(config: unknown, work: Promise<unknown>): void {
-  const { configurable } = (config ?? {}) as { configurable?: { readonly jotty?: object } };
-  if (configurable?.jotty !== undefined) bodies.get(configurable.jotty)?.during(work);
+  const { configurable } = (config ?? {}) as { configurable?: { readonly jotty?: Embodied } };
+  configurable?.jotty?.[BODY]?.during(work);
 }
