@@ -155,10 +155,15 @@ function table(rows: readonly Row[], trial: Row | undefined): AgentScore[] {
   const cheapest = Math.min(...rows.map(({ cost }) => cost));
   return rows.map((row) => {
     const { agent, success, ms, load, cost } = row;
-    const points = (POINTS * cheapest) / cost;
-    const parts = { success, ms: Math.round(ms), ...(load > 1 && { load }) };
+    const points = rounded((POINTS * cheapest) / cost);
+    const parts = { success: rounded(success), ms: Math.round(ms), ...(load > 1 && { load }) };
     return row === trial
       ? { agent, score: POINTS + points, parts: { ...parts, trial: POINTS } }
       : { agent, score: points, parts };
   });
+}
+
+/** Tables are kept with each task: more digits would tell nobody more. */
+function rounded(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
 }
