@@ -172,9 +172,9 @@ export class AgentHost {
     this.#duties.get(queue)?.scheduler.look();
   };
 
-  close(): void {
+  async close(): Promise<void> {
     this.#purged?.stop();
-    for (const { isolated } of this.agents.values()) isolated?.close();
+    await Promise.all([...this.agents.values()].map(({ isolated }) => isolated?.close()));
   }
 
   /** Whether an agent here could ever run the task. */

@@ -345,7 +345,7 @@ export class Conductor<Name extends string = string> {
   async close(): Promise<void> {
     this.#closing.abort(new ClosedError('the conductor'));
     await Promise.all([...this.#managers].map((manager) => manager.stop()));
-    this.host.close();
+    await this.host.close();
     await this.#ownQueue?.close();
   }
 

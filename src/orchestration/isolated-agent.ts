@@ -8,7 +8,7 @@ import type { FromWorker, RunData } from './isolated-message.ts';
 import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
 import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
-import { bodyOf, RunBody, setBody } from './run-body.ts';
+import { bodyOf, DEATH_MS, RunBody, setBody } from './run-body.ts';
 import type { StoreErrors } from './store-errors.ts';
 import { within } from './wakeup.ts';
 
@@ -21,6 +21,8 @@ export class IsolatedAgent {
   readonly #place: ModulePlace;
   readonly #isolation: ResolvedIsolation;
   readonly #idle: IsolatedUnit[] = [];
+  /** All that live. */
+  readonly #units = new Set<IsolatedUnit>();
   readonly #started = new WeakSet<IsolatedUnit>();
   #isClosed = false;
 
@@ -55,16 +57,21 @@ export class IsolatedAgent {
     return this.#runIn({ data, info, saver: undefined, attempt });
   }
 
-  close(): void {
+  /** Resolves when nothing of it is left; what is at work gets its grace first. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     for (const unit of this.#idle.splice(0)) unit.kill();
+    const gone = Promise.all([...this.#units].map(({ exited }) => exited));
+    if (await within(systemClock, this.graceMs, gone)) return;
+    for (const unit of this.#units) unit.kill();
+    await within(systemClock, DEATH_MS, gone);
   }
 
   async #runIn(crossing: Crossing): Promise<unknown> {
     const { info } = crossing;
     const given = bodyOf(info);
     const body = given ?? new RunBody();
-    const unit = this.#idle.pop() ?? startUnit(this.#isolation);
+    const unit = this.#idle.pop() ?? this.#startUnit();
     unit.hold(true);
     const forget = body.onKill(() => unit.kill());
     // Nobody else ends a run without a queue.
@@ -91,6 +98,13 @@ export class IsolatedAgent {
     } finally {
       info.signal.removeEventListener('abort', end);
     }
+  }
+
+  #startUnit(): IsolatedUnit {
+    const unit = startUnit(this.#isolation);
+    this.#units.add(unit);
+    void unit.exited.then(() => this.#units.delete(unit));
+    return unit;
   }
 
   /** Code that goes on after its run has ended gets the grace, and no other run. */

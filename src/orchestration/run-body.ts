@@ -23,7 +23,7 @@ export function bodyOf(info: object): RunBody | undefined {
 export type BodyEnd = 'ended' | 'killed' | 'abandoned';
 
 /** How long something that was killed may take to be gone, ms. */
-const DEATH_MS = 5_000;
+export const DEATH_MS = 5_000;
 
 /**
  * What of a run is still at work. LangGraph rejects as soon as the signal is aborted, while the bodies of its nodes
