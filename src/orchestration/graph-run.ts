@@ -229,7 +229,7 @@ async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
   const modes = [...(streamsUpdates ? ['updates'] : []), 'tasks'];
   const graph = streamsTokens ? undefined : listenedTo(run.graph, modes, onChunk);
   if (graph === undefined) return streamOnce(run, input, modes, onChunk);
-  return graph.invoke(input, { ...optionsOf(run), writer: await customWriter(onChunk) });
+  return graph.invoke(input, { ...optionsOf(run), writer: customWriter(onChunk) });
 }
 
 async function streamOnce(

@@ -1,3 +1,4 @@
+import { ambientConfig } from './ambient-config.ts';
 import type { RunnableGraph } from './graph.ts';
 
 type OnChunk = (namespace: readonly string[], mode: string, chunk: unknown) => void;
@@ -58,19 +59,10 @@ function listenTo(loop: Loop, told: Stream): void {
   config.configurable = { ...config.configurable, [STREAM_KEY]: told };
 }
 
-interface Ambient {
-  getRunnableConfig(): { configurable?: Readonly<Record<string, unknown>> } | undefined;
-}
-let ambient: Promise<Ambient> | undefined;
-
 /** What a node writes by `config.writer`, with the path of the graph it is in, as LangGraph's own writer tells it. */
-export async function customWriter(onChunk: OnChunk): Promise<(chunk: unknown) => void> {
-  ambient ??= import('@langchain/core/singletons').then(
-    ({ AsyncLocalStorageProviderSingleton }) => AsyncLocalStorageProviderSingleton as Ambient,
-  );
-  const here = await ambient;
+export function customWriter(onChunk: OnChunk): (chunk: unknown) => void {
   return (chunk) => {
-    const path: unknown = here.getRunnableConfig()?.configurable?.checkpoint_ns;
+    const path: unknown = ambientConfig()?.configurable?.checkpoint_ns;
     onChunk(typeof path === 'string' ? path.split('|').slice(0, -1) : [], 'custom', chunk);
   };
 }
