@@ -36,10 +36,21 @@ export function giveCallbacks(config: unknown, ambient: () => unknown): void {
   const own = typeof info === 'object' && info !== null ? handlers.get(info) : undefined;
   if (own === undefined) return;
   const node = config as NodeConfig;
-  node.callbacks = merged(node.callbacks, own());
+  if (node.callbacks === undefined) give(node, own);
+  else node.callbacks = merged(node.callbacks, own());
   const call = configurable?.[CALL_KEY];
   if (typeof call === 'function')
     node.configurable = { ...configurable, [CALL_KEY]: metered(call as Call, ambient) };
+}
+
+/** They are made when somebody reads them: most nodes call no model. */
+function give(node: NodeConfig, own: () => Manager): void {
+  Object.defineProperty(node, 'callbacks', {
+    get: own,
+    set: (value: unknown) => Object.defineProperty(node, 'callbacks', { value, writable: true }),
+    enumerable: true,
+    configurable: true,
+  });
 }
 
 /** A task has a config of its own, which is not made from that of the node that calls it. */
@@ -54,8 +65,7 @@ function metered(call: Call, ambient: () => unknown): Call {
     );
 }
 
-function merged(given: NodeConfig['callbacks'], own: Manager): NodeConfig['callbacks'] {
-  if (given === undefined) return own;
+function merged(given: NonNullable<NodeConfig['callbacks']>, own: Manager): NodeConfig['callbacks'] {
   const missing = own.handlers.filter((handler) => !handlersOf(given).includes(handler));
   if (missing.length === 0) return given;
   if (!('copy' in given)) return [...given, ...missing];
