@@ -11,11 +11,6 @@ interface NodeConfig {
   callbacks?: Manager | readonly object[] | undefined;
   configurable?: Readonly<Record<string, unknown>> | undefined;
 }
-type Call = (func: (...args: unknown[]) => unknown, ...rest: unknown[]) => unknown;
-
-/** Where a node finds what runs a `task` of the functional API. */
-const CALL_KEY = '__pregel_call';
-
 /** Nodes are known to belong to a run by the info that they find in their config. `make` is called once. */
 export function setCallbacks(info: object, make: () => Manager): void {
   let made: Manager | undefined;
@@ -27,10 +22,10 @@ export function setCallbacks(info: object, make: () => Manager): void {
 
 /**
  * Puts the callbacks of its run into the config of a node that is about to begin. What the node calls finds them there,
- * also where it hands on no config, since the ambient one is the same object. Given to the graph instead, they
+ * also where it hands on no config, since the ambient one is the same object; so do tasks of the functional API, which run within it. Given to the graph instead, they
  * would cost each run a tenth of its time: LangGraph configures them again for every part of every node.
  */
-export function giveCallbacks(config: unknown, ambient: () => unknown): void {
+export function giveCallbacks(config: unknown): void {
   const { configurable } = (config ?? {}) as NodeConfig;
   const info: unknown = configurable?.jotty;
   const own = typeof info === 'object' && info !== null ? handlers.get(info) : undefined;
@@ -38,9 +33,6 @@ export function giveCallbacks(config: unknown, ambient: () => unknown): void {
   const node = config as NodeConfig;
   if (node.callbacks === undefined) give(node, own);
   else node.callbacks = merged(node.callbacks, own());
-  const call = configurable?.[CALL_KEY];
-  if (typeof call === 'function')
-    node.configurable = { ...configurable, [CALL_KEY]: metered(call as Call, ambient) };
 }
 
 /** They are made when somebody reads them: most nodes call no model. */
@@ -51,18 +43,6 @@ function give(node: NodeConfig, own: () => Manager): void {
     enumerable: true,
     configurable: true,
   });
-}
-
-/** A task has a config of its own, which is not made from that of the node that calls it. */
-function metered(call: Call, ambient: () => unknown): Call {
-  return (func, ...rest) =>
-    call(
-      (...args) => {
-        giveCallbacks(ambient(), ambient);
-        return func(...args);
-      },
-      ...rest,
-    );
 }
 
 function merged(given: NonNullable<NodeConfig['callbacks']>, own: Manager): NodeConfig['callbacks'] {

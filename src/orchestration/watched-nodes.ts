@@ -1,4 +1,3 @@
-import { ambientConfig } from './ambient-config.ts';
 import type { CompiledGraph } from './graph.ts';
 import { duringRun } from './run-body.ts';
 import { giveCallbacks } from './run-callbacks.ts';
@@ -66,7 +65,7 @@ function watchFunction(bound: Bound, isCounted: boolean): boolean {
   watched.set(bound, isOwn);
   const func = bound.func as NodeFunction;
   bound.func = (input: unknown, config: unknown) => {
-    if (isOwn) giveCallbacks(config, ambientConfig);
+    if (isOwn) giveCallbacks(config);
     const result: unknown = func.call(bound, input, config);
     if (!(result instanceof Promise)) return isOwn ? returned(result, config) : result;
     if (isCounted) duringRun(config, result);
