@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { JsonValue } from '../json.ts';
 import type { TaskAnswer, TaskInterrupt } from '../queue/task.ts';
 import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
+import { loadAmbientConfig } from './ambient-config.ts';
 import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts';
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
@@ -9,6 +10,7 @@ import { type GraphRun, runGraph } from './graph-run.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
+import { setCallbacks } from './run-callbacks.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
 import type { UsageMeter } from './usage-meter.ts';
@@ -68,14 +70,15 @@ export async function runAttempt(
     }
     return { status: 'completed', result: resultOf(agent, state, task) };
   }
-  watchNodes(graph);
+  const isWatched = watchNodes(graph);
+  await loadAmbientConfig();
   const opened = checkpointer();
   const fingerprint = fingerprintOf(graph);
   const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks, attempt.onStep);
   const end = await runGraph({
     ...attempt,
-    callbacks: attempt.callbacks && (await lightCallbacks(attempt.callbacks()[0])),
+    callbacks: await graphCallbacks(attempt, isWatched),
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,
     recursionLimit: agent.recursionLimit,
@@ -85,6 +88,15 @@ export async function runAttempt(
   });
   await saver.stored();
   return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values, task) };
+}
+
+/** Where all nodes can find them by themselves, the graph has none. */
+async function graphCallbacks({ info, callbacks }: Attempt, isWatched: boolean): Promise<object | undefined> {
+  if (callbacks === undefined) return undefined;
+  const light = await lightCallbacks();
+  if (!isWatched) return light(callbacks()[0]);
+  setCallbacks(info, () => light(callbacks()[0]));
+  return undefined;
 }
 
 /** The signal and the callbacks are made when they are asked for. */

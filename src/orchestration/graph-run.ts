@@ -18,6 +18,7 @@ import {
 } from './graph.ts';
 import { AGENT_KEY } from './graph-fingerprint.ts';
 import { judgeGraph, type Migrate } from './graph-verdict.ts';
+import { customWriter, listenedTo } from './listening.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
 import { FORK_KEY } from './run-saver.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
@@ -223,23 +224,30 @@ function interruptsOf(result: unknown): readonly GraphInterruption[] | undefined
 }
 
 async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
-  if (run.onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
+  const { onChunk, streamsTokens, streamsUpdates } = run;
+  if (onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
+  const modes = [...(streamsUpdates ? ['updates'] : []), 'tasks'];
+  const graph = streamsTokens ? undefined : listenedTo(run.graph, modes, onChunk);
+  if (graph === undefined) return streamOnce(run, input, modes, onChunk);
+  return graph.invoke(input, { ...optionsOf(run), writer: customWriter(onChunk) });
+}
+
+async function streamOnce(
+  run: FencedRun,
+  input: unknown,
+  modes: readonly string[],
+  onChunk: NonNullable<GraphRun['onChunk']>,
+): Promise<unknown> {
   const options = {
     ...optionsOf(run),
-    streamMode: [
-      'values',
-      ...(run.streamsUpdates ? ['updates'] : []),
-      'custom',
-      'tasks',
-      ...(run.streamsTokens ? ['messages'] : []),
-    ],
+    streamMode: ['values', ...modes, 'custom', ...(run.streamsTokens ? ['messages'] : [])],
     subgraphs: true,
   };
   let values: unknown;
   let interrupts: unknown[] | undefined;
   for await (const item of await run.graph.stream(input, options)) {
     const [namespace, mode, chunk] = item as [readonly string[], string, unknown];
-    if (mode !== 'values') run.onChunk(namespace, mode, chunk);
+    if (mode !== 'values') onChunk(namespace, mode, chunk);
     else if (namespace.length === 0) {
       const found = interruptsOf(chunk);
       if (found === undefined) values = chunk;

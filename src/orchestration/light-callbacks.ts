@@ -15,19 +15,19 @@ interface ModelHandler {
   ): Promise<void>;
 }
 
-let load: Promise<(handler: ModelHandler) => object> | undefined;
+let load: Promise<(handler: ModelHandler) => Manager> | undefined;
 
 /**
- * The handler as LangGraph's `callbacks`, for one that hears of models alone. Given as a list it would cost a fifth of a
+ * Makes a handler to LangGraph's `callbacks`, for one that hears of models alone. Given as a list it would cost a fifth of a
  * run: each node, and each part of one, would start and end a trace that nobody reads. As long as nobody else listens,
  * what is no call of a model is passed over here; with a tracer, or another handler, all is as LangChain has it.
  */
-export async function lightCallbacks(handler: ModelHandler): Promise<object> {
+export async function lightCallbacks(): Promise<(handler: ModelHandler) => Manager> {
   load ??= loadManager();
-  return (await load)(handler);
+  return load;
 }
 
-async function loadManager() {
+async function loadManager(): Promise<(handler: ModelHandler) => Manager> {
   const { CallbackManager } = await import('@langchain/core/callbacks/manager');
 
   class LightManager extends CallbackManager {
@@ -105,7 +105,7 @@ async function loadManager() {
     const handlers = [handler] as Manager['handlers'];
     return new LightManager(parentRunId, { handlers, inheritableHandlers: [...handlers] } as never);
   }
-  return (handler: ModelHandler): object => of(handler);
+  return (handler: ModelHandler): Manager => of(handler);
 }
 
 async function nothing(): Promise<void> {}
