@@ -44,10 +44,39 @@ export async function purgeRedisCheckpoints(
   );
 }
 
+/** The fences of these threads, as text; '0' of a thread without one. */
+export async function readRedisFences(
+  connection: RedisConnection,
+  prefix: string,
+  threadIds: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const entries = threadIds.map(async (id) => {
+    const fence = await connection.call('HGET', threadKeys(prefix, id).state, 'f');
+    return [id, String(fence ?? '0')] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+/** Deletes the threads whose fence is still the one given. Returns the others. */
+export async function dropRedisThreads(
+  connection: RedisConnection,
+  prefix: string,
+  fences: ReadonlyMap<string, string>,
+): Promise<ReadonlySet<string>> {
+  const kept = new Set<string>();
+  const drops = [...fences].map(async ([id, fence]) => {
+    const { state, index } = threadKeys(prefix, id);
+    if ((await connection.run(SCRIPTS.drop, [state, index], [fence])) === 'kept') kept.add(id);
+  });
+  await Promise.all(drops);
+  return kept;
+}
+
 export const SCRIPTS = {
   write: new RedisScript(new URL('./lua/write.lua', import.meta.url)),
   read: new RedisScript(new URL('./lua/read.lua', import.meta.url)),
   rows: new RedisScript(new URL('./lua/rows.lua', import.meta.url)),
   raise: new RedisScript(new URL('./lua/raise.lua', import.meta.url)),
+  drop: new RedisScript(new URL('./lua/drop.lua', import.meta.url)),
   prune: new RedisScript(new URL('./lua/prune.lua', import.meta.url)),
 } as const;

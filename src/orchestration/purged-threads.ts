@@ -16,7 +16,7 @@ export class PurgedThreads {
   /** Calling it again for the same queue changes nothing. */
   follow(queue: TaskQueue): void {
     if (this.#followed.has(queue)) return;
-    const off = queue.on('purged', (ids) => void this.#delete(ids));
+    const off = queue.on('threadsPurged', (ids) => void this.#delete(ids));
     this.#followed.set(queue, off);
   }
 

@@ -41,8 +41,21 @@ export interface Share {
   readonly rules: readonly GateChange[];
 }
 
-/** Keys of the threads that tasks share: one task at a time. Children run on threads of their own. */
+/**
+ * Keys of the threads that tasks share: one task at a time. Children run on threads of their own. Such a gate knows
+ * its tasks until they are purged, not until they end: one that no task names any more is of a thread that can go.
+ */
 export const THREAD_LIMIT = 'thread:';
+
+/** Whether it is the key of a thread. */
+export function isThreadKey(key: string): boolean {
+  return key.startsWith(THREAD_LIMIT);
+}
+
+/** The threads among the keys of forgotten gates. */
+export function threadsOf(keys: readonly string[]): string[] {
+  return keys.filter(isThreadKey).map((key) => key.slice(THREAD_LIMIT.length));
+}
 
 const NO_LIMITS: readonly Limit[] = [];
 const FIELDS = ['key', 'max', 'rate', 'weight'];

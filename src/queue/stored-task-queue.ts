@@ -715,12 +715,15 @@ export class StoredTaskQueue implements TaskQueue {
 
   async #purge(endedBefore: number): Promise<number> {
     if (this.#closing) return 0;
-    const purged = await this.#store.purge(endedBefore, STEP_TASKS_MAX);
-    if (purged.length === 0) return 0;
-    await this.#threads?.deleteThreads(purged);
-    this.#observers.emit('purged', purged);
-    await this.#observers.tellWaiters(purged);
-    return purged.length;
+    const { tasks, threads } = await this.#store.purge(endedBefore, STEP_TASKS_MAX);
+    if (threads.length > 0) {
+      await this.#threads?.deleteThreads(threads);
+      this.#observers.emit('threadsPurged', threads);
+    }
+    if (tasks.length === 0) return 0;
+    this.#observers.emit('purged', tasks);
+    await this.#observers.tellWaiters(tasks);
+    return tasks.length;
   }
 
   async #load(id: string): Promise<TaskRecord> {

@@ -97,6 +97,8 @@ export interface QueueEvents {
   /** A task claimed through this queue object is no longer its: cancelled, or taken over. */
   leaseLost: { readonly taskId: string; readonly fence: number; readonly reason: 'cancelled' | 'taken over' };
   purged: readonly string[];
+  /** The threads whose checkpoints are needed no more: of tasks just purged, and of those that only such have shared. */
+  threadsPurged: readonly string[];
   paused: undefined;
   resumed: undefined;
   /** Something went wrong in the background. Without a listener it is kept quiet; it never ends the process. */

@@ -196,6 +196,18 @@ export interface StoreCounts {
   readonly paused: boolean;
 }
 
+/** What a purge has removed. */
+export interface Purged {
+  /** Ids of tasks. */
+  readonly tasks: readonly string[];
+  /**
+   * What checkpoints can go: the thread of each of those tasks, but for one that tasks share which are stored, and
+   * the threads that purged tasks shared, once no stored task names them (see THREAD_LIMIT). Where a store keeps
+   * checkpoints beside the tasks, they are gone.
+   */
+  readonly threads: readonly string[];
+}
+
 /** So many gates are told of at a time. */
 export const GATES_LISTED_MAX = 1_000;
 
@@ -289,9 +301,9 @@ export interface TaskStore {
   isPaused(): Promise<boolean>;
   /**
    * Removes tasks that ended before `endedBefore`, their history, log, edges and checkpoints kept beside them, and the
-   * gates that no task names, that nobody paused or closed, and whose window is over. Returns the tasks' ids.
+   * gates that no task names, that nobody paused or closed, and whose window is over.
    */
-  purge(endedBefore: number, limit: number): Promise<string[]>;
+  purge(endedBefore: number, limit: number): Promise<Purged>;
   /**
    * Calls back, soon and without details, when another user of the same store may have written. `isNew` where it
    * is known that there is a task to take.

@@ -1,8 +1,10 @@
 import { describe, expect } from 'vitest';
-import { audit, expectQuiet } from './audit.ts';
+import type { StoredTaskQueue } from '../../src/queue/index.ts';
+import { audit, auditQueue, expectQuiet } from './audit.ts';
+import { onRedis } from './on-redis.ts';
 import { eventually, moment } from './processes.ts';
 import { scaled, TEST_TIMEOUT } from './scale.ts';
-import { test } from './stage.ts';
+import { type Stage, test } from './stage.ts';
 
 const RACES = scaled(100, 1_000);
 const PAUSES = scaled(2, 30);
@@ -11,12 +13,20 @@ const SPREAD_MS = 3;
 const PAUSED_WITHIN_MS = 250;
 const ABORTED_WITHIN_MS = 1_000;
 
-describe('R19: who comes first', () => {
+type Backend = 'sqlite' | 'redis' | 'hybrid';
+
+/** The queue of a stage on this backend. */
+async function on(backend: Backend, stage: Stage): Promise<StoredTaskQueue> {
+  if (backend !== 'sqlite') await onRedis(stage, backend);
+  return stage.queue();
+}
+
+describe.each<Backend>(['sqlite', 'redis', 'hybrid'])('R19 on %s: who comes first', (backend) => {
   test(
     'of cancel and complete in two processes exactly one wins, and both are told the same',
     TEST_TIMEOUT,
     async ({ stage }) => {
-      const queue = stage.queue();
+      const queue = await on(backend, stage);
       const ids = Array.from({ length: RACES }, (_, n) => `race-${n}`);
       await queue.enqueueMany(ids.map((id) => ({ id, payload: {} })));
       const holder = await stage.launch('queue-worker', { more: { claiming: false } });
@@ -47,7 +57,7 @@ describe('R19: who comes first', () => {
           id,
         ).toContainEqual([settled, cancelled]);
       }
-      const { tasks } = await audit(stage.database);
+      const { tasks } = await (backend === 'sqlite' ? audit(stage.database) : auditQueue(queue));
       for (const id of ids)
         expect(tasks.get(id)?.status, id).toBe(
           canceller.said('raced').find((said) => said.id === id)?.answer,
@@ -57,7 +67,7 @@ describe('R19: who comes first', () => {
   );
 
   test('cancel aborts a run in another process within a second', TEST_TIMEOUT, async ({ stage }) => {
-    const queue = stage.queue();
+    const queue = await on(backend, stage);
     const worker = await stage.launch('graph-worker');
     const ids = Array.from({ length: 5 }, (_, n) => `patient-${n}`);
     await queue.enqueueMany(ids.map((id) => ({ id, agent: 'patient', payload: { ms: 0 } })));
@@ -71,7 +81,7 @@ describe('R19: who comes first', () => {
     }
     worker.kill('SIGTERM');
     expect(await worker.untilExit()).toEqual({ code: 0, signal: null });
-    const { tasks } = await audit(stage.database);
+    const { tasks } = await (backend === 'sqlite' ? audit(stage.database) : auditQueue(queue));
     for (const id of ids) expect(tasks.get(id)?.status, id).toBe('cancelled');
     expectQuiet(stage);
   });
@@ -80,7 +90,7 @@ describe('R19: who comes first', () => {
     'nothing starts in any process once pause has resolved, and everything does after resume',
     TEST_TIMEOUT,
     async ({ stage }) => {
-      const queue = stage.queue();
+      const queue = await on(backend, stage);
       await Promise.all([1, 2, 3].map(() => stage.launch('queue-worker', { concurrency: 3 })));
       const enqueuer = stage.spawn('enqueuer', {
         more: { perSecond: 200, inFlight: 5, msMin: 1, msMax: 10 },
@@ -115,7 +125,7 @@ describe('R19: who comes first', () => {
   );
 
   test('a retry asked for while paused is not lost', TEST_TIMEOUT, async ({ stage }) => {
-    const queue = stage.queue();
+    const queue = await on(backend, stage);
     await queue.enqueue({ id: 'failed', payload: {}, maxRetries: 0 });
     const task = await queue.dequeue();
     await queue.settle(task!, { status: 'failed', error: new Error('the first life') });

@@ -55,6 +55,35 @@ test.for(REDIS_BACKENDS)(
   },
 );
 
+test.for(REDIS_BACKENDS)(
+  'R18: lists of groups that somebody overwrote (%s) hide nothing that was in them',
+  TEST_TIMEOUT,
+  async (backend, { stage }) => {
+    const server = await onRedis(stage, backend);
+    stage.queueOptions = { leaseMs: 1_000, sweepMs: 100 };
+    const queue = stage.queue();
+    const shares = [{ limits: [{ key: 'full', max: 1 }] }, { fairKey: 'tenant' }, {}] as const;
+    const good = Array.from({ length: GOOD }, (_, n) => `good-${n}`);
+    await queue.enqueueMany(
+      good.map((id, n) => ({ id, payload: { ms: 1 }, agentType: `t${n % 5}`, ...shares[n % 3] })),
+    );
+    expect(await overwrite(server.client(), ['groups', 'line', 'parked'])).toBeGreaterThanOrEqual(2);
+
+    await stage.launch('queue-worker');
+    for (const id of good)
+      expect((await queue.waitFor(id, { timeoutMs: 20_000 })).status, id).toBe('completed');
+    expectQuiet(stage);
+  },
+);
+
+/** Puts a text where these lists were. Returns how many there were. */
+async function overwrite(redis: Redis, names: readonly string[]): Promise<number> {
+  const isListed = (key: string) => names.some((name) => key.endsWith(`:${name}`));
+  const listed = (await redis.keys('*')).filter(isListed);
+  for (const key of listed) await redis.set(key, 'garbage');
+  return listed.length;
+}
+
 /** Overwrites whatever is stored under the name of a bad task, wherever that is. Returns how many values it was. */
 async function spoil(stage: Stage, redis: Redis, bad: readonly string[]): Promise<number> {
   const isBad = (name: string) => bad.some((id) => name.split(/[^\w-]/).includes(id));

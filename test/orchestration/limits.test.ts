@@ -3,7 +3,10 @@ import { RateLimitError } from '../../src/errors.ts';
 import { Conductor, TaskQueueManager } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { backends } from './backends.ts';
 import { deferred, threeSteps, until } from './graphs.ts';
+
+const { open, place } = backends();
 
 interface Call {
   configurable: { jotty: { taskId?: string; spend(key: string, weight: number): void } };
@@ -143,17 +146,20 @@ describe('limits', () => {
     await queue.close();
   });
 
-  test('explain says that no live agent can do it', async () => {
-    const queue = new MemoryTaskQueue();
-    await using conductor = new Conductor({ agents: { agent: { invoke: () => 'done' } }, queue });
-    const stop = new AbortController();
-    const done = conductor.processQueue({ signal: stop.signal });
-    await until(async () => (await conductor.workers()).length === 1);
-    await conductor.enqueueGoal('see', { id: 'a', agentType: 'vision' });
-    const { blockers } = await conductor.explain('a');
-    expect(blockers).toMatchObject([{ code: 'NO_AGENT', key: 'vision' }]);
-    stop.abort();
-    await done;
-    await queue.close();
-  });
+  test.each(['memory', 'sqlite', 'redis', 'hybrid'] as const)(
+    'explain says on %s that no live agent can do it',
+    async (backend) => {
+      const queue = open(backend, place());
+      await using conductor = new Conductor({ agents: { agent: { invoke: () => 'done' } }, queue });
+      const stop = new AbortController();
+      const done = conductor.processQueue({ signal: stop.signal });
+      await until(async () => (await conductor.workers()).length === 1);
+      await conductor.enqueueGoal('see', { id: 'a', agentType: 'vision' });
+      const { blockers } = await conductor.explain('a');
+      expect(blockers).toMatchObject([{ code: 'NO_AGENT', key: 'vision' }]);
+      stop.abort();
+      await done;
+      await queue.close();
+    },
+  );
 });

@@ -193,7 +193,7 @@ class Walk {
   }
 
   async #purge(): Promise<void> {
-    await this.#both(async (store) => (await store.purge(this.#now - 100, 100)).sort());
+    await this.#both(async (store) => (await store.purge(this.#now - 100, 100)).tasks.toSorted());
     const known = await this.#stores[0]!.get(this.#ids);
     this.#ids.splice(0, this.#ids.length, ...this.#ids.filter((_, i) => known[i] !== null));
   }

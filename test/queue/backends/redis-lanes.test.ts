@@ -224,7 +224,7 @@ test('nothing is left of limits and turns when all tasks that named them are pur
   const ended = { ...FREED, status: 'cancelled', alarmAt: null, completedAt: NOW } as const;
   for (const id of ['a', 'b', 'c', 'd', 'l']) await change(store, id, ended);
   await store.setGates([{ key: '@type:x', isPaused: false }], NOW);
-  expect(await store.purge(NOW + 9_000, 9)).toHaveLength(5);
+  expect((await store.purge(NOW + 9_000, 9)).tasks).toHaveLength(5);
   await store.purge(NOW + 9_000, 9);
   const left = [
     'gates',

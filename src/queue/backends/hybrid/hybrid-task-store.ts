@@ -21,6 +21,7 @@ import {
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
+  type Purged,
   type StoreCounts,
   type TaskRecord,
   type TaskStore,
@@ -262,7 +263,7 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.isPaused();
   }
 
-  async purge(endedBefore: number, limit: number): Promise<string[]> {
+  async purge(endedBefore: number, limit: number): Promise<Purged> {
     await this.#written();
     return this.#remote.purge(endedBefore, limit);
   }

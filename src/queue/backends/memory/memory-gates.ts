@@ -10,13 +10,14 @@ import {
   obstacleAt,
   opensAt,
 } from '../../gate.ts';
+import { isThreadKey, THREAD_LIMIT } from '../../limits.ts';
 import type { Quota } from '../../quota.ts';
 import { GATES_LISTED_MAX, type GateChange } from '../../task-store.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 
 interface KnownGate {
   gate: Gate;
-  /** Tasks not ended that name it. */
+  /** Tasks not ended that name it; those that are stored where it is a thread's. */
   tasks: number;
 }
 
@@ -50,13 +51,24 @@ export class MemoryGates {
     for (const { key } of limits) this.#change(key, left);
   }
 
-  /** A task that names these keys has come, or comes back. */
+  /** A task that names these keys has come. */
   addTask({ limits }: Quota): void {
     for (const { key } of limits) this.#knownAt(key).tasks++;
   }
 
+  /** Tasks have ended (-1), or come back. */
+  count({ limits }: Quota, tasks: 1 | -1): void {
+    for (const { key } of limits) if (!isThreadKey(key)) this.#knownAt(key).tasks += tasks;
+  }
+
+  /** A task that had ended is stored no more. */
   removeTask({ limits }: Quota): void {
-    for (const { key } of limits) this.#knownAt(key).tasks--;
+    for (const { key } of limits) if (isThreadKey(key)) this.#knownAt(key).tasks--;
+  }
+
+  /** Whether stored tasks share this thread. */
+  isShared(threadId: string): boolean {
+    return (this.#known.get(`${THREAD_LIMIT}${threadId}`)?.tasks ?? 0) > 0;
   }
 
   correct({ limits }: Quota, spent: Quota['limits'], startedAt: number): void {
@@ -94,11 +106,14 @@ export class MemoryGates {
     return next;
   }
 
-  /** Forgets what no task names and nobody set apart. */
-  forgetIdle(now: number): void {
+  /** Forgets what no task names and nobody set apart. Returns the keys. */
+  forgetIdle(now: number): string[] {
+    const forgotten: string[] = [];
     for (const [key, { gate, tasks }] of this.#known) {
-      if (tasks === 0 && !gate.isPaused && opensAt(gate, now) === null) this.#known.delete(key);
+      if (tasks === 0 && !gate.isPaused && opensAt(gate, now) === null) forgotten.push(key);
     }
+    for (const key of forgotten) this.#known.delete(key);
+    return forgotten;
   }
 
   #knownAt(key: string): KnownGate {

@@ -1,5 +1,6 @@
 import { ClosedError } from '../../../errors.ts';
 import type { Gate } from '../../gate.ts';
+import { threadsOf } from '../../limits.ts';
 import type { Quota } from '../../quota.ts';
 import {
   type EndStatus,
@@ -23,6 +24,7 @@ import {
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
+  type Purged,
   type StoreCounts,
   type TaskRecord,
   type TaskState,
@@ -218,20 +220,18 @@ export class MemoryTaskStore implements TaskStore {
     return this.#paused;
   }
 
-  async purge(endedBefore: number, limit: number): Promise<string[]> {
+  async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
-    this.#gates.forgetIdle(endedBefore);
-    const purged: string[] = [];
-    while (purged.length < limit) {
+    const tasks: string[] = [];
+    while (tasks.length < limit) {
       const entry = this.#ended.takeBefore(endedBefore);
       if (!entry) break;
       if (!this.#tasks.holds(entry)) continue;
-      this.#tasks.remove(entry);
-      this.#logs.remove(entry.record.id);
-      this.#statusCounts[entry.record.status]--;
-      purged.push(entry.record.id);
+      this.#remove(entry);
+      tasks.push(entry.record.id);
     }
-    return purged;
+    const freed = threadsOf(this.#gates.forgetIdle(endedBefore)).filter((id) => !this.#tasks.has(id));
+    return { tasks, threads: [...tasks.filter((id) => !this.#gates.isShared(id)), ...freed] };
   }
 
   watch(listener: () => void): () => void {
@@ -360,10 +360,18 @@ export class MemoryTaskStore implements TaskStore {
     if (isEnded(next.status) && !isEnded(before)) this.#end(entry, next.status, now, decided);
   }
 
+  #remove(entry: MemoryEntry): void {
+    const { id, status, quota } = entry.record;
+    this.#tasks.remove(entry);
+    this.#logs.remove(id);
+    this.#statusCounts[status]--;
+    if (quota) this.#gates.removeTask(quota);
+  }
+
   #moveThroughGates(quota: Quota, before: TaskStatus, after: TaskStatus): void {
     if (isLeased(before) && !isLeased(after)) this.#gates.leave(quota);
-    if (isEnded(after) && !isEnded(before)) this.#gates.removeTask(quota);
-    if (isEnded(before) && !isEnded(after)) this.#gates.addTask(quota);
+    if (isEnded(after) && !isEnded(before)) this.#gates.count(quota, -1);
+    if (isEnded(before) && !isEnded(after)) this.#gates.count(quota, 1);
   }
 
   #end(entry: MemoryEntry, status: EndStatus, now: number, decided: Decided | null): void {

@@ -1,4 +1,4 @@
-import { purgeRedisCheckpoints } from '../../../checkpoint/redis-keys.ts';
+import { dropRedisThreads, purgeRedisCheckpoints, readRedisFences } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { Gate } from '../../gate.ts';
@@ -18,6 +18,7 @@ import {
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
+  type Purged,
   type StoreCounts,
   type TaskRecord,
   type TaskStore,
@@ -209,15 +210,40 @@ export class RedisTaskStore implements TaskStore {
     return (await this.#scripts.call('HGET', 'c', 'paused')) === '1';
   }
 
-  async purge(endedBefore: number, limit: number): Promise<string[]> {
+  async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
     const before = Math.max(0, endedBefore);
-    const ids = (await this.#scripts.run('purgeable', { now: 0, values: [before, limit] })) as string[];
-    if (ids.length === 0) return [];
+    const found = await this.#scripts.run('purgeable', { now: 0, values: [before, limit] });
+    const [ids, shared, idle] = found as [string[], string[], string[]];
+    const own = ids.filter((id) => !shared.includes(id));
     // Before the ids are free again: a new task of the same id has a thread of its own.
-    await purgeRedisCheckpoints(this.#connection, this.#prefix, ids);
+    await purgeRedisCheckpoints(this.#connection, this.#prefix, own);
+    const [tasks, freed] = await this.#remove(before, ids);
+    const threads = await this.#freeThreads(before, [...new Set([...idle, ...freed])]);
+    return { tasks, threads: [...own, ...threads] };
+  }
+
+  async #remove(before: number, ids: readonly string[]): Promise<[tasks: string[], freed: string[]]> {
+    if (ids.length === 0) return [[], []];
     const values = [before, ...ids];
-    return (await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values })) as string[];
+    const removed = await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values });
+    return removed as [string[], string[]];
+  }
+
+  /**
+   * Deletes these threads where no stored task names them. A task that comes meanwhile raises the fence before it
+   * reads anything, so a thread is deleted only as it was before it was known that nobody has it; a gate that is
+   * not forgotten, since this process stopped, says to the next purge that the thread is still there.
+   */
+  async #freeThreads(before: number, candidates: readonly string[]): Promise<string[]> {
+    if (candidates.length === 0) return [];
+    const fences = await readRedisFences(this.#connection, this.#prefix, candidates);
+    const free = await this.#scripts.run('threads', { now: 0, values: ['ask', before, ...candidates] });
+    const threads = new Map((free as string[]).map((id) => [id, fences.get(id) ?? '0']));
+    const kept = await dropRedisThreads(this.#connection, this.#prefix, threads);
+    const gone = candidates.filter((id) => !kept.has(id));
+    await this.#scripts.run('threads', { now: 0, isWrite: true, values: ['forget', before, ...gone] });
+    return [...threads.keys()].filter((id) => !kept.has(id));
   }
 
   watch(listener: (isNew?: boolean) => void): () => void {

@@ -38,6 +38,7 @@ export const SCRIPTS = {
   setGates: script('set-gates', 'turns', 'gates'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
   purge: script('purge', ...TASKS, 'buckets'),
+  threads: script('threads', 'turns', 'gates'),
   read: script('read', 'tasks', 'records'),
   list: script('list', 'tasks', 'records', 'buckets'),
   expired: script('expired', 'tasks', 'records'),

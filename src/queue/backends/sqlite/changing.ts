@@ -61,4 +61,5 @@ export function removeTask(tx: QueueTransaction, row: TaskRow): void {
   forgetEdges(tx, seq);
   tx.moveAlarm(seq, row.record.alarmAt, null);
   tx.totals.countRow(row, -1);
+  if (row.record.quota) tx.gates.removeTask(row.record.quota);
 }

@@ -3,6 +3,7 @@ import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import type { Gate } from '../../gate.ts';
 import { parseHistory } from '../../history-text.ts';
+import { threadsOf } from '../../limits.ts';
 import { isLeased, type TaskEvent } from '../../task.ts';
 import type { TaskLog } from '../../task-log.ts';
 import type {
@@ -17,6 +18,7 @@ import type {
   Logging,
   NewRecord,
   Outlook,
+  Purged,
   StoreCounts,
   TaskRecord,
   TaskStore,
@@ -219,20 +221,20 @@ export class SQLiteTaskStore implements TaskStore {
     );
   }
 
-  async purge(endedBefore: number, limit: number): Promise<string[]> {
+  async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
     return this.#writer.write(limit, (tx) => {
       const { connection } = tx;
-      tx.gates.forgetIdle(endedBefore);
       const rows = selectRows(connection, SELECT_PURGEABLE, endedBefore, limit);
       for (const row of rows) removeTask(tx, row);
-      const ids = rows.map((row) => row.record.id);
+      const tasks = rows.map((row) => row.record.id);
       removeLogs(
         connection,
         rows.map((row) => row.record.seq),
       );
-      purgeCheckpoints(connection, ids);
-      return ids;
+      const threads = freeThreads(tx, tasks, endedBefore);
+      purgeCheckpoints(connection, threads);
+      return { tasks, threads };
     });
   }
 
@@ -260,4 +262,12 @@ export class SQLiteTaskStore implements TaskStore {
     const row = selectRow(tx.connection, SELECT_BY_ID, change.id);
     return row?.record.version === change.version ? writeChange(tx, row, change, now) : null;
   }
+}
+
+/** The threads that nobody needs without these tasks; gates that nobody names are forgotten with it. */
+function freeThreads(tx: QueueTransaction, purged: readonly string[], endedBefore: number): string[] {
+  const shared = tx.gates.sharedAmong(purged);
+  const own = purged.filter((id) => !shared.has(id));
+  const freed = threadsOf(tx.gates.forgetIdle(endedBefore));
+  return [...own, ...freed.filter((id) => !selectRow(tx.connection, SELECT_BY_ID, id))];
 }

@@ -11,6 +11,7 @@ import {
   OPEN,
   obstacleAt,
 } from '../../gate.ts';
+import { isThreadKey, THREAD_LIMIT, threadsOf } from '../../limits.ts';
 import type { LimitUse, Quota } from '../../quota.ts';
 import { isEnded, isLeased, type TaskStatus } from '../../task.ts';
 import type { Change, GateChange } from '../../task-store.ts';
@@ -20,7 +21,8 @@ import { openedGates, readGate, readGatesAmong, type StoredGate, writeGate } fro
 export const SELECT_PAUSED_KINDS = `SELECT key FROM gates WHERE key >= '@' AND key < 'A' AND paused = 1`;
 /** A thousand at a time, about 5 ms; the next purge goes on. */
 export const FORGET_IDLE = `DELETE FROM gates WHERE key IN (SELECT key FROM gates INDEXED BY gates_idle
-  WHERE idle_at IS NOT NULL AND idle_at <= ? ORDER BY idle_at LIMIT 1000)`;
+  WHERE idle_at IS NOT NULL AND idle_at <= ? ORDER BY idle_at LIMIT 1000) RETURNING key`;
+const SELECT_NAMED = 'SELECT key FROM gates WHERE tasks > 0 AND key IN (SELECT value FROM json_each(?))';
 /** Less than any start weighs. */
 const NEXT_TO_NOTHING = 1e-6;
 
@@ -128,13 +130,26 @@ export class TransactionGates {
     for (const { key } of limits) {
       if (isLeaving) this.#change(key, now, left);
       if (isLeaving) this.#opened(key);
-      if (tasks !== 0) this.#count(key, tasks, now);
+      if (tasks !== 0 && !isThreadKey(key)) this.#count(key, tasks, now);
     }
   }
 
   /** A new task names these limits. */
   addTask({ limits }: Quota, now: number): void {
     for (const { key } of limits) this.#count(key, 1, now);
+  }
+
+  /** A task that had ended is stored no more. */
+  removeTask({ limits }: Quota): void {
+    for (const { key } of limits) if (isThreadKey(key)) this.#count(key, -1, 0);
+  }
+
+  /** The threads among these that stored tasks share. */
+  sharedAmong(threadIds: readonly string[]): ReadonlySet<string> {
+    this.finish();
+    const keys = threadIds.map((id) => `${THREAD_LIMIT}${id}`);
+    const named = this.#connection.prepareValue(SELECT_NAMED).all(JSON.stringify(keys));
+    return new Set(threadsOf(named.map(String)));
   }
 
   /** What a change says of the limits of its task, and of others. */
@@ -170,10 +185,10 @@ export class TransactionGates {
     for (const { gate } of openedGates(this.#connection, now)) this.#change(gate.key, now, (same) => same);
   }
 
-  /** Forgets what no task names and nobody set apart. */
-  forgetIdle(now: number): void {
+  /** Forgets what no task names and nobody set apart. Returns the keys. */
+  forgetIdle(now: number): string[] {
     this.finish();
-    this.#connection.prepare(FORGET_IDLE).run(now);
+    return this.#connection.prepareValue(FORGET_IDLE).all(now).map(String);
   }
 
   finish(): void {

@@ -109,7 +109,7 @@ local function moveThroughGates(task, before)
     gates.leave(keys, 1)
   end
   if OVER[before] ~= OVER[task.st] then
-    gates.addTasks(keys, OVER[task.st] and -1 or 1)
+    gates.moveTasks(keys, OVER[task.st] and -1 or 1)
   end
 end
 
@@ -293,7 +293,7 @@ if #texts > 0 or isChanged then
   end
   for limits, count in pairs(leaving) do
     gates.leave(turns.keysOf(limits), count)
-    gates.addTasks(turns.keysOf(limits), -count)
+    gates.moveTasks(turns.keysOf(limits), -count)
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)

@@ -30,13 +30,20 @@ local function int(number)
   return format('%d', number)
 end
 
+-- Lists of groups: what stood in them is looked for among the tasks, see `turns.relist`.
+local RELISTED = { groups = true, parked = true, line = true }
+
 -- A command on a key that somebody else may have written to: something of another type there is put aside.
 local function sound(command, key, ...)
   local answer = redis.pcall(command, key, ...)
   if type(answer) ~= 'table' or not answer.err then
     return answer
   elseif find(answer.err, 'WRONGTYPE', 1, true) then
-    call('RENAME', key, base .. 'damaged:' .. sub(key, #base + 1))
+    local name = sub(key, #base + 1)
+    call('RENAME', key, base .. 'damaged:' .. name)
+    if RELISTED[name] then
+      call('HSET', COUNTERS, 'relist', '0')
+    end
   end
   return call(command, key, ...)
 end

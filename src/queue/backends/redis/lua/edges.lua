@@ -69,7 +69,7 @@ local function skip(task, reason, effects, ended)
   setLease(task, '-')
   enter(task, now)
   if limitsOf(task) ~= '' then
-    gates.addTasks(turns.keysOf(task.limits), -1)
+    gates.moveTasks(turns.keysOf(task.limits), -1)
   end
   countEnd('s', now)
   write(task)

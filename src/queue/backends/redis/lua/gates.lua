@@ -1,7 +1,7 @@
 -- Gates: what tasks pass when they are claimed. The same rules as in `gate.ts`.
 --
 -- `gates`  hash: key -> `max used closedUntil paused rate tasks` and the slices of its window, `from:weight` each; '-' is
---          null, a rate `max/perMs`, `tasks` how many tasks that have not ended name the key
+--          null, a rate `max/perMs`, `tasks` how many tasks name the key (see `addTasks`)
 -- `opens`  the keys that time alone may open, by when
 -- What cannot be read is an open gate.
 local gates = {}
@@ -140,12 +140,30 @@ later(gates, function()
     end
   end
 
-  -- Tasks that name these keys come (back), or have ended.
+  function gates.threadOf(key)
+    return match(key, '^thread:(.*)$')
+  end
+
+  -- Tasks that name these keys come (back), or have ended: the gate of a thread that tasks share knows those that
+  -- are stored, and others those that have not ended.
   function gates.addTasks(keys, tasks)
     for _, key in ipairs(keys) do
       local gate = gates.of(key)
       gate.tasks, gate.isChanged = max(0, gate.tasks + tasks), true
     end
+  end
+
+  function gates.moveTasks(keys, tasks)
+    for _, key in ipairs(keys) do
+      if not gates.threadOf(key) then
+        gates.addTasks({ key }, tasks)
+      end
+    end
+  end
+
+  -- Nobody names it, and nobody set it apart.
+  function gates.isIdle(gate)
+    return gate.tasks == 0 and not gate.isPaused and not gates.opensAt(gate)
   end
 
   -- Puts right what a start weighed: `by` more or less than was reserved.

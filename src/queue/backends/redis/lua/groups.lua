@@ -235,6 +235,7 @@ later(groups, function()
   end
 
   function groups.begin(want)
+    turns.relist()
     groups.isChanged = gates.openDue()
     gates.save()
     groups.want = want

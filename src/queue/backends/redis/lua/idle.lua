@@ -1,6 +1,7 @@
 -- What is left of gates and groups that nobody needs any more is forgotten, a piece at a time.
 local IDLE_STEP = 1000
-local idle = {}
+-- `threads`: those that no stored task names any more. Their gates are forgotten when their checkpoints are gone.
+local idle = { threads = {} }
 
 local function hasLanes(group)
   return call('EXISTS', base .. 'heads:' .. group) == 1
@@ -19,10 +20,14 @@ end
 local function forgetGates()
   local gone, values = {}, scan(gates.GATES, 'gatesAt')
   for i = 1, #values, 2 do
-    local gate = gates.of(values[i])
-    if gate.tasks == 0 and not gate.isPaused and not gates.opensAt(gate) then
-      gone[#gone + 1] = values[i]
-      turns.unpark(values[i])
+    if gates.isIdle(gates.of(values[i])) then
+      local thread = gates.threadOf(values[i])
+      if thread then
+        idle.threads[#idle.threads + 1] = thread
+      else
+        gone[#gone + 1] = values[i]
+        turns.unpark(values[i])
+      end
     end
   end
   spread('HDEL', gates.GATES, gone)

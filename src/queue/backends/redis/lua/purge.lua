@@ -2,7 +2,7 @@
 --
 -- ARGV[5]   ended before, ms since the epoch
 -- ARGV[6…]  the ids of such tasks, as `purgeable` gave them
--- Returns   the ids that were removed
+-- Returns   the ids that were removed, and the threads that none of the tasks left names
 -- Guarantee nothing of them is left, but entries of lanes that nobody takes for valid
 local failure, answered = begin()
 if failure then
@@ -30,6 +30,18 @@ local function stillEnded()
   return found
 end
 
+-- The threads that the task shared and that nobody names without it.
+local freed = {}
+local function leaveThreads(task)
+  for _, key in ipairs(limitsOf(task) ~= '' and turns.keysOf(task.limits) or {}) do
+    local thread = gates.threadOf(key)
+    if thread then
+      gates.addTasks({ key }, -1)
+      freed[#freed + 1] = gates.of(key).tasks == 0 and thread or nil
+    end
+  end
+end
+
 local ids = stillEnded()
 if #ids > 0 then
   local touched, logs = {}, {}
@@ -46,6 +58,8 @@ if #ids > 0 then
     logs[i] = base .. 'l:' .. id
     local task = parse(id, texts[2 * i] or '')
     add(task.st, -1)
+    taskTexts[id] = texts[2 * i - 1]
+    leaveThreads(task)
     if task.links == '1' then
       call('DEL', base .. 'd:' .. id)
     end
@@ -60,7 +74,10 @@ if #ids > 0 then
   for from = 1, #logs, VALUES_MAX do
     call('DEL', unpack(logs, from, min(from + VALUES_MAX - 1, #logs)))
   end
+  if rawget(gates, 'byKey') then
+    gates.save()
+  end
   tell('updated')
-  finish(cmsgpack.pack(ids))
+  finish(cmsgpack.pack({ ids, freed }))
 end
-return ids
+return { ids, freed }

@@ -2,7 +2,8 @@
 --
 -- ARGV[5]   ended before, ms since the epoch
 -- ARGV[6]   at most so many
--- Returns   their ids; what nobody needs any more of gates and turns is forgotten meanwhile
+-- Returns   their ids, which of these are threads that stored tasks share, and threads that no stored task names any
+--           more (see threads.lua); what nobody needs any more of gates and turns is forgotten meanwhile
 local failure = begin()
 if failure then
   return failure
@@ -26,5 +27,16 @@ local function findEnded()
   return found
 end
 
+local function sharedAmong(ids)
+  local shared = {}
+  for _, id in ipairs(counters.quotas and ids or {}) do
+    if gates.of('thread:' .. id).tasks > 0 then
+      shared[#shared + 1] = id
+    end
+  end
+  return shared
+end
+
 idle.forget(max(0, tonumber(ARGV[5])))
-return findEnded()
+local ids = findEnded()
+return { ids, sharedAmong(ids), idle.threads }

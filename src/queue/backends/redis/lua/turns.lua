@@ -121,4 +121,45 @@ later(turns, function()
     spread('ZREM', turns.PARKED, members)
     tell('new')
   end
+
+  local function listAgain(quota)
+    if call('EXISTS', quota.heads) == 0 then
+      return
+    elseif not quota.isFair then
+      sound('ZADD', turns.GROUPS, 'LT', '-inf', quota.group)
+      return
+    end
+    local start, rank = turns.known(quota.group)
+    turns.lineUp(quota.group, start or turns.read(), rank or '0')
+  end
+
+  local function relistPiece(cursor, seen)
+    local reply = call('HSCAN', TASKS, cursor, 'COUNT', 1000)
+    for i = 2, #reply[2], 2 do
+      local lane = match(reply[2][i], '^%d+ %S+ %S+ %S+ (%S*)[^\n]*\n')
+      local quota = lane and turns.quotaOf(lane)
+      if quota and not seen[quota.group] then
+        seen[quota.group] = true
+        listAgain(quota)
+      end
+    end
+    return reply[1]
+  end
+
+  -- Groups that stood in a list which somebody overwrote are listed again, a piece at a time. `relist` in the counters:
+  -- where the search for them among the tasks stands; absent when all is well.
+  function turns.relist()
+    local cursor, seen = call('HGET', COUNTERS, 'relist'), {}
+    if not cursor then
+      return
+    end
+    for _ = 1, 10 do
+      cursor = relistPiece(cursor, seen)
+      if cursor == '0' then
+        call('HDEL', COUNTERS, 'relist')
+        return
+      end
+    end
+    call('HSET', COUNTERS, 'relist', cursor)
+  end
 end)
