@@ -4,8 +4,7 @@ import {
   add,
   agentIn,
   MINUTE_MS,
-  type MinuteCounts,
-  newMinute,
+  MinuteCounts,
   priorityIn,
   SEGMENT_MINUTES,
   type SegmentCounts,
@@ -45,7 +44,8 @@ export class AnalyticsLog {
   #key: string | null = null;
   #timer: unknown = null;
   #writing: Promise<void> = Promise.resolve();
-  #last: { readonly minute: number; readonly counts: MinuteCounts } | null = null;
+  #minuteNow = -1;
+  #countsNow = new MinuteCounts();
 
   constructor(registry: () => Registry, clock: Clock, owner: string, onError: (error: unknown) => void) {
     this.#registry = registry;
@@ -123,10 +123,11 @@ export class AnalyticsLog {
       this.#timer = null;
       void this.flush();
     }, ANALYTICS_FLUSH_MS);
-    if (this.#last?.minute === minute) return this.#last.counts;
-    const counts = segment.minutes.get(minute) ?? newMinute();
+    if (minute === this.#minuteNow) return this.#countsNow;
+    const counts = segment.minutes.get(minute) ?? new MinuteCounts();
     segment.minutes.set(minute, counts);
-    this.#last = { minute, counts };
+    this.#minuteNow = minute;
+    this.#countsNow = counts;
     return counts;
   }
 
@@ -181,7 +182,7 @@ function coarser(minutes: ReadonlyMap<number, MinuteCounts>, step: number): Reco
     if (step === 1) steps[minute] = counts;
     else {
       const first = minute - (minute % step);
-      steps[first] ??= newMinute();
+      steps[first] ??= new MinuteCounts();
       add(steps[first], counts);
     }
   }
