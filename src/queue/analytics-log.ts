@@ -63,8 +63,7 @@ export class AnalyticsLog {
 
   skipped(tasks: number): void {
     if (tasks === 0) return;
-    const { ended } = this.#minute(this.#clock.now());
-    ended.skipped = (ended.skipped ?? 0) + tasks;
+    this.#minute(this.#clock.now()).ended.skipped += tasks;
   }
 
   /** A change was written, which was made at `now`. */
@@ -73,7 +72,7 @@ export class AnalyticsLog {
     if (status === before.status || isLeased(status)) return;
     if (isEnded(status)) {
       const counts = this.#minute(now);
-      counts.ended[status] = (counts.ended[status] ?? 0) + 1;
+      counts.ended[status] += 1;
       priorityIn(counts, after.priority)[1] += 1;
     }
     const isRun = status === 'completed' || status === 'failed' || status === 'retrying';

@@ -21,7 +21,7 @@ export class MinuteCounts {
   /** Runs that ended as completed or failed, and those of them that failed. */
   runs = 0;
   failedRuns = 0;
-  readonly ended: Partial<Record<EndStatus, number>> = {};
+  readonly ended: Record<EndStatus, number> = { completed: 0, failed: 0, cancelled: 0, skipped: 0 };
   /** By priority: submitted, and ended in any way but skipped. */
   readonly priorities: Record<number, [submitted: number, ended: number]> = {};
   readonly queueMs = new Sketch();
@@ -119,7 +119,7 @@ export function add(sum: MinuteCounts, more: MinuteCounts): void {
   merge(sum.queueMs, more.queueMs);
   merge(sum.runMs, more.runMs);
   for (const [status, n] of Object.entries(more.ended)) {
-    sum.ended[status as EndStatus] = (sum.ended[status as EndStatus] ?? 0) + n;
+    sum.ended[status as EndStatus] += n;
   }
   for (const [priority, [submitted, ended]] of Object.entries(more.priorities)) {
     const known = priorityIn(sum, +priority);
@@ -141,7 +141,7 @@ export function toAnalytics(
   workers: readonly Worker[],
 ): QueueAnalytics {
   const spanMs = Math.max(1, to - from);
-  const { completed = 0, failed = 0, cancelled = 0, skipped = 0 } = sum.ended;
+  const { completed, failed, cancelled, skipped } = sum.ended;
   return {
     from,
     to,
