@@ -118,16 +118,20 @@ export class AnalyticsLog {
     const minute = Math.floor(at / MINUTE_MS);
     const segment = this.#segment(segmentOf(minute));
     segment.isWritten = false;
-    this.#timer ??= this.#clock.setTimeout(() => {
-      this.#timer = null;
-      void this.flush();
-    }, ANALYTICS_FLUSH_MS);
+    if (this.#timer === null) this.#flushSoon();
     if (minute === this.#minuteNow) return this.#countsNow;
     const counts = segment.minutes.get(minute) ?? new MinuteCounts();
     segment.minutes.set(minute, counts);
     this.#minuteNow = minute;
     this.#countsNow = counts;
     return counts;
+  }
+
+  #flushSoon(): void {
+    this.#timer = this.#clock.setTimeout(() => {
+      this.#timer = null;
+      void this.flush();
+    }, ANALYTICS_FLUSH_MS);
   }
 
   #segment(number: number): Segment {
