@@ -4,8 +4,7 @@ import {
   add,
   agentIn,
   MINUTE_MS,
-  type MinuteCounts,
-  newMinute,
+  MinuteCounts,
   priorityIn,
   SEGMENT_MINUTES,
   type SegmentCounts,
@@ -45,7 +44,8 @@ export class AnalyticsLog {
   #key: string | null = null;
   #timer: unknown = null;
   #writing: Promise<void> = Promise.resolve();
-  #last: { readonly minute: number; readonly counts: MinuteCounts } | null = null;
+  #minuteNow = -1;
+  #countsNow = new MinuteCounts();
 
   constructor(registry: () => Registry, clock: Clock, owner: string, onError: (error: unknown) => void) {
     this.#registry = registry;
@@ -63,8 +63,7 @@ export class AnalyticsLog {
 
   skipped(tasks: number): void {
     if (tasks === 0) return;
-    const { ended } = this.#minute(this.#clock.now());
-    ended.skipped = (ended.skipped ?? 0) + tasks;
+    this.#minute(this.#clock.now()).ended.skipped += tasks;
   }
 
   /** A change was written, which was made at `now`. */
@@ -73,7 +72,7 @@ export class AnalyticsLog {
     if (status === before.status || isLeased(status)) return;
     if (isEnded(status)) {
       const counts = this.#minute(now);
-      counts.ended[status] = (counts.ended[status] ?? 0) + 1;
+      counts.ended[status] += 1;
       priorityIn(counts, after.priority)[1] += 1;
     }
     const isRun = status === 'completed' || status === 'failed' || status === 'retrying';
@@ -119,15 +118,20 @@ export class AnalyticsLog {
     const minute = Math.floor(at / MINUTE_MS);
     const segment = this.#segment(segmentOf(minute));
     segment.isWritten = false;
-    this.#timer ??= this.#clock.setTimeout(() => {
+    if (this.#timer === null) this.#flushSoon();
+    if (minute === this.#minuteNow) return this.#countsNow;
+    const counts = segment.minutes.get(minute) ?? new MinuteCounts();
+    segment.minutes.set(minute, counts);
+    this.#minuteNow = minute;
+    this.#countsNow = counts;
+    return counts;
+  }
+
+  #flushSoon(): void {
+    this.#timer = this.#clock.setTimeout(() => {
       this.#timer = null;
       void this.flush();
     }, ANALYTICS_FLUSH_MS);
-    if (this.#last?.minute === minute) return this.#last.counts;
-    const counts = segment.minutes.get(minute) ?? newMinute();
-    segment.minutes.set(minute, counts);
-    this.#last = { minute, counts };
-    return counts;
   }
 
   #segment(number: number): Segment {
@@ -181,7 +185,7 @@ function coarser(minutes: ReadonlyMap<number, MinuteCounts>, step: number): Reco
     if (step === 1) steps[minute] = counts;
     else {
       const first = minute - (minute % step);
-      steps[first] ??= newMinute();
+      steps[first] ??= new MinuteCounts();
       add(steps[first], counts);
     }
   }

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { Registry } from './registry.ts';
-import { merge, newSketch, type Sketch, type Spread, spreadOf } from './sketch.ts';
+import { merge, Sketch, type Spread, spreadOf } from './sketch.ts';
 import type { EndStatus, TaskStatus } from './task.ts';
 import type { Worker } from './workers.ts';
 
@@ -12,18 +12,22 @@ export const SEGMENT_MINUTES = 10;
 /** Sections are used again after this many segments, a day and some: so there are never more. */
 const SECTIONS = 150;
 
-/** What one process saw in one minute. */
-export interface MinuteCounts {
-  submitted: number;
+/**
+ * What one process saw in one minute. A class, since what an object literal holds is typed anew with the second of
+ * its kind, which would throw away the compiled code of every settlement.
+ */
+export class MinuteCounts {
+  submitted = 0;
   /** Runs that ended as completed or failed, and those of them that failed. */
-  runs: number;
-  failedRuns: number;
-  readonly ended: Partial<Record<EndStatus, number>>;
+  runs = 0;
+  failedRuns = 0;
+  readonly ended: Record<EndStatus, number> = { completed: 0, failed: 0, cancelled: 0, skipped: 0 };
   /** By priority: submitted, and ended in any way but skipped. */
-  readonly priorities: Record<number, [submitted: number, ended: number]>;
-  readonly queueMs: Sketch;
-  readonly runMs: Sketch;
-  readonly agents: Record<string, [runs: number, failed: number, busyMs: number]>;
+  readonly priorities: Record<number, [submitted: number, ended: number]> = {};
+  readonly queueMs = new Sketch();
+  readonly runMs = new Sketch();
+  /** Names are anybody's, also those that every object has. */
+  readonly agents: Record<string, [runs: number, failed: number, busyMs: number]> = Object.create(null);
 }
 
 /** What a process leaves in a section: its minutes of one segment, by number. */
@@ -67,20 +71,6 @@ export interface QueueAnalytics {
   readonly agents: Readonly<Record<string, AgentAnalytics>>;
 }
 
-export function newMinute(): MinuteCounts {
-  return {
-    submitted: 0,
-    runs: 0,
-    failedRuns: 0,
-    ended: {},
-    priorities: {},
-    queueMs: newSketch(),
-    runMs: newSketch(),
-    // Names are anybody's, also those that every object has.
-    agents: Object.create(null) as MinuteCounts['agents'],
-  };
-}
-
 /** Its numbers, to add to. */
 export function priorityIn({ priorities }: MinuteCounts, priority: number): [number, number] {
   priorities[priority] ??= [0, 0];
@@ -111,7 +101,7 @@ export async function countsSince(registry: Registry, from: number, now: number)
   const segments: number[] = [];
   for (let at = segmentOf(first); at <= segmentOf(Math.floor(now / MINUTE_MS)); at++) segments.push(at);
   const sections = await Promise.all(segments.map((segment) => registry.entries(sectionOf(segment), now)));
-  const sum = newMinute();
+  const sum = new MinuteCounts();
   sections.forEach((entries, i) => {
     for (const { value } of entries) {
       const known = parsed(value);
@@ -129,7 +119,7 @@ export function add(sum: MinuteCounts, more: MinuteCounts): void {
   merge(sum.queueMs, more.queueMs);
   merge(sum.runMs, more.runMs);
   for (const [status, n] of Object.entries(more.ended)) {
-    sum.ended[status as EndStatus] = (sum.ended[status as EndStatus] ?? 0) + n;
+    sum.ended[status as EndStatus] += n;
   }
   for (const [priority, [submitted, ended]] of Object.entries(more.priorities)) {
     const known = priorityIn(sum, +priority);
@@ -151,7 +141,7 @@ export function toAnalytics(
   workers: readonly Worker[],
 ): QueueAnalytics {
   const spanMs = Math.max(1, to - from);
-  const { completed = 0, failed = 0, cancelled = 0, skipped = 0 } = sum.ended;
+  const { completed, failed, cancelled, skipped } = sum.ended;
   return {
     from,
     to,

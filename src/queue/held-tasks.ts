@@ -1,7 +1,7 @@
 import { PassingMap } from './passing-map.ts';
 import { isLeased, type NewTask, type Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
-import { type TaskDefaults, toTask } from './task-view.ts';
+import { type KnownResult, type TaskDefaults, toTask } from './task-view.ts';
 
 export interface HeldTask {
   readonly record: TaskRecord;
@@ -35,11 +35,11 @@ export class HeldTasks {
   }
 
   /** Keeps what is leased, forgets what is not; returns the task as its users see it. */
-  take(record: TaskRecord, submission: NewTask): Task {
+  take(record: TaskRecord, submission: NewTask, known?: KnownResult): Task {
     const isHeld = isLeased(record.status) && record.owner === this.#owner;
     if (isHeld) this.#byId.set(record.id, { record, submission });
     else this.#byId.delete(record.id);
-    return toTask(record, submission, this.#defaults);
+    return toTask(record, submission, this.#defaults, known);
   }
 
   /** Takes in a newer state of a task that is still held. */

@@ -5,7 +5,7 @@ import {
   LeaseLostError,
   TooLargeError,
 } from '../errors.ts';
-import { boundJsonBytes, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
+import { boundJsonBytes, copyJson, findJsonProblem, type JsonObject, type JsonValue } from '../json.ts';
 import type { Decision } from './approval.ts';
 import {
   APPROVER_NAME_MAX,
@@ -88,7 +88,11 @@ export function toEnding(outcome: Outcome): Ending {
   requireObject(outcome, 'outcome');
   switch (outcome.status) {
     case 'completed':
-      return { status: 'completed', result: toResultText(outcome.result) };
+      return {
+        status: 'completed',
+        result: toResultText(outcome.result),
+        value: copyJson(outcome.result as JsonValue | undefined),
+      };
     case 'failed':
       return (
         refused(outcome) ?? {

@@ -3,12 +3,12 @@ const GROWTH = 1.1;
 const LOG_GROWTH = Math.log(GROWTH);
 
 /** Durations, counted by size: small, mergeable, exact in count, sum and maximum (DDSketch, Masson et al. 2019). */
-export interface Sketch {
-  count: number;
-  sumMs: number;
-  maxMs: number;
+export class Sketch {
+  count = 0;
+  sumMs = 0;
+  maxMs = 0;
   /** How many, by the bucket's number. */
-  readonly sizes: Record<number, number>;
+  readonly sizes: Record<number, number> = {};
 }
 
 export interface Spread {
@@ -18,10 +18,6 @@ export interface Spread {
   readonly p95Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-}
-
-export function newSketch(): Sketch {
-  return { count: 0, sumMs: 0, maxMs: 0, sizes: {} };
 }
 
 export function count(sketch: Sketch, ms: number): void {

@@ -76,7 +76,7 @@ import type {
   TaskQueueOptions,
 } from './task-queue.ts';
 import type { Change, Effects, Logging, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
-import { readSubmission, type TaskDefaults, toTask } from './task-view.ts';
+import { type KnownResult, readSubmission, type TaskDefaults, toTask } from './task-view.ts';
 import { decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
@@ -611,7 +611,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
       const applied = (await this.#store.apply([change], now))[0];
       if (!applied) continue;
-      const task = this.#held.take(applied.record, submission);
+      const task = this.#held.take(applied.record, submission, resultIn(wanted));
       if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
@@ -739,6 +739,12 @@ export class StoredTaskQueue implements TaskQueue {
 
 function idsOf(records: readonly { readonly id: string }[]): string[] {
   return records.map((record) => record.id);
+}
+
+/** The result with which a worker ends a task. */
+function resultIn(wanted: TaskAction | ActionChoice): KnownResult | undefined {
+  if (typeof wanted === 'function' || wanted.type !== 'settle') return undefined;
+  return wanted.ending.status === 'completed' ? wanted.ending : undefined;
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {

@@ -1,4 +1,4 @@
-import { cloneJson, type JsonObject } from '../json.ts';
+import { cloneJson, type JsonObject, type JsonValue } from '../json.ts';
 import { APPROVAL_TYPE } from './approval.ts';
 import { toDependency } from './dependencies.ts';
 import type { Details } from './details.ts';
@@ -52,8 +52,19 @@ export function timeoutOf(submission: NewTask, defaults: TaskDefaults): number |
   return submission.timeoutMs ?? (ofType ? defaults.agentTypes[agentType]?.timeoutMs : undefined);
 }
 
-/** The task as its users see it. */
-export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDefaults): Task {
+/** A result as text and as what the text says, so that it need not be read. */
+export interface KnownResult {
+  readonly result: string | null;
+  readonly value?: JsonValue | undefined;
+}
+
+/** The task as its users see it. `known`: a result that it may have. */
+export function toTask(
+  record: TaskRecord,
+  submission: NewTask,
+  defaults: TaskDefaults,
+  known?: KnownResult,
+): Task {
   const task: Task = {
     id: record.id,
     payload: submission.payload as JsonObject,
@@ -72,11 +83,16 @@ export function toTask(record: TaskRecord, submission: NewTask, defaults: TaskDe
     version: record.version,
   };
   addOptional(task as Writable<Task>, record, submission, timeoutOf(submission, defaults));
+  if (record.result !== null) (task as Writable<Task>).result = resultOf(record.result, known);
   addClocks(task as Writable<Task>, submission);
   return task;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+function resultOf(text: string, known: KnownResult | undefined): JsonValue {
+  return known?.value !== undefined && known.result === text ? known.value : parseOr(text, null);
+}
 
 /** Absent rather than undefined, field by field: this is on the path of every claim and settlement. */
 function addOptional(
@@ -94,7 +110,6 @@ function addOptional(
   if (record.quota !== undefined) addQuota(task, record.quota);
   if (record.startedAt !== null) task.startedAt = record.startedAt;
   if (record.completedAt !== null) task.completedAt = record.completedAt;
-  if (record.result !== null) task.result = parseOr(record.result, null);
   if (record.owner !== null) {
     task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
   }

@@ -71,7 +71,12 @@ export interface Note {
 }
 
 export type Ending =
-  | { readonly status: 'completed'; readonly result: string | null }
+  | {
+      readonly status: 'completed';
+      readonly result: string | null;
+      /** What that text says. */
+      readonly value?: JsonValue | undefined;
+    }
   | {
       readonly status: 'failed';
       readonly error: TaskError;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ANALYTICS_FLUSH_MS } from '../../src/queue/analytics-log.ts';
 import { MemoryTaskQueue, SQLiteTaskQueue, type TaskQueue } from '../../src/queue/index.ts';
-import { count, merge, newSketch, spreadOf } from '../../src/queue/sketch.ts';
+import { count, merge, Sketch, spreadOf } from '../../src/queue/sketch.ts';
 import { FakeClock, seededRandom } from '../../src/testing/index.ts';
 
 const MINUTE = 60_000;
@@ -127,7 +127,7 @@ test('garbage in the registry counts for nothing, and a closed queue leaves no t
 
 test('quantiles of a sketch are within 5 %, also of merged ones', () => {
   const random = seededRandom(1);
-  const [one, two] = [newSketch(), newSketch()];
+  const [one, two] = [new Sketch(), new Sketch()];
   const all = Array.from({ length: 20_000 }, () => 2 + Math.exp(12 * random()));
   all.forEach((ms, i) => {
     count(i % 3 === 0 ? one : two, ms);
@@ -143,5 +143,5 @@ test('quantiles of a sketch are within 5 %, also of merged ones', () => {
   ] as const) {
     expect(Math.abs(value / all[Math.ceil(share * 20_000) - 1]! - 1)).toBeLessThan(0.05);
   }
-  expect(spreadOf(newSketch())).toMatchObject({ count: 0, meanMs: 0, p99Ms: 0 });
+  expect(spreadOf(new Sketch())).toMatchObject({ count: 0, meanMs: 0, p99Ms: 0 });
 });

@@ -45,6 +45,20 @@ export const lifeCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'a settled task shows its result as it is stored, whatever the worker does with its own afterwards',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {} });
+      const result = { pages: [1, 2], nought: -0, none: undefined };
+      const settling = queue.settle(await take(queue), { status: 'completed', result });
+      result.pages.push(3);
+      const done = await settling;
+      result.pages.push(4);
+      assert.deepEqual(done.result, { pages: [1, 2], nought: 0 });
+      assert.deepEqual((await read(queue, done.id)).result, done.result);
+    },
+  },
+  {
     name: 'settle of an assigned task implies its start',
     async run({ open, clock }) {
       const queue = open();

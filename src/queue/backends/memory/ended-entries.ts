@@ -5,13 +5,17 @@ import type { MemoryEntry } from './memory-entry.ts';
 
 const END_STATUSES: readonly EndStatus[] = ['completed', 'failed', 'cancelled', 'skipped'];
 
+/** Twice as many as are ever told. */
+const COUNTS_MAX = 2 * THROUGHPUT_MINUTES_MAX * END_STATUSES.length;
+
 type EndCount = StoreCounts['endedPerMinute'][number];
 
 /** The tasks that have ended, by time: what is old enough to purge, and how many ended in each of the last minutes. */
 export class EndedEntries {
   /** By completedAt; stale where the task was redriven or purged since. */
   readonly #byTime = new KeyedHeap<MemoryEntry>();
-  readonly #perMinute = new Map<number, { minute: number; status: EndStatus; count: number }>();
+  /** How many, by minute and status; see `keyOf`. */
+  readonly #perMinute = new Map<number, number>();
 
   add(entry: MemoryEntry, status: EndStatus, now: number): void {
     this.#byTime.push(entry.record.completedAt ?? now, entry.record.seq, entry);
@@ -30,23 +34,29 @@ export class EndedEntries {
 
   /** Oldest first, without the minutes that no longer count at `now`. */
   perMinute(now: number): EndCount[] {
-    const before = Math.floor(now / 60_000) - THROUGHPUT_MINUTES_MAX;
-    return [...this.#perMinute.values()]
-      .filter(({ minute }) => minute > before)
-      .sort((a, b) => a.minute - b.minute || END_STATUSES.indexOf(a.status) - END_STATUSES.indexOf(b.status))
-      .map((counted) => ({ ...counted }));
+    const first = keyOf(Math.floor(now / 60_000) - THROUGHPUT_MINUTES_MAX + 1, 0);
+    return [...this.#perMinute]
+      .filter(([key]) => key >= first)
+      .sort(([a], [b]) => a - b)
+      .map(([key, count]) => ({
+        minute: Math.floor(key / END_STATUSES.length),
+        status: END_STATUSES[key % END_STATUSES.length]!,
+        count,
+      }));
   }
 
   #count(status: EndStatus, minute: number): void {
-    const key = minute * END_STATUSES.length + END_STATUSES.indexOf(status);
-    const counted = this.#perMinute.get(key);
-    if (counted) {
-      counted.count++;
-      return;
-    }
-    this.#perMinute.set(key, { minute, status, count: 1 });
-    for (const [old, entry] of this.#perMinute) {
-      if (entry.minute <= minute - THROUGHPUT_MINUTES_MAX) this.#perMinute.delete(old);
-    }
+    const key = keyOf(minute, END_STATUSES.indexOf(status));
+    this.#perMinute.set(key, (this.#perMinute.get(key) ?? 0) + 1);
+    if (this.#perMinute.size > COUNTS_MAX) this.#forgetBefore(minute - THROUGHPUT_MINUTES_MAX + 1);
   }
+
+  #forgetBefore(minute: number): void {
+    for (const key of this.#perMinute.keys()) if (key < keyOf(minute, 0)) this.#perMinute.delete(key);
+  }
+}
+
+/** In order of time, then of status. */
+function keyOf(minute: number, status: number): number {
+  return minute * END_STATUSES.length + status;
 }
