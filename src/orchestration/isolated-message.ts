@@ -28,6 +28,8 @@ export type FromWorker =
       readonly namespace: readonly string[];
       readonly chunk: string;
     }
+  /** Of the model call of this number: its stream is read. */
+  | { readonly type: 'token'; readonly runId: string }
   | { readonly type: 'spend'; readonly key: string; readonly weight: number }
   | { readonly type: 'end'; readonly end?: string | undefined; readonly error?: WireError | undefined }
   /** None of its code runs any more: it may be given another run. */
@@ -57,8 +59,15 @@ export interface RunData {
   readonly startsAgain: boolean;
   readonly goal?: string;
   readonly replaces?: readonly string[];
+  /** Whether somebody counts calls of models, supersteps, and what a team may spend. */
+  readonly isMetered: boolean;
+  readonly countsSteps: boolean;
+  readonly boundsTeam: boolean;
+  /** What those who count know the agent by, of one that is called as part of another. */
+  readonly metadata?: Readonly<Record<string, JsonValue>>;
   readonly streams: boolean;
   readonly streamsTokens: boolean;
+  readonly streamsUpdates: boolean;
   readonly tellsCustom: boolean;
 }
 
