@@ -5,6 +5,7 @@ import type { JsonValue } from '../json.ts';
 import type { AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
 import type { Attempt, AttemptEnd } from './attempt.ts';
 import { type Checkpointer, RunControl } from './graph.ts';
+import type { TaskCheckpoint, Travel } from './graph-travel.ts';
 import type { FromWorker, RunData } from './isolated-message.ts';
 import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
@@ -63,6 +64,18 @@ export class IsolatedAgent {
       ...(metadata && { metadata: dataIn(metadata) }),
     };
     return this.#runIn({ data, info, saver: undefined, attempt });
+  }
+
+  /** As `travelIn`, where its graph is. */
+  async travel(agent: string, saver: Checkpointer, travel: Travel): Promise<TaskCheckpoint[]> {
+    const { signal } = new AbortController();
+    const info = { threadId: '', agent, attempt: 1, fence: 0, failures: [], signal, effects: {} };
+    const attempt = { control: new RunControl(), onChunk: undefined, onCustom: undefined, shared: undefined };
+    const rest = { callbacks: undefined, onStep: undefined };
+    const whole = { ...attempt, ...rest, info, task: {}, answers: [], fenced: false } as never;
+    const data = { ...dataOf(whole, isFenced(saver)), travel };
+    const crossing = { data, info: info as never, saver, attempt: { ...attempt, ...rest } };
+    return (await this.#runIn(crossing)) as TaskCheckpoint[];
   }
 
   close(): void {

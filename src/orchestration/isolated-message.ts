@@ -1,4 +1,5 @@
 import type { JsonValue } from '../json.ts';
+import type { Travel } from './graph-travel.ts';
 import type { WireError } from './wire-error.ts';
 
 /**
@@ -53,6 +54,8 @@ export interface RunData {
   readonly task: Readonly<Record<string, JsonValue>>;
   /** In place of the task's, of an agent that is called as part of another. */
   readonly call?: { readonly input: unknown };
+  /** In place of the task's, where somebody goes back in its checkpoints. */
+  readonly travel?: Travel;
   readonly isSaverFenced: boolean;
   readonly sharedBy?: string;
   readonly fenced: boolean;

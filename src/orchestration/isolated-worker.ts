@@ -11,6 +11,7 @@ import { type Agent, type AgentInput, type AttemptInfo, loadAgent } from './agen
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { EffectLedger } from './effect-ledger.ts';
 import { type Checkpointer, RunControl } from './graph.ts';
+import { noGraph, type Travel, travelIn } from './graph-travel.ts';
 import {
   CHUNKS_MAX,
   type FromWorker,
@@ -95,6 +96,7 @@ class WorkerRun {
     const data = this.#data;
     const agent = await agentAt(url, name, String(data.info.agent));
     if (data.call !== undefined) return this.#callAgent(agent, data.call.input as AgentInput);
+    if (data.travel !== undefined) return this.#travel(agent, data.travel);
     return runAttempt(
       {
         agent,
@@ -116,6 +118,12 @@ class WorkerRun {
       },
       async () => this.#saver(),
     );
+  }
+
+  async #travel({ name, graph, compose }: Agent, travel: Travel): Promise<unknown> {
+    const whole = compose === undefined ? graph : await compose();
+    if (whole === undefined) throw noGraph(name);
+    return travelIn(whole, this.#saver(), travel);
   }
 
   async #callAgent(agent: Agent, input: AgentInput): Promise<unknown> {

@@ -116,6 +116,44 @@ describe.each(['thread', 'process'] as const)('an agent in a %s', (where) => {
   );
 
   test(
+    'shows its life in the events, and its checkpoints are travelled in where its graph is',
+    async () => {
+      const { conductor, queue, enqueue, run } = conduct(where, ['asks', 'shows', 'call']);
+      const id = await enqueue('asks', 0);
+      const shown = await enqueue('shows', 0);
+      await run();
+      const [question] = (await queue.getTask(id))!.interrupts!;
+      await conductor.answer(id, question!.id, 'this');
+      await run();
+      const events = await eventsOf(conductor, id);
+      expect(events).toContainEqual(
+        expect.objectContaining({ type: 'interrupt', id: question!.id, value: 'which?' }),
+      );
+      const ends = events.filter((event) => event.type === 'node' && event.phase === 'ended');
+      expect(ends.filter((event) => 'node' in event && event.node === 'c')).toHaveLength(1);
+      expect(await eventsOf(conductor, shown)).toContainEqual(
+        expect.objectContaining({ type: 'custom', data: { shown: 1 }, namespace: [] }),
+      );
+
+      const checkpoints = await conductor.checkpoints(id);
+      expect(checkpoints.map(({ next }) => next)).toEqual([[], ['c'], ['b'], ['a'], ['__start__']]);
+      expect(checkpoints[1]).toMatchObject({ agent: 'asks', step: 2, values: { goal: 'this' } });
+      const from = checkpoints[1]!.id;
+      const again = await conductor.rerun(id, { from, values: { goal: 'that' } });
+      const same = await conductor.rerun(id, { from });
+      await run();
+      expect(await conductor.result(again)).toMatchObject({ goal: 'that', answer: 'true' });
+      expect(await conductor.result(same)).toMatchObject({ goal: 'this', answer: 'true' });
+      expect(await conductor.result(id)).toMatchObject({ goal: 'this' });
+      await expect(conductor.rerun(id, { from, agent: 'call' })).rejects.toMatchObject({ code: 'NO_GRAPH' });
+      await expect(conductor.rerun(id, { from: 'nowhere' })).rejects.toMatchObject({
+        code: 'CHECKPOINT_NOT_FOUND',
+      });
+    },
+    TEST_TIMEOUT.timeout,
+  );
+
+  test(
     'that is killed in the middle of a call has made that call',
     async () => {
       const { conductor, enqueue } = conduct(where, ['stuck']);
