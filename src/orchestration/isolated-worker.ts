@@ -19,6 +19,7 @@ import {
   type RunMessage,
   type ToWorker,
 } from './isolated-message.ts';
+import { checkTeamBudget } from './isolation.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { RemoteMeter } from './remote-meter.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
@@ -97,6 +98,7 @@ class WorkerRun {
     const agent = await agentAt(url, name, String(data.info.agent));
     if (data.call !== undefined) return this.#callAgent(agent, data.call.input as AgentInput);
     if (data.travel !== undefined) return this.#travel(agent, data.travel);
+    checkTeamBudget(agent.name, agent.budget !== undefined, data.boundsTeam);
     return runAttempt(
       {
         agent,

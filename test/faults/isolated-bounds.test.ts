@@ -192,6 +192,28 @@ describe.each(['thread', 'process'] as const)('an agent in a %s', (where) => {
   );
 
   test(
+    'that is a team ends when what it may spend together is spent',
+    async () => {
+      const { conductor, queue, run } = conduct(where, ['bounded'], {
+        agents: {
+          bounded: { module: MODULE, export: 'bounded', isolation: where, budget: { modelCalls: 2 } },
+          unkept: { module: MODULE, export: 'bounded', isolation: where },
+        },
+      });
+      const id = await conductor.enqueueGoal('go', { agent: 'bounded' });
+      const unkept = await conductor.enqueueGoal('go', { agent: 'unkept', maxRetries: 0 });
+      await run();
+      expect(await conductor.result(id)).toMatchObject({ endedBy: 'budget' });
+      expect(await conductor.usage({ taskId: id })).toMatchObject({ modelCalls: 2 });
+      expect(await queue.getTask(unkept)).toMatchObject({
+        status: 'failed',
+        error: { code: 'INVALID_OPTION' },
+      });
+    },
+    TEST_TIMEOUT.timeout,
+  );
+
+  test(
     'is metered as a part of a team, and without a queue',
     async () => {
       const { conductor, run } = conduct(where, ['asking'], { mode: 'static', plan: ['asking'] });

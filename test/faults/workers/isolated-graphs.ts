@@ -6,6 +6,7 @@ import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } fro
 import {
   type AgentCallOptions,
   type AttemptInfo,
+  dynamicAgent,
   enqueueChildren,
   once,
   type RunConfig,
@@ -128,6 +129,20 @@ export const leaves = around(() => {
   hangs._generate = () => new Promise(() => {});
   hangs.invoke('go').catch(() => {});
   return new Promise((resolve) => setTimeout(resolve, 50));
+});
+/** A router that never ends, and what the team of one may spend. */
+export const bounded = dynamicAgent({
+  agents: {
+    asking: {
+      graph: around(() =>
+        model(1)
+          .invoke('go')
+          .then(() => ({})),
+      ),
+    },
+  },
+  router: () => 'asking',
+  budget: { modelCalls: 2 },
 });
 export const asking = {
   invoke: async ({ goal }: { goal?: string }, { callbacks, metadata }: AgentCallOptions) => {
