@@ -101,6 +101,21 @@ describe.each(['thread', 'process'] as const)('an agent in a %s', (where) => {
   );
 
   test(
+    'shares its budget with its children',
+    async () => {
+      const { conductor, enqueue, run } = conduct(where, ['spender', 'spends']);
+      const id = await enqueue('spender', 0, { budget: { modelCalls: 3 } });
+      expect(await run()).toMatchObject({ completed: 1, waiting: 1 });
+      expect(told()).toHaveLength(2);
+      expect((await conductor.inbox()).entries).toMatchObject([{ taskId: 'child', value: { taskId: id } }]);
+      expect(await conductor.usage({ taskId: id })).toMatchObject({ modelCalls: 3, own: { modelCalls: 1 } });
+      await conductor.budget(id).raise({ modelCalls: 5 });
+      expect(await run()).toMatchObject({ completed: 1 });
+    },
+    TEST_TIMEOUT.timeout,
+  );
+
+  test(
     'stops between two steps where those are spent',
     async () => {
       const { conductor, queue, enqueue, run } = conduct(where, ['plain']);

@@ -67,6 +67,10 @@ export const once1 = around(async ({ file }, config) => {
 export const parent = around(async (_, config) => {
   await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'plain' }]);
 });
+export const spender = around(async ({ file }, config) => {
+  await model(1).invoke('go');
+  await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'spends', input: { file, ms: 5 } }]);
+});
 export const drains = around(({ file }) => {
   note(file, 'in b');
   return new Promise((resolve) => setTimeout(resolve, 300));
