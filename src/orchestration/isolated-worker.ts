@@ -21,6 +21,7 @@ import {
 } from './isolated-message.ts';
 import { checkTeamBudget } from './isolation.ts';
 import { lightCallbacks } from './light-callbacks.ts';
+import { invokePart } from './part-graph.ts';
 import { RemoteMeter } from './remote-meter.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
 import { RunBody, setBody } from './run-body.ts';
@@ -133,13 +134,15 @@ class WorkerRun {
     const { isMetered, metadata } = this.#data;
     const callbacks = isMetered ? await this.#callbacks(agent) : undefined;
     const { signal } = this.#controller;
-    return agent.invokable.invoke(input, {
+    const options = {
       signal,
-      writer: (chunk) => this.#tell('custom!', [], chunk),
+      writer: (chunk: unknown) => this.#tell('custom!', [], chunk),
       ...(callbacks && { callbacks: callbacks as object[] }),
       ...(metadata && { metadata: { ...metadata } }),
       configurable: { thread_id: info.threadId, jotty: info },
-    });
+    };
+    if (agent.graph !== undefined) return invokePart(agent.graph, input, options);
+    return agent.invokable.invoke(input, options);
   }
 
   async #callbacks({ graph }: Agent): Promise<object> {

@@ -229,6 +229,18 @@ describe.each(['thread', 'process'] as const)('an agent in a %s', (where) => {
   );
 
   test(
+    'hands the goal over to another of its team',
+    async () => {
+      const router = () => 'hands';
+      const { conductor, run } = conduct(where, ['hands', 'call'], { mode: 'dynamic', router, maxSteps: 2 });
+      const id = await conductor.enqueueGoal('go');
+      await run();
+      expect(await conductor.result(id)).toMatchObject({ path: ['hands', 'call'] });
+    },
+    TEST_TIMEOUT.timeout,
+  );
+
+  test(
     'is metered as a part of a team, and without a queue',
     async () => {
       const { conductor, run } = conduct(where, ['asking'], { mode: 'static', plan: ['asking'] });

@@ -2,7 +2,15 @@
 import { writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
-import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
+import {
+  Annotation,
+  Command,
+  END,
+  interrupt,
+  MessagesAnnotation,
+  START,
+  StateGraph,
+} from '@langchain/langgraph';
 import {
   type AgentCallOptions,
   type AttemptInfo,
@@ -71,6 +79,13 @@ export const spender = around(async ({ file }, config) => {
   await model(1).invoke('go');
   await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'spends', input: { file, ms: 5 } }]);
 });
+/** Leaves the goal to another agent of its team. */
+export const hands = new StateGraph(State)
+  .addNode('hand', () => new Command({ goto: 'call', update: { answer: 'mine' }, graph: Command.PARENT }), {
+    ends: [],
+  })
+  .addEdge(START, 'hand')
+  .compile();
 export const drains = around(({ file }) => {
   note(file, 'in b');
   return new Promise((resolve) => setTimeout(resolve, 300));
