@@ -10,7 +10,15 @@ import type { Goal } from './goal.ts';
 import { type CompiledGraph, inputChannels, isGraph } from './graph.ts';
 import type { Migrate } from './graph-verdict.ts';
 import { IsolatedAgent } from './isolated-agent.ts';
-import { isModuleAgent, isolationOf, type ModuleAgent, type ModulePlace, placeOf } from './isolation.ts';
+import {
+  checkTeamBudget,
+  isModuleAgent,
+  isolationOf,
+  type ModuleAgent,
+  type ModulePlace,
+  placeOf,
+  teamBudgetOf,
+} from './isolation.ts';
 import type { WorkflowMembership } from './workflow-membership.ts';
 
 /** What an agent without a graph is called with: the goal, and the keys of the input beside it. */
@@ -219,7 +227,8 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
   checkPolicy(`agents.${name}`, source);
   const place = placeOf(name, source);
   const isolation = isolationOf(name, source);
-  const settings = { graph: undefined, inputs: undefined, ...settingsOf(name, source) };
+  const team = teamBudgetOf(name, source);
+  const settings = { graph: undefined, inputs: undefined, ...settingsOf(name, source), ...team };
   if (isolation !== undefined) {
     const isolated = new IsolatedAgent(place, isolation);
     return {
@@ -230,10 +239,10 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
   }
   let loading: Promise<Agent> | undefined;
   const load = () => {
-    loading ??= loadAgent(name, place).then((agent) => ({
-      ...agent,
-      ...settingsOf(name, { ...agent, ...source }),
-    }));
+    loading ??= loadAgent(name, place).then((agent) => {
+      checkTeamBudget(name, agent.budget !== undefined, source.budget !== undefined);
+      return { ...agent, ...settingsOf(name, { ...agent, ...source }) };
+    });
     return loading;
   };
   const invoke = async (input: AgentInput, options: AgentCallOptions) => {

@@ -10,10 +10,10 @@ import { type GraphRun, runGraph } from './graph-run.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
+import type { MeterHandler } from './remote-meter.ts';
 import { setCallbacks } from './run-callbacks.ts';
 import { RunSaver } from './run-saver.ts';
 import type { StoreErrors } from './store-errors.ts';
-import type { UsageMeter } from './usage-meter.ts';
 import { watchNodes } from './watched-nodes.ts';
 
 /** One run of an agent, with a queue or without. */
@@ -38,7 +38,7 @@ export interface Attempt
   readonly info: AttemptInfo;
   readonly control: RunControl;
   /** LangChain's callback handlers, made when they are asked for. */
-  readonly callbacks?: (() => [UsageMeter]) | undefined;
+  readonly callbacks?: (() => [MeterHandler]) | undefined;
   /** Hears of each superstep that is stored, before the next one begins. */
   readonly onStep?: (() => Promise<void>) | undefined;
 }

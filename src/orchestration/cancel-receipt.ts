@@ -1,4 +1,5 @@
 import type { EndStatus } from '../queue/task.ts';
+import type { Account } from './account.ts';
 import type { CheckpointRecord, GraphConfig } from './graph.ts';
 import type { BodyEnd } from './run-body.ts';
 
@@ -27,7 +28,7 @@ export interface ToolCallSeen {
   readonly answered: boolean;
 }
 
-/** Of the model calls whose messages are in the state. */
+/** Of the model calls of all attempts; where none was counted, of those whose messages are in the state. */
 export interface TokensSpent {
   readonly input: number;
   readonly output: number;
@@ -45,7 +46,7 @@ export interface CancelReceipt {
   /** The last one of its thread. Nothing is added to it any more. */
   readonly checkpointId?: string;
   readonly toolCalls: readonly ToolCallSeen[];
-  /** Absent where no message of its thread tells. */
+  /** Of the task itself, without its children. Absent where nothing tells. */
   readonly tokens?: TokensSpent;
   /** Of the tasks that it had enqueued, each with its own below. */
   readonly children: readonly CancelReceipt[];
@@ -96,6 +97,13 @@ export async function traceOf(saver: unknown, threadId: string): Promise<ThreadT
     ...(typeof root === 'string' && { checkpointId: root }),
     ...seenIn(messagesOf([...newest.values()])),
   };
+}
+
+/** What calls of models were counted for; undefined where none was. */
+export function spentIn(account: Account | null): TokensSpent | undefined {
+  if (account === null || account.own.modelCalls === 0) return undefined;
+  const { inputTokens, outputTokens, tokens } = account.own;
+  return { input: inputTokens, output: outputTokens, total: tokens };
 }
 
 function seenIn(messages: readonly Message[]): Omit<ThreadTrace, 'checkpointId'> {

@@ -1,9 +1,10 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import { InvalidOptionError, TaskNotFoundError } from '../errors.ts';
+import { scopeOfTask } from '../queue/budget.ts';
 import { isEnded, isLeased, type Task, type TaskEvent } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
-import { type CancelOptions, type CancelReceipt, type RunStop, traceOf } from './cancel-receipt.ts';
+import { type CancelOptions, type CancelReceipt, type RunStop, spentIn, traceOf } from './cancel-receipt.ts';
 import { namedThreadOf, writerOf } from './shared-thread.ts';
 import { StopBoard, type StopReport, type Stops } from './stop-board.ts';
 
@@ -112,7 +113,12 @@ export class Cancellation {
 
   async #trace(task: Task) {
     if (task.startedAt === undefined && task.status !== 'cancelled') return { toolCalls: [] };
-    return traceOf(await this.#host.checkpointer(), namedThreadOf(task) ?? task.id);
+    const [trace, spent] = await Promise.all([
+      traceOf(await this.#host.checkpointer(), namedThreadOf(task) ?? task.id),
+      this.#host.accounts(this.#queue.registry).read(scopeOfTask(task.id)),
+    ]);
+    const tokens = spentIn(spent) ?? trace.tokens;
+    return { ...trace, ...(tokens !== undefined && { tokens }) };
   }
 
   async #untilStopped(id: string, last: TaskEvent | undefined, found: Case): Promise<RunStop> {

@@ -1,13 +1,16 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import { systemClock } from '../clock.ts';
 import { TimeoutError } from '../errors.ts';
+import type { JsonValue } from '../json.ts';
 import type { AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
 import type { Attempt, AttemptEnd } from './attempt.ts';
 import { type Checkpointer, RunControl } from './graph.ts';
+import type { TaskCheckpoint, Travel } from './graph-travel.ts';
 import type { FromWorker, RunData } from './isolated-message.ts';
 import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
 import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
+import { type MeterHandler, meterAmong } from './remote-meter.ts';
 import { bodyOf, DEATH_MS, RunBody, setBody } from './run-body.ts';
 import type { StoreErrors } from './store-errors.ts';
 import { within } from './wakeup.ts';
@@ -46,15 +49,35 @@ export class IsolatedAgent {
   }
 
   /** As a part of another agent: one call, without checkpoints of its own. */
-  call(input: AgentInput, { signal, writer, configurable }: AgentCallOptions): Promise<unknown> {
+  call(input: AgentInput, options: AgentCallOptions): Promise<unknown> {
+    const { signal, writer, configurable, metadata } = options;
+    const meter = meterAmong(options.callbacks);
     const info = { ...configurable.jotty, signal } as AttemptInfo;
     const whose = bodyOf(configurable.jotty);
     if (whose !== undefined) setBody(info, whose);
-    const attempt = { control: new RunControl(), onChunk: undefined, onCustom: writer, shared: undefined };
+    const callbacks = meter && ((): [MeterHandler] => [meter]);
+    const watched = { onChunk: undefined, onCustom: writer, callbacks, onStep: undefined };
+    const attempt = { control: new RunControl(), shared: undefined, ...watched };
     const task = { id: info.threadId, payload: {}, metadata: {}, priority: 5, attempt: info.attempt };
     const whole = { ...attempt, info, task, answers: [], fenced: false, startsAgain: false } as never;
-    const data = { ...dataOf(whole, false), call: { input } };
+    const data = {
+      ...dataOf(whole, false),
+      call: { input },
+      ...(metadata && { metadata: dataIn(metadata) }),
+    };
     return this.#runIn({ data, info, saver: undefined, attempt });
+  }
+
+  /** As `travelIn`, where its graph is. */
+  async travel(agent: string, saver: Checkpointer, travel: Travel): Promise<TaskCheckpoint[]> {
+    const { signal } = new AbortController();
+    const info = { threadId: '', agent, attempt: 1, fence: 0, failures: [], signal, effects: {} };
+    const attempt = { control: new RunControl(), onChunk: undefined, onCustom: undefined, shared: undefined };
+    const rest = { callbacks: undefined, onStep: undefined };
+    const whole = { ...attempt, ...rest, info, task: {}, answers: [], fenced: false } as never;
+    const data = { ...dataOf(whole, isFenced(saver)), travel };
+    const crossing = { data, info: info as never, saver, attempt: { ...attempt, ...rest } };
+    return (await this.#runIn(crossing)) as TaskCheckpoint[];
   }
 
   /** Resolves when nothing of it is left; what is at work gets its grace first. */
@@ -164,10 +187,16 @@ function watchedBy(errors: StoreErrors, saver: Checkpointer): Checkpointer {
   });
 }
 
+/** What of LangChain's metadata is data. */
+function dataIn(metadata: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
+  const isText = ([, value]: [string, unknown]) => typeof value === 'string';
+  return Object.fromEntries(Object.entries(metadata).filter(isText)) as Record<string, JsonValue>;
+}
+
 /** All of a run that is data. */
 function dataOf(attempt: Attempt, isSaverFenced: boolean): RunData {
   const { info, task, answers, fenced, startsAgain, goal, replaces, shared } = attempt;
-  const { signal: _, spend: __, children, effects, ...told } = info;
+  const { signal: _, spend: __, children, effects, isSpent, ...told } = info;
   return JSON.parse(
     JSON.stringify({
       info: told,
@@ -181,8 +210,12 @@ function dataOf(attempt: Attempt, isSaverFenced: boolean): RunData {
       startsAgain,
       goal,
       replaces,
+      isMetered: attempt.callbacks !== undefined,
+      countsSteps: attempt.onStep !== undefined,
+      boundsTeam: isSpent !== undefined,
       streams: attempt.onChunk !== undefined,
       streamsTokens: attempt.streamsTokens === true,
+      streamsUpdates: attempt.streamsUpdates === true,
       tellsCustom: attempt.onCustom !== undefined,
     }),
   ) as RunData;

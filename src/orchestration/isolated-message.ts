@@ -1,4 +1,5 @@
 import type { JsonValue } from '../json.ts';
+import type { Travel } from './graph-travel.ts';
 import type { WireError } from './wire-error.ts';
 
 /**
@@ -28,6 +29,8 @@ export type FromWorker =
       readonly namespace: readonly string[];
       readonly chunk: string;
     }
+  /** Of the model call of this number: its stream is read. */
+  | { readonly type: 'token'; readonly runId: string }
   | { readonly type: 'spend'; readonly key: string; readonly weight: number }
   | { readonly type: 'end'; readonly end?: string | undefined; readonly error?: WireError | undefined }
   /** None of its code runs any more: it may be given another run. */
@@ -51,14 +54,23 @@ export interface RunData {
   readonly task: Readonly<Record<string, JsonValue>>;
   /** In place of the task's, of an agent that is called as part of another. */
   readonly call?: { readonly input: unknown };
+  /** In place of the task's, where somebody goes back in its checkpoints. */
+  readonly travel?: Travel;
   readonly isSaverFenced: boolean;
   readonly sharedBy?: string;
   readonly fenced: boolean;
   readonly startsAgain: boolean;
   readonly goal?: string;
   readonly replaces?: readonly string[];
+  /** Whether somebody counts calls of models, supersteps, and what a team may spend. */
+  readonly isMetered: boolean;
+  readonly countsSteps: boolean;
+  readonly boundsTeam: boolean;
+  /** What those who count know the agent by, of one that is called as part of another. */
+  readonly metadata?: Readonly<Record<string, JsonValue>>;
   readonly streams: boolean;
   readonly streamsTokens: boolean;
+  readonly streamsUpdates: boolean;
   readonly tellsCustom: boolean;
 }
 

@@ -8,6 +8,7 @@ import type { Checkpointer } from './graph.ts';
 import type { FromWorker, RunData, ToWorker } from './isolated-message.ts';
 import { crashOf, type IsolatedUnit } from './isolated-unit.ts';
 import type { ModulePlace } from './isolation.ts';
+import { RemoteCalls } from './remote-meter.ts';
 import { fromWire, toWire, type WireError } from './wire-error.ts';
 
 /** What crosses to the other side, and what answers from there meet. */
@@ -15,7 +16,7 @@ export interface Crossing {
   readonly data: RunData;
   readonly info: AttemptInfo;
   readonly saver: Checkpointer | undefined;
-  readonly attempt: Pick<Attempt, 'onChunk' | 'onCustom' | 'shared' | 'control'>;
+  readonly attempt: Pick<Attempt, 'onChunk' | 'onCustom' | 'shared' | 'control' | 'callbacks' | 'onStep'>;
 }
 
 type Method = (...args: never[]) => Promise<unknown>;
@@ -32,6 +33,7 @@ const CHUNKS_TAKEN = 100;
 export class IsolatedRun {
   readonly #unit: IsolatedUnit;
   readonly #crossing: Crossing;
+  readonly #models: RemoteCalls;
   readonly #errors = new Map<number, unknown>();
   /** State is read in the order it came: a saver stores in the order asked. */
   #reading: Promise<unknown> = Promise.resolve();
@@ -47,6 +49,7 @@ export class IsolatedRun {
   constructor(unit: IsolatedUnit, crossing: Crossing) {
     this.#unit = unit;
     this.#crossing = crossing;
+    this.#models = new RemoteCalls(() => crossing.attempt.callbacks!()[0]);
     this.#ended = new Promise((resolve, reject) => {
       this.#end = { resolve, reject };
     });
@@ -93,6 +96,9 @@ export class IsolatedRun {
       case 'chunk':
         this.#reading = this.#reading.then(() => this.#show(message));
         return;
+      case 'token':
+        this.#models.token(message.runId);
+        return;
       case 'spend':
         if (!this.#isOver) this.#crossing.info.spend(message.key, message.weight);
         return;
@@ -100,7 +106,8 @@ export class IsolatedRun {
         this.#reading = this.#reading.then(() => this.#finish(message.end, message.error));
         return;
       case 'idle':
-        this.#reading = this.#reading.then(() => this.#setIdle(true));
+        // A call of a model that nobody waits for is code that runs on.
+        this.#reading = this.#reading.then(() => this.#setIdle(!this.#models.areOpen));
     }
   }
 
@@ -129,9 +136,12 @@ export class IsolatedRun {
 
   #methodOf(method: string): Method {
     const { info, saver, attempt } = this.#crossing;
+    const [kind, name = ''] = method.split('.');
+    // What a model has been called for is paid for, whatever has become of the run.
+    if (kind === 'meter' && (name === 'end' || name === 'error')) return this.#metering(name);
     // The run is over for this side: whatever its zombie asks for is not done.
     if (info.signal.aborted) return () => Promise.reject(info.signal.reason);
-    const [kind, name = ''] = method.split('.');
+    if (kind === 'meter' && (name === 'admit' || name === 'start')) return this.#metering(name);
     if (kind === 'saver') return saverMethod(saver, name);
     switch (method) {
       case 'effects':
@@ -139,6 +149,10 @@ export class IsolatedRun {
           Promise.all(effects.map((effect) => info.effects.record(effect)));
       case 'children':
         return (goals: readonly Goal[]) => info.children!(goals);
+      case 'step':
+        return () => attempt.onStep!();
+      case 'isSpent':
+        return () => info.isSpent!();
       case 'isOpen':
         return (id: string) => attempt.shared!.isOpen(id);
       case 'confirmLease':
@@ -146,6 +160,10 @@ export class IsolatedRun {
       default:
         return () => Promise.reject(new TypeError(`there is no call ${method}`));
     }
+  }
+
+  #metering(name: 'admit' | 'start' | 'end' | 'error'): Method {
+    return (...args) => (this.#models[name] as Method).apply(this.#models, args);
   }
 
   async #show({ mode, namespace, chunk }: Extract<FromWorker, { type: 'chunk' }>): Promise<void> {

@@ -11,6 +11,7 @@ import { type Agent, type AgentInput, type AttemptInfo, loadAgent } from './agen
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { EffectLedger } from './effect-ledger.ts';
 import { type Checkpointer, RunControl } from './graph.ts';
+import { noGraph, type Travel, travelIn } from './graph-travel.ts';
 import {
   CHUNKS_MAX,
   type FromWorker,
@@ -18,6 +19,10 @@ import {
   type RunMessage,
   type ToWorker,
 } from './isolated-message.ts';
+import { checkTeamBudget } from './isolation.ts';
+import { lightCallbacks } from './light-callbacks.ts';
+import { invokePart } from './part-graph.ts';
+import { RemoteMeter } from './remote-meter.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
 import { RunBody, setBody } from './run-body.ts';
 import { fromWire, toWire, type WireError } from './wire-error.ts';
@@ -30,6 +35,9 @@ interface Call {
 const agents = new Map<string, Promise<Agent>>();
 /** Which errors are the conductor's, by the number it has them under. */
 const refs = new WeakMap<object, number>();
+/** Of all runs: none takes the answer to a call of another for its own. */
+const calls = new Map<number, Call>();
+let lastCall = 0;
 let current: WorkerRun | undefined;
 
 function say(message: FromWorker): void {
@@ -52,8 +60,6 @@ class WorkerRun {
   readonly #controller = new AbortController();
   readonly #control = new RunControl();
   readonly #body = new RunBody();
-  readonly #calls = new Map<number, Call>();
-  #lastCall = 0;
   #chunksLeft = CHUNKS_MAX;
 
   async run(message: RunMessage): Promise<void> {
@@ -70,8 +76,8 @@ class WorkerRun {
   async hear(message: ToWorker): Promise<void> {
     switch (message.type) {
       case 'reply': {
-        const call = this.#calls.get(message.call);
-        this.#calls.delete(message.call);
+        const call = calls.get(message.call);
+        calls.delete(message.call);
         if (message.error !== undefined) call?.reject(await revived(message.error));
         else call?.resolve(message.value === undefined ? undefined : await decodeState(message.value));
         return;
@@ -92,6 +98,8 @@ class WorkerRun {
     const data = this.#data;
     const agent = await agentAt(url, name, String(data.info.agent));
     if (data.call !== undefined) return this.#callAgent(agent, data.call.input as AgentInput);
+    if (data.travel !== undefined) return this.#travel(agent, data.travel);
+    checkTeamBudget(agent.name, agent.budget !== undefined, data.boundsTeam);
     return runAttempt(
       {
         agent,
@@ -106,20 +114,44 @@ class WorkerRun {
         shared: data.sharedBy === undefined ? undefined : this.#shared(data.sharedBy),
         onChunk: data.streams ? (namespace, mode, chunk) => this.#tell(mode, namespace, chunk) : undefined,
         streamsTokens: data.streamsTokens,
+        streamsUpdates: data.streamsUpdates,
+        callbacks: data.isMetered ? () => [this.#meter()] : undefined,
+        onStep: data.countsSteps ? async () => void (await this.#call('step', [])) : undefined,
         onCustom: data.tellsCustom ? (chunk) => this.#tell('custom!', [], chunk) : undefined,
       },
       async () => this.#saver(),
     );
   }
 
-  #callAgent(agent: Agent, input: AgentInput): unknown {
+  async #travel({ name, graph, compose }: Agent, travel: Travel): Promise<unknown> {
+    const whole = compose === undefined ? graph : await compose();
+    if (whole === undefined) throw noGraph(name);
+    return travelIn(whole, this.#saver(), travel);
+  }
+
+  async #callAgent(agent: Agent, input: AgentInput): Promise<unknown> {
     const info = this.#info();
+    const { isMetered, metadata } = this.#data;
+    const callbacks = isMetered ? await this.#callbacks(agent) : undefined;
     const { signal } = this.#controller;
-    return agent.invokable.invoke(input, {
+    const options = {
       signal,
-      writer: (chunk) => this.#tell('custom!', [], chunk),
+      writer: (chunk: unknown) => this.#tell('custom!', [], chunk),
+      ...(callbacks && { callbacks: callbacks as object[] }),
+      ...(metadata && { metadata: { ...metadata } }),
       configurable: { thread_id: info.threadId, jotty: info },
-    });
+    };
+    if (agent.graph !== undefined) return invokePart(agent.graph, input, options);
+    return agent.invokable.invoke(input, options);
+  }
+
+  async #callbacks({ graph }: Agent): Promise<object> {
+    return graph === undefined ? [this.#meter()] : (await lightCallbacks())(this.#meter());
+  }
+
+  #meter(): RemoteMeter {
+    const ask = (method: string, ...args: unknown[]) => this.#call(`meter.${method}`, args);
+    return new RemoteMeter(ask, (runId) => say({ type: 'token', runId }));
   }
 
   #saver(): Checkpointer {
@@ -130,7 +162,7 @@ class WorkerRun {
   }
 
   #info(): AttemptInfo {
-    const { info, effects, answers, hasChildren } = this.#data;
+    const { info, effects, answers, hasChildren, boundsTeam } = this.#data;
     const ledger = new EffectLedger({
       recorded: effects as never,
       answers: answers as never,
@@ -147,6 +179,7 @@ class WorkerRun {
           throw new InvalidOptionError('weight', 'a whole number from 0', weight);
         say({ type: 'spend', key, weight });
       },
+      ...(boundsTeam && { isSpent: () => this.#call('isSpent', []) as Promise<boolean> }),
       ...(hasChildren && { children: (goals) => this.#call('children', [goals]) as Promise<string[]> }),
     } as AttemptInfo;
     setBody(whole, this.#body);
@@ -162,10 +195,11 @@ class WorkerRun {
   }
 
   #call(method: string, args: readonly unknown[]): Promise<unknown> {
-    const call = ++this.#lastCall;
+    if (current !== this) return Promise.reject(new Error('the run is over'));
+    const call = ++lastCall;
     const text = encodeState(args);
     return new Promise((resolve, reject) => {
-      this.#calls.set(call, { resolve, reject });
+      calls.set(call, { resolve, reject });
       say({ type: 'call', call, method, args: text });
     });
   }

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InvalidOptionError } from '../errors.ts';
+import { type Amounts, amountsProblem } from '../queue/budget.ts';
 import type { AgentSettings } from './agent.ts';
 
 export interface IsolationOptions {
@@ -31,6 +32,11 @@ export interface ModuleAgent
   readonly module: string | URL;
   /** @default 'default' */
   readonly export?: string | undefined;
+  /**
+   * What one goal may spend, of a team that the module exports: its own `budget` has to be said here too, since it is
+   * kept where calls are counted.
+   */
+  readonly budget?: Amounts | undefined;
   /** @default none: it is loaded into this thread when it first runs */
   readonly isolation?: 'thread' | 'process' | IsolationOptions | undefined;
 }
@@ -69,6 +75,24 @@ export function placeOf(name: string, { module, export: exported = 'default' }: 
   if (!isAbsolute(text))
     throw new InvalidOptionError(`agents.${name}.module`, 'a file: URL or an absolute path', text);
   return { url: pathToFileURL(text).href, export: exported };
+}
+
+/** @throws InvalidOptionError for a team whose bound nobody would keep. */
+export function checkTeamBudget(name: string, hasOwn: boolean, isKept: boolean): void {
+  if (hasOwn && !isKept)
+    throw new InvalidOptionError(
+      `agents.${name}.budget`,
+      'the budget of its team beside its module',
+      undefined,
+    );
+}
+
+/** @throws InvalidOptionError */
+export function teamBudgetOf(name: string, { budget }: ModuleAgent): { readonly budget?: Amounts } {
+  if (budget === undefined) return {};
+  const problem = amountsProblem(budget as Record<string, unknown>);
+  if (problem) throw new InvalidOptionError(`agents.${name}.budget${problem[0]}`, problem[1], budget);
+  return { budget };
 }
 
 function searchOf(url: string): string {

@@ -5,7 +5,7 @@ type ChainStart = Parameters<Manager['handleChainStart']>;
 type ChainRun = Awaited<ReturnType<Manager['handleChainStart']>>;
 
 /** A handler that says before a call starts whether it may. */
-interface ModelHandler {
+export interface ModelHandler {
   admit(
     llm: unknown,
     questions: readonly unknown[],

@@ -36,8 +36,19 @@ export function modelAsked(llm: unknown, extra: unknown, metadata: unknown): str
   return name as string | undefined;
 }
 
+/** In place of a question that stays where it is asked: what it comes to. */
+export class ToldBound {
+  readonly bound: CallBound;
+
+  constructor(bound: CallBound) {
+    this.bound = bound;
+  }
+}
+
 /** `question`: the messages or the prompt. */
 export function boundOf(llm: unknown, question: unknown, extra: unknown, metadata: unknown): CallBound {
+  const [told] = [question].flat();
+  if (told instanceof ToldBound) return told.bound;
   const places = placesOf(llm, extra, metadata);
   const { tools, functions, response_format, n } = places[0]!;
   const messages = [question].flat(Infinity).map(saidIn);
@@ -113,6 +124,17 @@ export function modelOf(result: unknown): string | undefined {
     .map((generation) => fieldsOf(fieldsOf(fieldsOf(generation).message).response_metadata));
   const named = firstOf([...metadata, fieldsOf(llmOutput)], NAMES, (value) => typeof value === 'string');
   return named as string | undefined;
+}
+
+/** An answer without its words, of which the two above tell this. */
+export function outputTelling(tokens: CallTokens | null, model: string | undefined): object {
+  const usage_metadata = tokens && {
+    input_tokens: tokens.input,
+    output_tokens: tokens.output,
+    total_tokens: tokens.total,
+    input_token_details: { cache_read: tokens.cachedInput },
+  };
+  return { generations: [{ message: { usage_metadata, response_metadata: { model } } }] };
 }
 
 function sum(a: CallTokens, b: CallTokens): CallTokens {

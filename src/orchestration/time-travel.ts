@@ -1,45 +1,18 @@
 import { InvalidOptionError, JottyError, TaskNotFoundError } from '../errors.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
 import { THREAD_LIMIT } from '../queue/limits.ts';
 import type { NewTask, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
-import {
-  type Checkpointer,
-  type CheckpointRecord,
-  type GraphConfig,
-  type RunnableGraph,
-  withCheckpointer,
-} from './graph.ts';
-import { AGENT_KEY, fingerprintOf } from './graph-fingerprint.ts';
-import { toPlainJson } from './plain-result.ts';
-import { FORK_KEY, RunSaver } from './run-saver.ts';
+import type { Checkpointer, CheckpointRecord, GraphConfig } from './graph.ts';
+import { AGENT_KEY } from './graph-fingerprint.ts';
+import { at, noGraph, type TaskCheckpoint, type Travel, travelIn } from './graph-travel.ts';
+import { FORK_KEY } from './run-saver.ts';
 import { namedThreadOf } from './shared-thread.ts';
+
+export type { TaskCheckpoint } from './graph-travel.ts';
 
 export const CHECKPOINTS_LISTED_MAX = 100;
 const LISTED_DEFAULT = 20;
-/** LangGraph's name for the node that takes the input; what is written as it is an input. */
-const INPUT_NODE = '__input__';
-const START_CHANNEL = '__start__';
-
-/** A moment of a task's run to which `rerun` can go back. */
-export interface TaskCheckpoint {
-  readonly id: string;
-  /** The one before it, where that is still kept. */
-  readonly parentId?: string;
-  /** ms since the epoch */
-  readonly createdAt: number;
-  /** -1 for the input, 0 before the first nodes, and one more with each superstep. */
-  readonly step: number;
-  readonly source: 'input' | 'loop' | 'update' | 'fork';
-  /** The agent whose graph wrote it, where that is known. */
-  readonly agent?: string;
-  /** The nodes that would run next; none at the end. */
-  readonly next: readonly string[];
-  /** The state, as JSON. */
-  readonly values: JsonValue;
-}
-
 export interface CheckpointsOptions {
   /** 1–100. @default 20 */
   readonly limit?: number | undefined;
@@ -56,19 +29,6 @@ export interface RerunOptions {
   readonly agent?: string | undefined;
   /** Of the new task; with one, a repeated call changes nothing. @default a UUID v7 */
   readonly id?: string | undefined;
-}
-
-interface Snapshot {
-  readonly values: unknown;
-  readonly next: readonly string[];
-  readonly config: GraphConfig;
-  readonly parentConfig?: GraphConfig | undefined;
-  readonly createdAt?: string | undefined;
-  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
-}
-
-interface Historic extends RunnableGraph {
-  getStateHistory(config: GraphConfig, options: object): AsyncIterable<Snapshot>;
 }
 
 interface WritingSaver extends Checkpointer {
@@ -98,11 +58,9 @@ export async function checkpointsOf(
   const saver = await host.checkpointer();
   const latest = await saver.getTuple(at(threadId));
   if (latest === undefined) return [];
-  const graph = withCheckpointer(await graphOf(host, task, writtenBy(latest)), saver) as Historic;
-  const found: TaskCheckpoint[] = [];
-  const options = { limit, ...(before !== undefined && { before: at(threadId, before) }) };
-  for await (const snapshot of graph.getStateHistory(at(threadId), options)) found.push(shown(snapshot));
-  return found;
+  const travel = await travellerOf(host, task, writtenBy(latest));
+  const page = { threadId, limit, ...(before !== undefined && { before }) };
+  return travel(saver, { to: 'list', ...page });
 }
 
 /**
@@ -127,13 +85,16 @@ export async function rerun(
   const found: FoundCheckpoint | undefined = await saver.getTuple(at(threadOf(task), from));
   if (found === undefined) throw notFound(id, from);
   const name = agent ?? writtenBy(found) ?? task.assignedAgent;
-  const graph = await graphOf(host, task, name);
+  const travel = await travellerOf(host, task, name);
+  // Whoever wrote the checkpoint has a graph.
+  if (agent !== undefined) await travel(saver, { to: 'look', agent });
   const next = forkedTask(task, newId, from, name!);
   queue.validate(next);
   // Once it is there, its thread is its own.
   if ((await queue.getTask(newId)) === null) {
     await copy(saver, threadOf(task), newId, found);
-    if (values !== undefined) await update(graph, name!, saver, { threadId: newId, from, values });
+    if (values !== undefined)
+      await travel(saver, { to: 'update', agent: name!, threadId: newId, from, values });
   }
   return queue.enqueue(next);
 }
@@ -199,60 +160,27 @@ function hasDeltas({ metadata = {} }: FoundCheckpoint): boolean {
   return 'delta_writes_versioned' in metadata || 'counters_since_delta_snapshot' in metadata;
 }
 
-async function update(
-  graph: object,
-  agent: string,
-  saver: Checkpointer,
-  fork: { readonly threadId: string; readonly from: string; readonly values: object },
-): Promise<void> {
-  const marks = { graph: fingerprintOf(graph as never), agent, fork: fork.threadId };
-  const writer = new RunSaver(saver, undefined, marks);
-  const runnable = withCheckpointer(graph as never, writer.checkpointer);
-  const config = at(fork.threadId, fork.from);
-  const { next } = await runnable.getState(config);
-  if (next.length === 1 && next[0] === START_CHANNEL) {
-    const found = await saver.getTuple(config);
-    const input = found?.checkpoint.channel_values?.[START_CHANNEL];
-    await runnable.updateState(config, { ...(input as JsonObject), ...fork.values }, INPUT_NODE);
-  } else await runnable.updateState(config, fork.values);
-  await writer.stored();
-}
-
-function shown({ values, next, config, parentConfig, createdAt, metadata = {} }: Snapshot): TaskCheckpoint {
-  const parentId = parentConfig?.configurable.checkpoint_id;
-  const agent = metadata[AGENT_KEY];
-  return {
-    id: String(config.configurable.checkpoint_id),
-    ...(typeof parentId === 'string' && { parentId }),
-    createdAt: Date.parse(createdAt ?? ''),
-    step: Number(metadata.step),
-    source: metadata.source as TaskCheckpoint['source'],
-    ...(typeof agent === 'string' && { agent }),
-    next,
-    values: toPlainJson(values, 'values'),
-  };
-}
-
 async function find(queue: TaskQueue, id: string): Promise<Task> {
   const task = await queue.getTask(id);
   if (task === null) throw new TaskNotFoundError(id);
   return task;
 }
 
-async function graphOf(host: AgentHost, task: Task, agent = task.assignedAgent ?? task.agent) {
-  const found = agent === undefined ? undefined : host.agents.get(agent);
-  const graph = found?.compose === undefined ? found?.graph : await found.compose();
-  if (graph === undefined) throw noGraph(task.id, agent);
-  return graph;
+/** Goes back in the graph of an agent, where that is. */
+async function travellerOf(host: AgentHost, task: Task, name = task.assignedAgent ?? task.agent) {
+  const known = name === undefined ? undefined : host.agents.get(name);
+  if (known?.isolated !== undefined) {
+    const { isolated } = known;
+    return (saver: Checkpointer, travel: Travel) => isolated.travel(known.name, saver, travel);
+  }
+  const agent = known?.load === undefined ? known : await known.load();
+  const graph = agent?.compose === undefined ? agent?.graph : await agent.compose();
+  if (graph === undefined) throw noGraph(name);
+  return (saver: Checkpointer, travel: Travel) => travelIn(graph, saver, travel);
 }
 
 function threadOf(task: Task): string {
   return namedThreadOf(task) ?? task.id;
-}
-
-function at(threadId: string, checkpointId?: string): GraphConfig {
-  const id = checkpointId === undefined ? {} : { checkpoint_id: checkpointId };
-  return { configurable: { thread_id: threadId, checkpoint_ns: '', ...id } };
 }
 
 function parentOf({ parentConfig }: FoundCheckpoint): string | undefined {
@@ -270,9 +198,4 @@ function threadTaken(id: string): JottyError {
 
 function notFound(taskId: string, checkpointId: string): JottyError {
   return new JottyError('CHECKPOINT_NOT_FOUND', `task ${taskId} has no checkpoint ${checkpointId}`);
-}
-
-function noGraph(taskId: string, agent: string | undefined): JottyError {
-  const who = agent === undefined ? 'no agent has run it' : `agent ${agent} is not here, or is no graph`;
-  return new JottyError('NO_GRAPH', `task ${taskId} cannot be travelled in: ${who}`);
 }

@@ -9,6 +9,7 @@ import {
   TooLargeError,
 } from '../errors.ts';
 import { GraphChangedError } from './graph-verdict.ts';
+import { HeldError } from './once-question.ts';
 import { RunAborted } from './outcome-of.ts';
 import { OpenThreadError } from './shared-thread.ts';
 
@@ -63,7 +64,9 @@ export function fromWire(
 ): Error {
   const error = new Error(message, cause === undefined ? undefined : { cause: causeOf(cause) });
   const { code } = fields as { readonly code?: unknown };
-  const known = typeof code === 'string' && Object.hasOwn(CLASSES, code) ? CLASSES[code] : undefined;
+  const coded = typeof code === 'string' && Object.hasOwn(CLASSES, code) ? CLASSES[code] : undefined;
+  const isHeld = typeof code === 'string' && (fields as { is_bubble_up?: unknown }).is_bubble_up === true;
+  const known = isHeld ? HeldError : coded;
   if (known !== undefined) Object.setPrototypeOf(error, known.prototype);
   Object.assign(error, fields);
   Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });

@@ -79,18 +79,20 @@ export function extraStarts(stage: Stage, node = 'run'): number {
 
 /** The part of a LangGraph saver that is read here. */
 interface CheckpointReader {
-  list(config: { configurable: { thread_id: string } }): AsyncIterable<{
+  list(config: { configurable: { thread_id: string; checkpoint_ns?: string } }): AsyncIterable<{
     config: { configurable?: { checkpoint_ns?: string; checkpoint_id?: string } };
     parentConfig?: { configurable?: { checkpoint_id?: string } };
   }>;
 }
 
-/** The checkpoints of a thread, oldest first: one line, in which each has the one before it as its parent. */
+/** The checkpoints of a thread, oldest first, without those of subgraphs: one line, in which each has the one before it as its parent. */
 export async function lineage(queue: StoredTaskQueue, threadId: string): Promise<string[]> {
   const saver = (await queue.checkpointer()) as CheckpointReader;
   const ids: string[] = [];
   const parents: (string | undefined)[] = [];
-  for await (const { config, parentConfig } of saver.list({ configurable: { thread_id: threadId } })) {
+  for await (const { config, parentConfig } of saver.list({
+    configurable: { thread_id: threadId, checkpoint_ns: '' },
+  })) {
     ids.unshift(config.configurable?.checkpoint_id ?? '');
     parents.unshift(parentConfig?.configurable?.checkpoint_id);
   }

@@ -8,23 +8,29 @@ import type { Death } from './workers/deadly-saver.ts';
 
 const ASKING = 'n3';
 const NODES = ['n1', 'n2', 'n3', 'n4', 'n5'];
-/** More writes than a run of the graph makes: the search ends at the first death that does not come. */
-const CALLS_MAX = 40;
-/** The short storm kills at every second write, beginning with either of the first two. */
-const STEP = scaled(2, 1);
+const MEMBERS = ['first', 'second', 'third'];
+/** More writes than a run makes: the search ends at the first death that does not come. */
+const CALLS_MAX = 80;
+/** The five nodes as one graph, and as three agents. The short storm kills at each so many writes, beginning with one of the first. */
+const AGENTS = [
+  // Five nodes and an interrupt: seven checkpoints and the writes between them.
+  { agent: 'five', path: NODES, step: scaled(2, 1), least: 12 },
+  { agent: 'staticTeam', path: MEMBERS, step: scaled(6, 1), least: 20 },
+  { agent: 'dynamicTeam', path: MEMBERS, step: scaled(6, 1), least: 20 },
+] as const;
+type Five = (typeof AGENTS)[number];
 const WHEN: readonly Death['when'][] = scaled(['before'], ['before', 'after']);
 
-test(
-  'R28: killed at every write of a checkpoint, a run resumes, repeats at most one node and keeps the approval',
+test.for(AGENTS)(
+  'R28: killed at every write of a checkpoint, a run of $agent resumes, repeats at most one node and keeps the approval',
   TEST_TIMEOUT,
-  async ({ stage }) => {
+  async (five, { stage }) => {
     stage.queueOptions = { leaseMs: 500, sweepMs: 50, retry: { initialInterval: 10, maxInterval: 20 } };
     const queue = stage.queue();
     const survivor = await stage.launch('graph-worker', { more: { autostart: false } });
     for (const when of WHEN) {
-      const survived = await dieAtEveryCall(stage, queue, survivor, when);
-      // Five nodes and an interrupt: seven checkpoints and the writes between them.
-      expect(survived, `deaths ${when} a write`).toBeGreaterThanOrEqual(12);
+      const survived = await dieAtEveryCall(stage, queue, survivor, five, when);
+      expect(survived, `deaths ${when} a write`).toBeGreaterThanOrEqual(five.least);
     }
     await audit(stage.database);
   },
@@ -34,18 +40,19 @@ async function dieAtEveryCall(
   stage: Stage,
   queue: StoredTaskQueue,
   survivor: Child,
+  { agent, path, step }: Five,
   when: Death['when'],
 ): Promise<number> {
-  const first = stage.random.between(1, STEP);
+  const first = stage.random.between(1, step);
   let next = victim(stage, { call: first, when });
-  for (let call = first; call <= CALLS_MAX; call += STEP) {
+  for (let call = first; call <= CALLS_MAX; call += step) {
     const current = next;
     // The next one starts up while this one lives.
-    next = victim(stage, { call: call + STEP, when });
-    const id = `killed-${when}-${call}`;
+    next = victim(stage, { call: call + step, when });
+    const id = `killed-${agent}-${when}-${call}`;
     await current.until('ready');
-    const died = await live(queue, id, current, survivor);
-    await expectOneStory(stage, queue, id, died);
+    const died = await live(queue, { id, agent }, current, survivor);
+    await expectOneStory(stage, queue, { id, path }, died);
     if (!died) return call - 1;
   }
   return CALLS_MAX;
@@ -56,8 +63,13 @@ function victim(stage: Stage, death: Death): Child {
 }
 
 /** The victim begins, a person answers once, the survivor ends what the victim left. Returns whether the victim died. */
-async function live(queue: StoredTaskQueue, id: string, current: Child, survivor: Child): Promise<boolean> {
-  await queue.enqueue({ id, agent: 'five', payload: {} });
+async function live(
+  queue: StoredTaskQueue,
+  { id, agent }: { readonly id: string; readonly agent: string },
+  current: Child,
+  survivor: Child,
+): Promise<boolean> {
+  await queue.enqueue({ id, agent, payload: {} });
   const ended = queue.waitFor(id, { timeoutMs: 20_000 });
   const answered = answerOnce(queue, id);
   current.send({ type: 'start' });
@@ -86,7 +98,7 @@ async function answerOnce(queue: StoredTaskQueue, id: string): Promise<void> {
 async function expectOneStory(
   stage: Stage,
   queue: StoredTaskQueue,
-  id: string,
+  { id, path }: { readonly id: string; readonly path: readonly string[] },
   died: boolean,
 ): Promise<void> {
   const task = await queue.getTask(id);
@@ -94,7 +106,7 @@ async function expectOneStory(
   // On a busy machine the survivor may lose its short lease too; each loss may repeat one node, and no more.
   const crashes = task?.crashes ?? 0;
   expect(crashes, id).toBeGreaterThanOrEqual(died ? 1 : 0);
-  expect(task?.result, id).toMatchObject({ path: NODES, approved: `yes to ${id}` });
+  expect(task?.result, id).toMatchObject({ path, approved: `yes to ${id}` });
   // A node that asks begins anew to hear its answer, so that only what it did to its end counts as a run.
   const runs = NODES.map((node) => stage.log({ id, node, phase: 'end' }).length);
   const begun = NODES.filter((node) => node !== ASKING).map(

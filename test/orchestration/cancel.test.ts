@@ -14,6 +14,7 @@ import {
 } from '../../src/index.ts';
 import { MemoryTaskQueue, SQLiteTaskQueue } from '../../src/queue/index.ts';
 import { FakeClock } from '../../src/testing/fake-clock.ts';
+import { CountingModel } from './counting-model.ts';
 import { deferred, threeSteps, twoQuestions, until } from './graphs.ts';
 
 const infoOf = (config: RunConfig) => config.configurable?.jotty as AttemptInfo;
@@ -189,6 +190,31 @@ describe('cancel resolves when the run has stopped', () => {
       ],
       tokens: { input: 20, output: 10, total: 30 },
     });
+  });
+
+  test('with all that models were counted for, though no message of it is left', async () => {
+    const started = deferred();
+    const model = new CountingModel({ tokens: (call) => 10 * (call + 1) });
+    const graph = new StateGraph(MessagesAnnotation)
+      .addNode('model', async () => {
+        await model.invoke('not kept');
+        return { messages: [await model.invoke('kept')] };
+      })
+      .addNode('under way', async (_, config) => {
+        await model.invoke('not stored');
+        started.resolve();
+        return new Promise<object>((resolve) => config.signal?.addEventListener('abort', () => resolve({})));
+      })
+      .addEdge(START, 'model')
+      .addEdge('model', 'under way')
+      .addEdge('under way', END)
+      .compile();
+    const { conductor } = bundle({ graph });
+    const id = await conductor.enqueueGoal('go');
+    await started.promise;
+    const { tokens } = await conductor.cancel(id);
+    expect(tokens).toEqual({ input: 57, output: 3, total: 60 });
+    expect(await conductor.usage({ taskId: id })).toMatchObject({ tokens: 60, modelCalls: 3 });
   });
 });
 

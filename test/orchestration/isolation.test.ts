@@ -26,6 +26,18 @@ test('in a thread its source is loaded by the loader that is named, as a part of
   expect(JSON.stringify(await conductor.result(team))).toContain('"said":"together"');
 });
 
+test('in a thread its calls of models are counted, and stay within the budget', async () => {
+  const isolation = { in: 'thread', execArgv: ['--import', 'tsx'] } as const;
+  await using conductor = new Conductor({ agents: { spends: { module, export: 'spends', isolation } } });
+  const input = { file: '/dev/null', ms: 4 };
+  const id = await conductor.enqueueGoal('go', { input, budget: { modelCalls: 3 } });
+  expect(await conductor.processQueue({ untilEmpty: true })).toMatchObject({ waiting: 1 });
+  expect(await conductor.usage({ taskId: id })).toMatchObject({ modelCalls: 3, tokens: 30 });
+  await conductor.budget(id).raise({ modelCalls: 4 });
+  expect(await conductor.processQueue({ untilEmpty: true })).toMatchObject({ completed: 1 });
+  expect(await conductor.usage({ taskId: id })).toMatchObject({ modelCalls: 7, tokens: 70 });
+});
+
 test.each([
   [{ module: './agents.js' }, 'agents.a.module'],
   [{ module, isolation: 'somewhere' }, 'agents.a.isolation'],

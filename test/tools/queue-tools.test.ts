@@ -1,10 +1,11 @@
 import { AIMessage, type BaseMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
 import { createAgent } from 'langchain';
-import { expect, test } from 'vitest';
-import { Conductor } from '../../src/index.ts';
+import { expect, test, vi } from 'vitest';
+import { type AgentCallOptions, Conductor } from '../../src/index.ts';
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { queueTools } from '../../src/tools/index.ts';
+import { CountingModel } from '../orchestration/counting-model.ts';
 
 type Call = readonly [name: string, args: Record<string, unknown>];
 
@@ -65,6 +66,39 @@ test('an agent enqueues tasks, waits for them without a slot, and reads their re
   expect(children).toHaveLength(2);
   // Its limits, and never more urgent than it.
   expect(await queue.getTask(children[0]!)).toMatchObject({ priority: 7, limits: [{ key: 'acme' }] });
+  await queue.close();
+});
+
+test('what an agent enqueues shares its budget', async () => {
+  const queue = new MemoryTaskQueue();
+  const lead = calling(queue, [
+    () => [
+      ['enqueue_task', { goal: 'one', agent: 'child' }],
+      ['enqueue_task', { goal: 'two', agent: 'child' }],
+    ],
+    (said) => [['wait_for_tasks', { ids: said.map(idOf) }]],
+  ]);
+  const model = new CountingModel();
+  const child = {
+    invoke: async (_: object, { callbacks }: AgentCallOptions) => {
+      await model.invoke('go', { callbacks } as never);
+      return 'made';
+    },
+  };
+  await using conductor = new Conductor({ agents: { lead, child }, queue });
+  const refusals = vi.spyOn(console, 'error').mockImplementation(() => {});
+  await conductor.enqueueGoal('go', { id: 'p', agent: 'lead', budget: { modelCalls: 3 } });
+  await conductor.processQueue({ untilEmpty: true });
+  // Two of the lead's, one of a child's.
+  expect(model.calls).toBe(1);
+  expect((await conductor.inbox()).entries).toMatchObject([
+    { kind: 'budget', value: { taskId: 'p', reached: 'modelCalls' } },
+  ]);
+  await conductor.budget('p').raise({ modelCalls: 9 });
+  await conductor.processQueue({ untilEmpty: true });
+  expect((await queue.getTask('p'))?.status).toBe('completed');
+  expect(await conductor.usage({ taskId: 'p' })).toMatchObject({ modelCalls: 5, own: { modelCalls: 3 } });
+  refusals.mockRestore();
   await queue.close();
 });
 

@@ -8,6 +8,8 @@ import {
   StateGraph,
 } from '@langchain/langgraph';
 import type { AgentInput, AttemptInfo } from '../../../src/orchestration/agent.ts';
+import type { CompiledGraph } from '../../../src/orchestration/graph.ts';
+import { dynamicAgent, staticAgent } from '../../../src/orchestration/team.ts';
 import { block, isFirstRun, never } from './misdeeds.ts';
 import { appendLog, say } from './protocol.ts';
 
@@ -40,6 +42,11 @@ export function agents(log: string, gate: Gate) {
   return {
     steps: chain({ a: slow, b: slow, c: slow }),
     five: chain({ n1: done, n2: done, n3: approval, n4: done, n5: done }),
+    ...teams({
+      first: chain({ n1: done, n2: done }),
+      second: chain({ n3: approval }),
+      third: chain({ n4: done, n5: done }),
+    }),
     gate: chain({ a: done, b: frozen, c: done }),
     blocker: chain({ a: done, b: blocking, c: done }),
     patient: chain({ a: untilAborted }),
@@ -47,6 +54,18 @@ export function agents(log: string, gate: Gate) {
     deaf: chain({ a: late, b: done }),
     call: { invoke: (input: unknown, options: CallOptions) => call(log, gate, input, options) },
     plan: { invoke: (input: AgentInput, options: CallOptions) => planned(log, input, options) },
+  };
+}
+
+/** The five nodes as three agents, in an order that is given, or that a router finds. */
+function teams<Name extends string>(members: Readonly<Record<Name, CompiledGraph>>) {
+  const order = Object.keys(members) as Name[];
+  return {
+    staticTeam: staticAgent({ agents: members, plan: order }),
+    dynamicTeam: dynamicAgent({
+      agents: members,
+      router: ({ path }) => order[path.length] ?? '__end__',
+    }),
   };
 }
 

@@ -1,8 +1,24 @@
 /** Agents that tests run in threads and processes. They say what they are about to do, and most of it is not survived. */
 import { writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
-import { Annotation, END, interrupt, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
-import { type AttemptInfo, enqueueChildren, once, type RunConfig } from '../../../src/index.ts';
+import { fakeModel } from '@langchain/core/testing';
+import {
+  Annotation,
+  Command,
+  END,
+  interrupt,
+  MessagesAnnotation,
+  START,
+  StateGraph,
+} from '@langchain/langgraph';
+import {
+  type AgentCallOptions,
+  type AttemptInfo,
+  dynamicAgent,
+  enqueueChildren,
+  once,
+  type RunConfig,
+} from '../../../src/index.ts';
 
 const State = Annotation.Root({
   goal: Annotation<string>(),
@@ -59,6 +75,17 @@ export const once1 = around(async ({ file }, config) => {
 export const parent = around(async (_, config) => {
   await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'plain' }]);
 });
+export const spender = around(async ({ file }, config) => {
+  await model(1).invoke('go');
+  await enqueueChildren(config, [{ goal: 'child', id: 'child', agent: 'spends', input: { file, ms: 5 } }]);
+});
+/** Leaves the goal to another agent of its team. */
+export const hands = new StateGraph(State)
+  .addNode('hand', () => new Command({ goto: 'call', update: { answer: 'mine' }, graph: Command.PARENT }), {
+    ends: [],
+  })
+  .addEdge(START, 'hand')
+  .compile();
 export const drains = around(({ file }) => {
   note(file, 'in b');
   return new Promise((resolve) => setTimeout(resolve, 300));
@@ -88,6 +115,60 @@ export const faults = around(({ file }) => {
   process.kill(process.pid, 'SIGSEGV');
   return new Promise(() => {});
 });
+/** A model whose answers weigh 10 tokens each; `before` is what it does before it answers. */
+function model(answers: number, before: () => void = () => {}) {
+  const usage_metadata = { input_tokens: 9, output_tokens: 1, total_tokens: 10 };
+  const made = fakeModel();
+  for (let i = 0; i < answers; i++)
+    made.respond(() => {
+      before();
+      return new AIMessage({ content: 'ok', usage_metadata, response_metadata: { model: 'fake' } } as never);
+    });
+  return made;
+}
+export const spends = around(async ({ file, ms: calls }) => {
+  const asked = model(calls, () => note(file, 'called'));
+  for (let i = 0; i < calls; i++) await asked.invoke('go');
+});
+export const spendsTogether = around(async ({ file, ms: calls }) => {
+  const asked = model(calls, () => note(file, 'called'));
+  await Promise.all(Array.from({ length: calls }, () => asked.invoke('go')));
+});
+/** Its event loop is blocked in the middle of a call. */
+export const stuck = around(async ({ file, ms }) => {
+  const block = () => {
+    note(file, 'calling');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  };
+  await model(1, block).invoke('go');
+});
+/** The call outlives its node. */
+export const leaves = around(() => {
+  const hangs = fakeModel();
+  hangs._generate = () => new Promise(() => {});
+  hangs.invoke('go').catch(() => {});
+  return new Promise((resolve) => setTimeout(resolve, 50));
+});
+/** A router that never ends, and what the team of one may spend. */
+export const bounded = dynamicAgent({
+  agents: {
+    asking: {
+      graph: around(() =>
+        model(1)
+          .invoke('go')
+          .then(() => ({})),
+      ),
+    },
+  },
+  router: () => 'asking',
+  budget: { modelCalls: 2 },
+});
+export const asking = {
+  invoke: async ({ goal }: { goal?: string }, { callbacks, metadata }: AgentCallOptions) => {
+    await model(1).invoke('go', { callbacks, metadata } as never);
+    return { said: goal };
+  },
+};
 export const exits = around(() => process.exit(3));
 export const call = { invoke: ({ goal }: { goal?: string }) => ({ said: goal, pid: process.pid }) };
 export const chats = new StateGraph(MessagesAnnotation)
