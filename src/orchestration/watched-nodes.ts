@@ -7,6 +7,7 @@ type NodeFunction = (input: unknown, config: unknown) => unknown;
 /** The parts of a compiled graph's nodes that are looked at. Not all are public, so each may be missing. */
 interface Watchable {
   readonly nodes?: Readonly<Record<string, Node>>;
+  readonly builder?: { readonly branches?: Readonly<Record<string, object>> };
 }
 interface Node {
   readonly bound?: Bound | undefined;
@@ -39,14 +40,21 @@ export function watchNodes(graph: CompiledGraph): boolean {
   if (known !== undefined) return known;
   // A graph may be a node of itself.
   watched.set(graph, true);
-  const nodes = Object.values((graph as Watchable).nodes ?? {});
-  const isWhole = nodes.map(watchNode).every((isWatched) => isWatched);
+  const { nodes = {}, builder } = graph as Watchable;
+  const areWatched = Object.entries(nodes).map(([name, node]) => {
+    const branches = builder?.branches;
+    return watchNode(node, branches === undefined || Object.keys(branches[name] ?? {}).length > 0);
+  });
+  const isWhole = areWatched.every((isWatched) => isWatched);
   watched.set(graph, isWhole);
   return isWhole;
 }
 
-function watchNode({ bound, writers = [] }: Node): boolean {
-  const branches = writers.filter((writer) => writer.constructor.name !== 'ChannelWrite');
+/** Each node of a state graph has a branch of LangGraph's own too, which calls nobody and would make the callbacks. */
+function watchNode({ bound, writers = [] }: Node, isBranching: boolean): boolean {
+  const branches = (isBranching ? writers : []).filter(
+    (writer) => writer.constructor.name !== 'ChannelWrite',
+  );
   const areWatched = branches.map((branch) => watchFunction(branch, false));
   return areWatched.every((isWatched) => isWatched) && (bound === undefined || watchBound(bound));
 }
