@@ -97,6 +97,7 @@ describe('a store that is away', () => {
     const conductor = new Conductor({ agents: { steps: threeSteps(log).compile() }, queue, checkpointer });
     const id = await conductor.enqueueGoal('go', { maxRetries: 0 });
     const done = conductor.processQueue({ untilEmpty: true });
+    await until(() => refusals > 0);
     await clock.advance(2_000);
     const first = refusals;
     expect(first).toBeGreaterThan(2);

@@ -49,9 +49,13 @@ export function deferred<T = void>() {
   return { promise, resolve };
 }
 
+/** A first graph loads LangChain, which takes a busy machine seconds; turns of the loop say nothing of that. */
+const UNTIL_MS_MAX = 20_000;
+
 /** The event loop turns until `holds`; for states that no event announces. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 20_000; turn++) {
+  const end = performance.now() + UNTIL_MS_MAX;
+  while (performance.now() < end) {
     if (await holds()) return;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
