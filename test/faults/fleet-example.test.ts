@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ExampleProcess } from './example-process.ts';
+import { ExampleProcess } from '../examples/example-process.ts';
 
 test('fleet: four workers share a queue in Redis, one is killed, and every goal ends once', async () => {
   const { code, output, errors } = await new ExampleProcess('fleet/main.ts').end();
