@@ -14,7 +14,7 @@ import type { Measure } from '../round.ts';
 
 const CONCURRENCY = 10;
 const RUNS = 1_000;
-const QUICK_RUNS = 300;
+const QUICK_RUNS = 100;
 /** The code of LangGraph, the saver and the client is warm by then; before, one measures the compiler. */
 const WARM_UP_RUNS = 200;
 

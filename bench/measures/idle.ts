@@ -10,8 +10,8 @@ const WORKERS = 10;
 const SETTLE_MS = 2_500;
 /** The period of what happens most rarely (the beats of a worker), so that a round has its share of everything. */
 const IDLE_MS = 30_000;
-/** A quick run sees a poll and two sweeps, and no beat. */
-const QUICK_IDLE_MS = 10_000;
+/** A quick run sees a poll and two sweeps of each, and no beat. */
+const QUICK_IDLE_MS = 8_000;
 const STARTED_WITHIN_MS = 5_000;
 
 /** Commands/s that Redis runs for ten workers that have nothing to do, all together. */

@@ -11,7 +11,7 @@ import { workItem } from '../work.ts';
 
 /** Peers that poll once a second get few samples, so that a round stays short. */
 const SAMPLES = { wakes: 200, polls: 6 };
-const QUICK_SAMPLES = { wakes: 40, polls: 3 };
+const QUICK_SAMPLES = { wakes: 12, polls: 2 };
 const OTHER_PROCESS_SAMPLES_MAX = 100;
 
 /**
