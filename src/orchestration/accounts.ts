@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, wait } from '../clock.ts';
 import { StoreUnavailableError } from '../errors.ts';
 import { accountSection } from '../queue/budget.ts';
 import type { Registry } from '../queue/registry.ts';
@@ -162,7 +162,7 @@ export class Accounts {
 
   async #pause(round: number): Promise<void> {
     const ms = Math.min(round, LOSER_WAIT_MS_MAX) * this.#random();
-    await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, ms));
+    await wait(this.#clock, ms);
   }
 }
 

@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts';
 import type { ModelHandler } from './light-callbacks.ts';
+import { MeterSettings } from './meter-settings.ts';
 import {
   boundOf,
   type CallBound,
@@ -55,15 +56,7 @@ const GROUPS_MAX = 1_000;
  * The meter of an isolated run, on the agent's side: each call of a model waits for the conductor's meter before it
  * is made, and again when it has ended. Only what is counted crosses, not what is asked and answered.
  */
-export class RemoteMeter implements MeterHandler {
-  readonly name = 'jotty.usage';
-  readonly awaitHandlers = true;
-  readonly raiseError = true;
-  readonly ignoreLLM = false;
-  readonly ignoreChain = true;
-  readonly ignoreAgent = true;
-  readonly ignoreRetriever = true;
-  readonly ignoreCustomEvent = true;
+export class RemoteMeter extends MeterSettings implements MeterHandler {
   readonly #ask: MeterCall;
   readonly #onToken: (runId: string) => void;
   readonly #groups = new WeakMap<object, number>();
@@ -71,6 +64,7 @@ export class RemoteMeter implements MeterHandler {
   #lastGroup = 0;
 
   constructor(ask: MeterCall, onToken: (runId: string) => void) {
+    super();
     this.#ask = ask;
     this.#onToken = onToken;
   }

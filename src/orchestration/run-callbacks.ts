@@ -1,4 +1,5 @@
-const handlers = new WeakMap<object, () => Manager>();
+/** Shows nothing of itself in the info. A weak map of infos would cost as much collecting as a short run. */
+const MAKE = Symbol('jotty.callbacks');
 
 /** A manager of LangChain's callbacks, as far as it is used. */
 export interface Manager {
@@ -9,26 +10,28 @@ export interface Manager {
 
 interface NodeConfig {
   callbacks?: Manager | readonly object[] | undefined;
-  configurable?: Readonly<Record<string, unknown>> | undefined;
+  configurable?: { readonly jotty?: { readonly [MAKE]?: () => Manager } } | undefined;
 }
+
 /** Nodes are known to belong to a run by the info that they find in their config. `make` is called once. */
 export function setCallbacks(info: object, make: () => Manager): void {
   let made: Manager | undefined;
-  handlers.set(info, () => {
+  const value = () => {
     made ??= make();
     return made;
-  });
+  };
+  Object.defineProperty(info, MAKE, { value, configurable: true });
 }
 
 /**
  * Puts the callbacks of its run into the config of a node that is about to begin. What the node calls finds them there,
- * also where it hands on no config, since the ambient one is the same object; so do tasks of the functional API, which run within it. Given to the graph instead, they
- * would cost each run a tenth of its time: LangGraph configures them again for every part of every node.
+ * also where it hands on no config, since the ambient one is the same object; so do tasks of the functional API,
+ * which run within it. Given to the graph instead, they would cost each run a tenth of its time: LangGraph configures
+ * them again for every part of every node.
  */
 export function giveCallbacks(config: unknown): void {
   const { configurable } = (config ?? {}) as NodeConfig;
-  const info: unknown = configurable?.jotty;
-  const own = typeof info === 'object' && info !== null ? handlers.get(info) : undefined;
+  const own = configurable?.jotty?.[MAKE];
   if (own === undefined) return;
   const node = config as NodeConfig;
   if (node.callbacks === undefined) give(node, own);

@@ -1,8 +1,10 @@
 import { v7 as newCallId } from 'uuid';
+import { wait } from '../clock.ts';
 import { StoreUnavailableError } from '../errors.ts';
 import type { TaskInterrupt } from '../queue/task.ts';
 import { type Account, type Cost, type OpenCall, settled, withUsage } from './account.ts';
 import { UnpricedModelError } from './budget-question.ts';
+import { MeterSettings } from './meter-settings.ts';
 import { boundOf, modelAsked, modelOf, tokensOf } from './model-call.ts';
 import { type OpenCalls, RunBudgets, type RunBudgetsOptions } from './run-budgets.ts';
 import {
@@ -53,18 +55,6 @@ interface Call {
   isLost?: boolean;
 }
 
-/** The parts of LangChain's handlers that are used; any object of this shape is one. */
-interface CallbackHandler {
-  readonly name: string;
-  readonly awaitHandlers: boolean;
-  readonly raiseError: boolean;
-  readonly ignoreLLM: boolean;
-  readonly ignoreChain: boolean;
-  readonly ignoreAgent: boolean;
-  readonly ignoreRetriever: boolean;
-  readonly ignoreCustomEvent: boolean;
-}
-
 /**
  * Counts what a run's calls of models come to, and keeps them within its budgets: a callback handler of LangChain's,
  * given with the run's config, so that nodes, subgraphs and tools have it too.
@@ -75,15 +65,7 @@ interface CallbackHandler {
  * dies under way is not in the usage; budgets count it, as the most it can have come to, or by its question alone where
  * nothing bounds its answer.
  */
-export class UsageMeter implements CallbackHandler {
-  readonly name = 'jotty.usage';
-  readonly awaitHandlers = true;
-  readonly raiseError = true;
-  readonly ignoreLLM = false;
-  readonly ignoreChain = true;
-  readonly ignoreAgent = true;
-  readonly ignoreRetriever = true;
-  readonly ignoreCustomEvent = true;
+export class UsageMeter extends MeterSettings {
   readonly #options: MeterOptions;
   readonly #budgets: RunBudgets;
   readonly #calls = new Map<string, Call>();
@@ -97,6 +79,7 @@ export class UsageMeter implements CallbackHandler {
   #unpriced: string | undefined;
 
   constructor(options: MeterOptions) {
+    super();
     this.#options = options;
     this.#budgets = new RunBudgets(options);
   }
@@ -143,16 +126,8 @@ export class UsageMeter implements CallbackHandler {
     await this.#start(llm, messages, runId, parentRunId, extra, metadata);
   }
 
-  async handleLLMStart(
-    llm: unknown,
-    prompts: unknown,
-    runId: string,
-    parentRunId?: string,
-    extra?: unknown,
-    _tags?: unknown,
-    metadata?: unknown,
-  ): Promise<void> {
-    await this.#start(llm, prompts, runId, parentRunId, extra, metadata);
+  handleLLMStart(...start: Parameters<UsageMeter['handleChatModelStart']>): Promise<void> {
+    return this.handleChatModelStart(...start);
   }
 
   handleLLMNewToken(_token: string, _index: unknown, runId: string): void {
@@ -322,7 +297,7 @@ export class UsageMeter implements CallbackHandler {
       } catch (error) {
         if (!(error instanceof StoreUnavailableError)) return;
         const waitMs = Math.min(RECORD_WAIT_MS * 2 ** (tries - 1), RECORD_WAIT_MS_MAX);
-        await new Promise<void>((resolve) => clock.setTimeout(resolve, waitMs));
+        await wait(clock, waitMs);
       }
     }
   }

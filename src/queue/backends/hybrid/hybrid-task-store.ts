@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock } from '../../../clock.ts';
+import { type Clock, wait } from '../../../clock.ts';
 import { ClosedError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
 import type { Gate } from '../../gate.ts';
@@ -213,7 +213,7 @@ export class HybridTaskStore implements TaskStore {
     this.#shelf.quotasChanged();
     if (!changes.some(({ key, isPaused }) => isPaused && key.startsWith('@'))) return;
     await this.#node.yield();
-    while (!this.#closing && (await this.#remote.recalled()) > 0) await this.#sleep(PAUSE_LOOK_MS);
+    while (!this.#closing && (await this.#remote.recalled()) > 0) await wait(this.#clock, PAUSE_LOOK_MS);
   }
 
   async outlook(now: number): Promise<Outlook> {
@@ -255,7 +255,7 @@ export class HybridTaskStore implements TaskStore {
     this.#shelf.changed();
     if (!paused) return;
     await this.#node.yield();
-    while (!this.#closing && (await this.#remote.nodes()) > 0) await this.#sleep(PAUSE_LOOK_MS);
+    while (!this.#closing && (await this.#remote.nodes()) > 0) await wait(this.#clock, PAUSE_LOOK_MS);
   }
 
   async isPaused(): Promise<boolean> {
@@ -385,12 +385,6 @@ export class HybridTaskStore implements TaskStore {
     if (applied) this.#follow(applied, now);
     // Nobody else hears of what this ending released, or that it was refused.
     if (!applied || applied.effects.released.length > 0) this.#notify();
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#clock.setTimeout(resolve, ms);
-    });
   }
 }
 
