@@ -144,7 +144,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'tasks that fell due forget their rank',
   },
   {
-    file: CLAIMING,
+    file: 'queue/backends/sqlite/ready-lanes.ts',
     find: 'return a.due < b.due || (a.due === b.due && a.seq < b.seq);',
     replace: 'return a.due < b.due || (a.due === b.due && a.seq > b.seq);',
     why: 'lanes are merged last in, first out',
