@@ -156,6 +156,7 @@ describe('durability()', () => {
     [{ appendonly: true }, 'everysec'],
     [{ appendonly: true, appendfsync: 'always' }, 'always'],
     [{ config: ['rename-command CONFIG ""'] }, 'unknown'],
+    [{ config: ['user default on nopass ~* &* +@all -config -info'] }, 'unknown'],
   ] as const;
   test.each(levels)('tells how Redis is configured: %j is %s', async (options, level) => {
     await using server = await RedisServer.start(options);
