@@ -58,8 +58,3 @@ export async function readDefinition(
     );
   }
 }
-
-export async function removeDefinition({ registry, clock }: TaskQueue, id: string): Promise<void> {
-  const section = planSection(id);
-  for (const { key } of await registry.entries(section, clock.now())) await registry.remove(section, key);
-}

@@ -37,6 +37,7 @@ import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
 import type { MoveReport } from './move.ts';
 import { Observers } from './observers.ts';
+import { forgetEntriesOf } from './purged-entries.ts';
 import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
 import type { Registry } from './registry.ts';
@@ -721,6 +722,8 @@ export class StoredTaskQueue implements TaskQueue {
       this.#observers.emit('threadsPurged', threads);
     }
     if (tasks.length === 0) return 0;
+    // What could not be removed only takes up space.
+    await forgetEntriesOf(this.#store, tasks, () => this.clock.now()).catch((error) => this.report(error));
     this.#observers.emit('purged', tasks);
     await this.#observers.tellWaiters(tasks);
     return tasks.length;
