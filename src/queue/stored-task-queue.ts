@@ -464,7 +464,8 @@ export class StoredTaskQueue implements TaskQueue {
 
   /**
    * Moves every task to another queue as it stands: waiting, delayed, blocked, asking, ended, with its history
-   * and its checkpoints, so that it goes on there. This queue is paused first and stays so; what runs may end.
+   * and its checkpoints, so that it goes on there, and with it workflows, schedules, pauses and what was learned.
+   * This queue is paused first and stays so, its schedules too; what runs may end.
    * Submissions that still come here go along until `follow` is aborted; cancel and answer in the new queue.
    * A move that was cut off is called again: nothing is lost, and nothing moved twice.
    *
