@@ -159,6 +159,8 @@ describe('durability()', () => {
     [{ config: ['user default on nopass ~* &* +@all -config -info'] }, 'unknown'],
   ] as const;
   test.each(levels)('tells how Redis is configured: %j is %s', async (options, level) => {
+    // ioredis tells on the console that it may not ask for INFO.
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
     await using server = await RedisServer.start(options);
     const queue = open({ url: server.url });
     expect(await queue.durability()).toEqual({
@@ -174,6 +176,7 @@ describe('durability()', () => {
     if (enough) await run(demanding);
     else await expect(demanding.enqueue({ payload: {} })).rejects.toMatchObject({ code: 'NOT_DURABLE' });
     await demanding.close();
+    warn.mockRestore();
   });
 
   test('a Redis that may evict tasks is refused where durability is demanded', async () => {
