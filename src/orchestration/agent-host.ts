@@ -17,8 +17,6 @@ import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
-import { followPurgedUsage } from './purged-usage.ts';
-import { followPurgedWorkflows } from './purged-workflows.ts';
 import { setBody } from './run-body.ts';
 import { eventsOf } from './run-events.ts';
 import { type RecordOptions, RunLogs } from './run-logs.ts';
@@ -49,7 +47,6 @@ export interface AgentHostOptions {
 interface Duties {
   readonly member: FleetMember;
   readonly scheduler: Scheduler;
-  readonly unfollow: () => void;
   users: number;
 }
 
@@ -152,8 +149,7 @@ export class AgentHost {
   }
 
   /**
-   * Shows this process's agents to the others of the queue, keeps its schedules and forgets purged workflows, until each caller has called
-   * what is returned.
+   * Shows this process's agents to the others of the queue, and keeps its schedules, until each caller has called what is returned.
    */
   takeDuty(queue: TaskQueue, onError: (error: unknown) => void): () => Promise<void> {
     const duties = this.#duties.get(queue) ?? this.#newDuties(queue, onError);
@@ -162,7 +158,6 @@ export class AgentHost {
       duties.users -= 1;
       if (duties.users > 0) return;
       this.#duties.delete(queue);
-      duties.unfollow();
       await Promise.all([duties.member.leave(), duties.scheduler.stop()]);
     };
   }
@@ -214,11 +209,7 @@ export class AgentHost {
   #newDuties(queue: TaskQueue, onError: (error: unknown) => void): Duties {
     const { coordinator, agents } = this;
     const member = new FleetMember({ queue, coordinator, agents: () => agents.values(), onError });
-    const unfollows = [followPurgedWorkflows(queue), followPurgedUsage(queue, this.accounts(queue.registry))];
-    const unfollow = () => {
-      for (const stop of unfollows) stop();
-    };
-    const duties = { member, scheduler: new Scheduler(queue, onError), unfollow, users: 0 };
+    const duties = { member, scheduler: new Scheduler(queue, onError), users: 0 };
     this.#duties.set(queue, duties);
     duties.member.join();
     duties.scheduler.look();

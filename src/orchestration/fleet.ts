@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { Loop } from '../queue/loop.ts';
 import { REGISTRY_VALUE_BYTES_MAX, type Registry, type RegistryEntry } from '../queue/registry.ts';
+import { EXPERIENCE } from '../queue/sections.ts';
 import { WORKERS, type WorkerAgent } from '../queue/workers.ts';
 import type { Agent } from './agent.ts';
 import type { AgentCoordinator } from './agent-coordinator.ts';
@@ -18,8 +19,6 @@ const EVIDENCE_HALF_LIFE_MS = 3_600_000;
 
 /** Pairs of agent and type that a worker shares: those it worked on last, as far as they fit into one entry. */
 const SHARED_PAIRS_MAX = 300;
-
-const EXPERIENCE = 'experience';
 
 export interface FleetMemberOptions {
   readonly queue: FleetQueue;

@@ -1,6 +1,14 @@
 import type { Clock } from '../clock.ts';
 import type { Amounts } from '../queue/budget.ts';
-import { type Budget, budgetsIn, keyOfWorkflow, scopeOf, scopeOfKey, scopeOfTask } from '../queue/budget.ts';
+import {
+  type Budget,
+  budgetsIn,
+  keyOfWorkflow,
+  scopeOf,
+  scopeOfKey,
+  scopeOfTask,
+  scopeOfTeam,
+} from '../queue/budget.ts';
 import { THREAD_LIMIT } from '../queue/limits.ts';
 import type { Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -60,10 +68,6 @@ export function placesOfRun(
   const budgets = distinct([...given, ...ofTeam(threadId, agent)]);
   const scopes = budgets.map(({ scope }) => ({ scope, isBelow: false }));
   return { scopes: [{ scope: scopeOfAgent(agent.name), isBelow: false }, ...scopes], budgets };
-}
-
-export function scopeOfTeam(id: string): string {
-  return `team:${id}`;
 }
 
 export function scopeOfAgent(name: string): string {

@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.ts';
 import { StoreUnavailableError, TaskNotFoundError, UnknownDependencyError } from '../errors.ts';
+import { SCHEDULES } from '../queue/sections.ts';
 import { isEnded } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { type DueTick, nextTick, type StoredSchedule, taskOf, tickDue } from './schedule.ts';
-import { decodeSchedule, SCHEDULES } from './schedules.ts';
+import { decodeSchedule } from './schedules.ts';
 
 /** How often schedules made by other processes are looked for. */
 const LOOK_MS = 30_000;

@@ -1,6 +1,7 @@
 import { InvalidOptionError, JottyError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { checkEntry, type Registry, type RegistryEntry } from '../queue/registry.ts';
+import { SCHEDULES } from '../queue/sections.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import {
@@ -12,8 +13,6 @@ import {
   type StoredSchedule,
   taskOf,
 } from './schedule.ts';
-
-export const SCHEDULES = 'schedules';
 
 /** What is in the place of a removed schedule: no schedule, with a version that goes on rising. */
 const REMOVED = 'null';

@@ -1,5 +1,6 @@
 import { JottyError } from '../errors.ts';
 import { asciiJson } from '../json.ts';
+import { planSection } from '../queue/sections.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { WorkflowDependency } from './workflow.ts';
@@ -20,16 +21,12 @@ export type DefinedTask = Omit<NewTask, 'id' | 'payload' | 'metadata' | 'depends
 const PART_BYTES = 60_000;
 const PART_DIGITS = 6;
 
-function sectionOf(id: string): string {
-  return `workflow:${id}`;
-}
-
 export async function writeDefinition(
   { registry, clock }: TaskQueue,
   id: string,
   definition: WorkflowDefinition,
 ): Promise<void> {
-  const section = sectionOf(id);
+  const section = planSection(id);
   const now = clock.now();
   const text = asciiJson(definition);
   const stored = await registry.entries(section, now);
@@ -47,7 +44,7 @@ export async function readDefinition(
   { registry, clock }: TaskQueue,
   id: string,
 ): Promise<WorkflowDefinition | null> {
-  const parts = await registry.entries(sectionOf(id), clock.now());
+  const parts = await registry.entries(planSection(id), clock.now());
   if (parts.length === 0) return null;
   try {
     return JSON.parse(parts.map(({ value }) => value).join('')) as WorkflowDefinition;
@@ -60,9 +57,4 @@ export async function readDefinition(
       },
     );
   }
-}
-
-export async function removeDefinition({ registry, clock }: TaskQueue, id: string): Promise<void> {
-  const section = sectionOf(id);
-  for (const { key } of await registry.entries(section, clock.now())) await registry.remove(section, key);
 }

@@ -1,4 +1,12 @@
-import { accountSection, budgetsIn, keyOfWorkflow, scopeOf, scopeOfKey, scopeOfTask } from './budget.ts';
+import {
+  accountSection,
+  budgetsIn,
+  keyOfWorkflow,
+  scopeOf,
+  scopeOfKey,
+  scopeOfTask,
+  scopeOfTeam,
+} from './budget.ts';
 import { readDetails } from './details.ts';
 import type { NewTask } from './task.ts';
 import type { TaskRecord, TaskStore } from './task-store.ts';
@@ -34,7 +42,7 @@ function scopesOf(record: TaskRecord): string[] {
   const workflow = workflowIn(metadata);
   return [
     scopeOfTask(id),
-    `team:${id}`,
+    scopeOfTeam(id),
     ...budgetsIn(budget).map((one) => scopeOf(id, one)),
     ...(parent?.budgets ?? []),
     ...(quota?.limits ?? []).map(({ key }) => scopeOfKey(key)),

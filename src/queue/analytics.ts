@@ -90,6 +90,8 @@ export function sectionOf(segment: number): string {
   return `analytics.${segment % SECTIONS}`;
 }
 
+export const ANALYTICS_SECTIONS: readonly string[] = Array.from({ length: SECTIONS }, (_, n) => sectionOf(n));
+
 export function checkWindow({ windowMs = 3_600_000 }: AnalyticsOptions): number {
   if (typeof windowMs === 'number' && windowMs >= MINUTE_MS && windowMs <= ANALYTICS_MS_MAX) return windowMs;
   throw new InvalidOptionError('windowMs', `a number from ${MINUTE_MS} to ${ANALYTICS_MS_MAX}, ms`, windowMs);

@@ -49,6 +49,11 @@ export function scopeOfTask(id: string): string {
   return `task:${id}`;
 }
 
+/** What the team of a task may spend together, where its agent is one. */
+export function scopeOfTeam(id: string): string {
+  return `team:${id}`;
+}
+
 export function scopeOf(taskId: string, { key }: Budget): string {
   return key === undefined ? scopeOfTask(taskId) : scopeOfKey(key);
 }

@@ -25,7 +25,8 @@ export interface MoveReport {
 export interface Move {
   readonly source: TaskStore;
   readonly target: TaskStore;
-  readonly copyThreads: (taskIds: readonly string[]) => Promise<void>;
+  /** Copies what belongs to these tasks and stands elsewhere: checkpoints, plans, accounts. */
+  readonly copyBeside: (records: readonly TaskRecord[]) => Promise<void>;
   readonly now: () => number;
   /** Called after each page: all up to the sequence `last` has arrived, or is among the conflicts. */
   readonly onPage: (moved: number, last: number) => Promise<void>;
@@ -40,7 +41,7 @@ function stillBusy(taskId: string): JottyError {
 
 /**
  * Takes over the tasks of a store with a sequence above `after`, in order: as they stand, with their history and log,
- * ended ones too. Each is inserted out of the reach of claims, its checkpoints are copied, its events are
+ * ended ones too. Each is inserted out of the reach of claims, what stands beside it is copied, its events are
  * replayed, and the last of these steps makes it what it was. A move that was cut off is repeated: what has
  * arrived is left, what is half-way goes on.
  *
@@ -65,10 +66,10 @@ export async function moveTasks(move: Move, after: number): Promise<MoveReport> 
   return { moved, present, conflicts };
 }
 
-/** Makes what was inserted what it was: checkpoints, then the history event by event, and with the last the state. */
+/** Makes what was inserted what it was: what is beside it, then the history event by event, and with the last the state. */
 async function bring(move: Move, pairs: readonly Pair[]): Promise<void> {
-  const { source, target, copyThreads, now } = move;
-  await copyThreads(pairs.filter(({ from }) => from.fence > 0).map(({ from }) => from.id));
+  const { source, target, copyBeside, now } = move;
+  await copyBeside(pairs.map(({ from }) => from));
   let steps = await Promise.all(
     pairs.map(async ({ from, to }) => ({
       from,

@@ -1,8 +1,10 @@
 import { type Clock, wait } from '../clock.ts';
 import { JottyError, TimeoutError } from '../errors.ts';
-import { copyAccounts } from './account-move.ts';
-import { type Move, type MoveReport, moveTasks } from './move.ts';
+import { BesideTasks } from './beside-tasks.ts';
+import { isThreadKey } from './limits.ts';
+import { type MoveReport, moveTasks } from './move.ts';
 import type { Registry } from './registry.ts';
+import { bringSchedules, copyLearned, stopSchedules } from './registry-move.ts';
 import type { TaskStore } from './task-store.ts';
 
 export interface MoveOptions {
@@ -28,7 +30,7 @@ const IDENTITY = 'identity';
 export interface QueueMove {
   readonly source: TaskStore;
   readonly target: TaskStore;
-  readonly copyThreads: Move['copyThreads'];
+  readonly copyThreads: (threadIds: readonly string[]) => Promise<void>;
   readonly clock: Clock;
   /** Ends leases of workers that died. */
   readonly sweep: () => Promise<void>;
@@ -39,22 +41,21 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
   const { source, target, clock } = move;
   const { follow, drainMs = 60_000, onProgress = () => {} } = options;
   const now = () => clock.now();
-  const copied = new Set<string>();
-  const copyThreads = async (ids: readonly string[]) => {
-    await copyAccounts({ source, target, now }, ids, copied);
-    await move.copyThreads(ids);
-  };
+  const registries = { source: source.registry, target: target.registry, now };
+  const beside = new BesideTasks({ source, target, now, copyThreads: move.copyThreads });
   const from = await identityOf(source.registry, now());
   const to = await identityOf(target.registry, now());
   // The tasks that came from there are there still, as they stood when they were moved: they would run again.
   if ((await watermark(source.registry, MOVES, to, now())) > 0) throw movedFromThere();
   await source.setPaused(true);
   await drain(move, drainMs);
+  await copyGates(move);
   let [moved, present] = [0, 0];
   const conflicts = new Set<string>();
-  for (;;) {
+  for (let isFirst = true; ; isFirst = false) {
     // What was submitted before the abort is there for the pass that begins after it.
     const isLast = follow === undefined || follow.aborted;
+    await stopSchedules(registries, isFirst);
     const onPage = async (count: number, last: number) => {
       const mark = { value: String(last), expiresAt: null };
       await source.registry.put(MOVED, { key: to, ...mark }, now());
@@ -65,13 +66,29 @@ export async function moveQueue(move: QueueMove, options: MoveOptions): Promise<
       await watermark(target.registry, MOVES, from, now()),
       await watermark(source.registry, MOVED, to, now()),
     ];
-    const pass = await moveTasks({ source, target, copyThreads, now, onPage }, Math.min(...marks));
+    const { copy: copyBeside } = beside;
+    const pass = await moveTasks({ source, target, copyBeside, now, onPage }, Math.min(...marks));
+    await beside.copyLatePlans();
+    await bringSchedules(registries);
     moved += pass.moved;
     present += pass.present;
     for (const id of pass.conflicts) conflicts.add(id);
-    if (isLast) return { moved, present, conflicts: [...conflicts] };
+    if (isLast) break;
     await wait(clock, LOOK_MS, follow);
   }
+  await copyLearned(registries);
+  return { moved, present, conflicts: [...conflicts] };
+}
+
+/** What an operator said of agents, types and keys, where nobody has said anything of them in the target; threads come with their tasks. */
+async function copyGates({ source, target, clock }: QueueMove): Promise<void> {
+  const known = (await source.gates(null)).filter((gate) => gate !== null);
+  const gates = known.filter(({ key }) => !isThreadKey(key));
+  const there = await target.gates(gates.map(({ key }) => key));
+  const changes = gates.flatMap(({ key, max, rate, isPaused, closedUntil }, i) =>
+    there[i] ? [] : { key, rule: { max, rate }, isPaused, closedUntil },
+  );
+  await target.setGates(changes, clock.now());
 }
 
 function movedFromThere(): JottyError {

@@ -37,6 +37,7 @@ import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
 import type { MoveReport } from './move.ts';
 import { Observers } from './observers.ts';
+import { forgetEntriesOf } from './purged-entries.ts';
 import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
 import type { Registry } from './registry.ts';
@@ -463,7 +464,8 @@ export class StoredTaskQueue implements TaskQueue {
 
   /**
    * Moves every task to another queue as it stands: waiting, delayed, blocked, asking, ended, with its history
-   * and its checkpoints, so that it goes on there. This queue is paused first and stays so; what runs may end.
+   * and its checkpoints, so that it goes on there, and with it workflows, schedules, pauses and what was learned.
+   * This queue is paused first and stays so, its schedules too; what runs may end.
    * Submissions that still come here go along until `follow` is aborted; cancel and answer in the new queue.
    * A move that was cut off is called again: nothing is lost, and nothing moved twice.
    *
@@ -721,6 +723,8 @@ export class StoredTaskQueue implements TaskQueue {
       this.#observers.emit('threadsPurged', threads);
     }
     if (tasks.length === 0) return 0;
+    // What could not be removed only takes up space.
+    await forgetEntriesOf(this.#store, tasks, () => this.clock.now()).catch((error) => this.report(error));
     this.#observers.emit('purged', tasks);
     await this.#observers.tellWaiters(tasks);
     return tasks.length;

@@ -524,7 +524,8 @@ describe('outages', () => {
     const killedAt = performance.now();
     const { error, at } = (await failed) as { error: unknown; at: number };
     expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE', retryable: true });
-    expect(at - killedAt).toBeLessThan(3_000);
+    // Not for ever: the deadline is of one call, and what is left of the run takes its turn on a busy machine.
+    expect(at - killedAt).toBeLessThan(8_000);
     const waiting = [saver.getTuple(config('t')), saver.put(config('t'), checkpointOf(1), METADATA, {})];
     for (const { reason } of (await Promise.allSettled(waiting)) as PromiseRejectedResult[])
       expect(reason).toMatchObject({ code: 'STORE_UNAVAILABLE' });

@@ -12,7 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type * as Jotty from '../../src/index.ts';
+import type * as Queues from '../../src/queue/index.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Below node_modules: git and the package do not see it, and packages resolve from there. */
@@ -30,6 +32,13 @@ let folder: string | undefined;
 export function compiledWorker(name: string): string {
   folder ??= compile();
   return join(folder, 'test', 'faults', 'workers', `${name}.js`);
+}
+
+/** Jotty's classes as an app has them, beside the workers. */
+export async function compiledJotty(): Promise<typeof Jotty & typeof Queues> {
+  folder ??= compile();
+  const load = (path: string) => import(pathToFileURL(join(folder!, 'src', path)).href);
+  return { ...(await load('queue/index.js')), ...(await load('index.js')) };
 }
 
 function compile(): string {

@@ -1,19 +1,15 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type * as Jotty from '../../src/index.ts';
-import type * as Queues from '../../src/queue/index.ts';
-import { compiledWorker } from './compiled.ts';
+import { compiledJotty, compiledWorker } from './compiled.ts';
 import { eventually } from './processes.ts';
 import { TEST_TIMEOUT } from './scale.ts';
 
 /** Compiled, as an app has it: through a loader each thread and process would take seconds to start. */
 const MODULE = compiledWorker('isolated-graphs');
-const compiled = (path: string) => import(pathToFileURL(join(MODULE, '../../../../src', path)).href);
-const { Conductor } = (await compiled('index.js')) as typeof Jotty;
-const { SQLiteTaskQueue } = (await compiled('queue/index.js')) as typeof Queues;
+const { Conductor, SQLiteTaskQueue } = await compiledJotty();
 
 let folder: string;
 let file: string;

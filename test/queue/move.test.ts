@@ -299,6 +299,101 @@ test('a file put back from a backup, which went on since, is moved with its new 
   expect(await target.getTask('c')).toMatchObject({ status: 'pending' });
 });
 
+test('a move that was cut off at any write to a registry is repeated, with the same end', async () => {
+  const clock = new FakeClock();
+  const plan = ['part a', 'part b'].map((value, n) => ({ key: `${n}`, value, expiresAt: null }));
+  const schedule = (isPaused: boolean) => JSON.stringify({ rule: { everyMs: 1_000 }, isPaused });
+  for (let steps = 0; ; steps++) {
+    const stores = [new MemoryTaskStore(), new MemoryTaskStore()] as const;
+    const [from, to] = stores;
+    for (const part of plan) await from.registry.put('workflow:w', part, 0);
+    await from.registry.put('schedules', { key: 'runs', value: schedule(false), expiresAt: null }, 0);
+    await from.registry.put('schedules', { key: 'paused', value: schedule(true), expiresAt: null }, 0);
+    await from.registry.put('schedules', { key: 'removed', value: 'null', expiresAt: null }, 0);
+    await from.registry.put('schedules', { key: 'damaged', value: '{', expiresAt: null }, 0);
+    await from.registry.put('experience', { key: 'worker', value: '[]', expiresAt: 9e12 }, 0);
+    const isCut = await (async () => {
+      let left = steps;
+      const isLeft = () => left-- > 0;
+      await using source = new StoredTaskQueue(cutRegistry(from, isLeft), { clock });
+      await using target = new StoredTaskQueue(cutRegistry(to, isLeft), { clock });
+      await source.enqueue({ id: 'w:a', payload: {}, metadata: { workflow: { id: 'w' } } });
+      await source.pause({ agentType: 'x' });
+      return source.moveTo(target).then(
+        () => false,
+        () => true,
+      );
+    })();
+    await using source = new StoredTaskQueue(from, { clock });
+    await using target = new StoredTaskQueue(to, { clock });
+    await source.moveTo(target);
+    const entries = async (store: TaskStore, section: string) =>
+      (await store.registry.entries(section, 0)).map(({ key, value }) => [key, value]);
+    expect(await entries(to, 'workflow:w')).toEqual(plan.map(({ key, value }) => [key, value]));
+    expect(await entries(to, 'schedules')).toEqual([
+      ['paused', schedule(true)],
+      ['runs', schedule(false)],
+    ]);
+    expect(await entries(from, 'schedules')).toEqual([
+      ['damaged', '{'],
+      ['paused', schedule(true)],
+      ['removed', 'null'],
+      ['runs', schedule(true)],
+    ]);
+    expect(await entries(to, 'experience')).toEqual([['worker', '[]']]);
+    expect(await to.gates(['@type:x'])).toMatchObject([{ isPaused: true }]);
+    expect(await target.getTask('w:a')).toMatchObject({ status: 'pending' });
+    if (!isCut) {
+      expect(steps).toBeGreaterThan(8);
+      return;
+    }
+  }
+});
+
+test('a plan that is written after its tasks have gone follows them, and one that is another there is left alone', async () => {
+  const [from, to] = [new MemoryTaskStore(), new MemoryTaskStore()];
+  await using source = new StoredTaskQueue(from);
+  await using target = new StoredTaskQueue(to);
+  const put = (store: TaskStore, id: string, value: string) =>
+    store.registry.put(`workflow:${id}`, { key: '0', value, expiresAt: null }, 0);
+  await source.enqueueMany(
+    ['late', 'other'].map((id) => ({ id, payload: {}, metadata: { workflow: { id } } })),
+  );
+  await put(from, 'other', 'of the old one');
+  await put(to, 'other', 'of the new one');
+  const stop = new AbortController();
+  const moving = source.moveTo(target, { follow: stop.signal });
+  while ((await target.getTask('late')) === null) await new Promise((resolve) => setImmediate(resolve));
+  await put(from, 'late', 'plan');
+  stop.abort();
+  await moving;
+  const values = async (id: string) =>
+    (await to.registry.entries(`workflow:${id}`, 0)).map((one) => one.value);
+  expect(await values('late')).toEqual(['plan']);
+  expect(await values('other')).toEqual(['of the new one']);
+});
+
+/** A store whose process ends when the registry is written and no write is left. */
+function cutRegistry(store: TaskStore, isLeft: () => boolean): TaskStore {
+  const { registry } = store;
+  const cut: typeof registry = {
+    put: async (...values) => {
+      if (isLeft()) return registry.put(...values);
+      throw new Error('cut');
+    },
+    remove: (...values) => registry.remove(...values),
+    entries: (...values) => registry.entries(...values),
+  };
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'registry') return cut;
+      if (name === 'close') return async () => {};
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
 /** A store in which something happens right before it inserts. */
 function beforeInsert(store: TaskStore, happen: (round: number) => Promise<void>): TaskStore {
   let rounds = 0;

@@ -98,23 +98,34 @@ test('while another process holds the lock, writes wait without blocking the loo
   await using bench = new Workbench();
   const database = bench.open();
   const other = new BetterSqlite3(bench.path);
-  other.exec('BEGIN IMMEDIATE');
+  const worstGapsMs: number[] = [];
+  // A busy machine may take its time once; a write that blocks does so each time.
+  for (const [a, b] of [
+    ['a', 'b'],
+    ['c', 'd'],
+    ['e', 'f'],
+  ] as const) {
+    other.exec('BEGIN IMMEDIATE');
+    const writes = Promise.all([database.write(addNote(a)), database.write(addNote(b))]);
+    worstGapsMs.push(await worstGapMs());
+    other.exec('COMMIT');
+    await writes;
+  }
+  other.close();
+  expect(notesIn(database)).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
+  expect(Math.min(...worstGapsMs)).toBeLessThan(100);
+});
 
-  const writes = Promise.all([database.write(addNote('a')), database.write(addNote('b'))]);
-  let worstGapMs = 0;
-  let last = performance.now();
-  for (let turn = 0; turn < 200; turn++) {
+/** Of 200 turns of the event loop. */
+async function worstGapMs(): Promise<number> {
+  let worst = 0;
+  for (let turn = 0, last = performance.now(); turn < 200; turn++) {
     await new Promise((resolve) => setImmediate(resolve));
-    worstGapMs = Math.max(worstGapMs, performance.now() - last);
+    worst = Math.max(worst, performance.now() - last);
     last = performance.now();
   }
-  other.exec('COMMIT');
-  other.close();
-
-  await writes;
-  expect(notesIn(database)).toEqual(['a', 'b']);
-  expect(worstGapMs).toBeLessThan(100);
-});
+  return worst;
+}
 
 test('a lock held past the deadline is STORE_UNAVAILABLE, and later writes succeed', async () => {
   await using bench = new Workbench();

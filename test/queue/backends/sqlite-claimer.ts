@@ -1,6 +1,6 @@
 /**
  * Child process: claims from the file until it is empty and prints the ids; or (`insert`) inserts one task as
- * soon as it is told a line, and prints when it was durable.
+ * soon as it is told a line.
  */
 import { once } from 'node:events';
 import { SQLiteTaskStore, TASK_COMPONENT } from '../../../src/queue/backends/sqlite/sqlite-task-store.ts';
@@ -15,7 +15,6 @@ await once(process.stdin, 'data');
 process.stdin.destroy();
 if (mode === 'insert') {
   await store.insert([aRecord({ id: owner })], 0);
-  process.stdout.write(`${Date.now()}\n`);
 } else {
   for (;;) {
     const held = await store.claim(aClaim({ owner, limit: 7 }));
