@@ -20,8 +20,16 @@ const ERROR_LINES_MAX = 4;
 
 export type Progress = (text: string) => void;
 
+export interface ContestOptions {
+  readonly quick: boolean;
+  /** The script of a round, see `compiledBench`. */
+  readonly script: string;
+  readonly progress: Progress;
+}
+
 /** Runs the rounds in turn: first each entrant once, then each again, so that a change of the machine meets all. */
-export async function hold(section: Section, quick: boolean, progress: Progress): Promise<Contest> {
+export async function hold(section: Section, options: ContestOptions): Promise<Contest> {
+  const { quick, script, progress } = options;
   const startedAt = performance.now();
   const rounds: Record<string, Figures[]> = {};
   const failures: Record<string, string> = {};
@@ -32,7 +40,7 @@ export async function hold(section: Section, quick: boolean, progress: Progress)
       if (number > (entrant.roundsMax ?? total) || failures[entrant.key] !== undefined) continue;
       progress(`${section.name}: round ${number} of ${total}, ${entrant.key}`);
       try {
-        rounds[entrant.key] = [...(rounds[entrant.key] ?? []), await runRound(entrant, quick)];
+        rounds[entrant.key] = [...(rounds[entrant.key] ?? []), await runRound(entrant, quick, script)];
       } catch (error) {
         failures[entrant.key] = error instanceof Error ? error.message : String(error);
       }
@@ -44,12 +52,12 @@ export async function hold(section: Section, quick: boolean, progress: Progress)
 /** Where databases go: beside the repository's files, since /tmp is often in memory. */
 const FOLDER = join(import.meta.dirname, '.work-');
 
-async function runRound({ measure, side }: Entrant, quick: boolean): Promise<Figures> {
+async function runRound({ measure, side }: Entrant, quick: boolean, script: string): Promise<Figures> {
   const folder = mkdtempSync(FOLDER);
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);
   try {
-    return await inProcess({ measure, side, quick, folder });
+    return await inProcess(script, { measure, side, quick, folder });
   } finally {
     process.off('exit', remove);
     remove();
@@ -57,9 +65,12 @@ async function runRound({ measure, side }: Entrant, quick: boolean): Promise<Fig
 }
 
 /** A process of its own for each round: neither the memory nor the compiled code of one side disturbs another. */
-function inProcess(round: Round): Promise<Figures> {
-  const script = join(import.meta.dirname, 'round.ts');
-  const child = fork(script, [JSON.stringify(round)], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+function inProcess(script: string, round: Round): Promise<Figures> {
+  const child = fork(script, [JSON.stringify(round)], {
+    // Not the loader that this process may run under.
+    execArgv: [],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
   return new Promise((resolve, reject) => {
     let figures: Figures | undefined;
     let complaints = '';

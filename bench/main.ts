@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setup as installRedis } from '../test/redis/installed.ts';
+import { compiledBench } from './compiled.ts';
 import { type Contest, hold } from './contest.ts';
 import { installPostgres } from './private-postgres.ts';
 import { EVERYSEC } from './private-redis.ts';
@@ -42,7 +43,8 @@ async function main(): Promise<void> {
   const around = surroundings();
   process.stdout.write(`${described(around)}\n\n`);
   const contests: Contest[] = [];
-  for (const section of sections) contests.push(await hold(section, values.quick, progress));
+  const options = { quick: values.quick, script: join(compiledBench(), 'round.js'), progress };
+  for (const section of sections) contests.push(await hold(section, options));
   progress('');
   process.stdout.write(`${table(contests)}\n`);
   const file = save(contests, around, values);

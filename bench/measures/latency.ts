@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Figures, quantile } from '../figures.ts';
 import { sideByName } from '../peers/by-name.ts';
@@ -48,7 +48,7 @@ async function sameProcess(open: OpenQueue, sampler: Sampler): Promise<Figures> 
 }
 
 async function otherProcess(side: string, place: Place | undefined, sampler: Sampler): Promise<Figures> {
-  const script = join(import.meta.dirname, '..', 'producer.ts');
+  const script = join(import.meta.dirname, '..', `producer${extname(import.meta.filename)}`);
   const producer = fork(script, [JSON.stringify({ side, place })]);
   await once(producer, 'message');
   const taken = await sampler.take(async (number) => {
