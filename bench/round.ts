@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import type { Figures } from './figures.ts';
+import { READY } from './round-words.ts';
 
 /** What one round is told: which measure, which side, how much work, and where its files go. */
 export interface Round {
@@ -30,6 +32,8 @@ async function main(): Promise<void> {
   const load = MEASURES[round.measure];
   if (load === undefined) throw new Error(`expected a measure, got ${round.measure}`);
   const measure = await load();
+  process.send?.(READY);
+  await once(process, 'message');
   const figures = await measure(round);
   process.send?.(figures, () => process.exit(0));
 }
