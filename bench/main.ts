@@ -8,8 +8,8 @@ import { type Contest, hold } from './contest.ts';
 import { installPostgres } from './private-postgres.ts';
 import { EVERYSEC } from './private-redis.ts';
 import { SECTIONS } from './sections.ts';
-import { table } from './table.ts';
-import { judge } from './verdict.ts';
+import { closing, table } from './table.ts';
+import { isShort, judge } from './verdict.ts';
 import { type Surroundings, surroundings } from './versions.ts';
 
 const HERE = import.meta.dirname;
@@ -52,14 +52,11 @@ async function main(): Promise<void> {
   process.stdout.write(
     `\nMeasured in ${Math.floor(seconds / 60)} min ${seconds % 60} s; all rounds: ${relative(process.cwd(), file)}\n`,
   );
-  process.exitCode = contests.every(reached) ? 0 : 1;
-}
-
-/** A goal against a peer that does not run here is no miss; one without Jotty's own figure is. */
-function reached(contest: Contest): boolean {
-  return contest.section.rows
-    .map((row) => judge(contest, row))
-    .every(({ row, subject, holds }) => row.goal === undefined || (subject !== undefined && holds !== false));
+  process.stdout.write(`${closing(contests)}\n`);
+  const isEveryGoalReached = contests.every((contest) =>
+    contest.section.rows.every((row) => !isShort(judge(contest, row))),
+  );
+  process.exitCode = isEveryGoalReached ? 0 : 1;
 }
 
 function chosen(names: readonly string[]) {
