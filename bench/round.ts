@@ -32,10 +32,14 @@ async function main(): Promise<void> {
   const load = MEASURES[round.measure];
   if (load === undefined) throw new Error(`expected a measure, got ${round.measure}`);
   const measure = await load();
-  process.send?.(READY);
+  // Started by hand, it is alone and begins at once.
+  if (process.send === undefined) {
+    console.log(await measure(round));
+    process.exit(0);
+  }
+  process.send(READY);
   await once(process, 'message');
-  const figures = await measure(round);
-  process.send?.(figures, () => process.exit(0));
+  process.send(await measure(round), () => process.exit(0));
 }
 
 await main();
