@@ -126,6 +126,7 @@ function save(
   return file;
 }
 
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+// Not once: a second signal, as npm and loaders pass on, would end the clearing up in the middle.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
 await main();
