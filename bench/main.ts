@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setup as installRedis } from '../test/redis/installed.ts';
+import { compiledBench } from './compiled.ts';
 import { type Contest, hold } from './contest.ts';
 import { installPostgres } from './private-postgres.ts';
 import { EVERYSEC } from './private-redis.ts';
 import { SECTIONS } from './sections.ts';
-import { table } from './table.ts';
-import { judge } from './verdict.ts';
+import { closing, table } from './table.ts';
+import { isShort, judge } from './verdict.ts';
 import { type Surroundings, surroundings } from './versions.ts';
 
 const HERE = import.meta.dirname;
@@ -42,7 +43,8 @@ async function main(): Promise<void> {
   const around = surroundings();
   process.stdout.write(`${described(around)}\n\n`);
   const contests: Contest[] = [];
-  for (const section of sections) contests.push(await hold(section, values.quick, progress));
+  const options = { quick: values.quick, script: join(compiledBench(), 'round.js'), progress };
+  for (const section of sections) contests.push(await hold(section, options));
   progress('');
   process.stdout.write(`${table(contests)}\n`);
   const file = save(contests, around, values);
@@ -50,14 +52,11 @@ async function main(): Promise<void> {
   process.stdout.write(
     `\nMeasured in ${Math.floor(seconds / 60)} min ${seconds % 60} s; all rounds: ${relative(process.cwd(), file)}\n`,
   );
-  process.exitCode = contests.every(reached) ? 0 : 1;
-}
-
-/** A goal against a peer that does not run here is no miss; one without Jotty's own figure is. */
-function reached(contest: Contest): boolean {
-  return contest.section.rows
-    .map((row) => judge(contest, row))
-    .every(({ row, subject, holds }) => row.goal === undefined || (subject !== undefined && holds !== false));
+  process.stdout.write(`${closing(contests)}\n`);
+  const isEveryGoalReached = contests.every((contest) =>
+    contest.section.rows.every((row) => !isShort(judge(contest, row))),
+  );
+  process.exitCode = isEveryGoalReached ? 0 : 1;
 }
 
 function chosen(names: readonly string[]) {
@@ -127,6 +126,7 @@ function save(
   return file;
 }
 
-process.once('SIGINT', () => process.exit(130));
-process.once('SIGTERM', () => process.exit(143));
+// Not once: a second signal, as npm and loaders pass on, would end the clearing up in the middle.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
 await main();

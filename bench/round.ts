@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import type { Figures } from './figures.ts';
+import { READY } from './round-words.ts';
 
 /** What one round is told: which measure, which side, how much work, and where its files go. */
 export interface Round {
@@ -30,8 +32,14 @@ async function main(): Promise<void> {
   const load = MEASURES[round.measure];
   if (load === undefined) throw new Error(`expected a measure, got ${round.measure}`);
   const measure = await load();
-  const figures = await measure(round);
-  process.send?.(figures, () => process.exit(0));
+  // Started by hand, it is alone and begins at once.
+  if (process.send === undefined) {
+    console.log(await measure(round));
+    process.exit(0);
+  }
+  process.send(READY);
+  await once(process, 'message');
+  process.send(await measure(round), () => process.exit(0));
 }
 
 await main();

@@ -22,6 +22,8 @@ export interface Entrant {
   readonly roundsMax?: number;
   /** Has no part in a quick run: it takes long, and no goal is missed without it. @default false */
   readonly isSlow?: boolean;
+  /** Counts and is not timed: it is watched while the others of its round have their turns. @default false */
+  readonly isBeside?: boolean;
 }
 
 /** One line of the table: a figure of one entrant, perhaps against that of another. */

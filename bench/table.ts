@@ -1,6 +1,6 @@
 import type { Contest } from './contest.ts';
 import type { Goal, Row } from './sections.ts';
-import { judge, type Spread, type Verdict } from './verdict.ts';
+import { isShort, judge, type Spread, type Verdict } from './verdict.ts';
 
 const HEADINGS = [
   '',
@@ -32,6 +32,28 @@ export function table(contests: readonly Contest[]): string {
     [contest.section.title, ...rows.map(line), ...failures(contest)].join('\n'),
   );
   return [line(HEADINGS), ...parts].join('\n\n');
+}
+
+/** The last words of a run: which goals it is short of, a line each, or that it is short of none. */
+export function closing(contests: readonly Contest[]): string {
+  const goals = contests.flatMap((contest) =>
+    contest.section.rows
+      .filter(({ goal }) => goal !== undefined)
+      .map((row) => ({ section: contest.section.name, verdict: judge(contest, row) })),
+  );
+  const short = goals.filter(({ verdict }) => isShort(verdict));
+  const unknown = goals.filter(({ verdict }) => !isShort(verdict) && verdict.holds === undefined);
+  const beside = unknown.length === 0 ? '' : ` (${unknown.length} against peers that did not run)`;
+  if (short.length === 0) return `None of ${goals.length} goals is short${beside}.`;
+  const lines = new Set(short.map(({ section, verdict }) => ` ${section}: ${shortfall(verdict)}`));
+  return [`${lines.size} of ${goals.length} goals are short${beside}:`, ...lines].join('\n');
+}
+
+function shortfall(verdict: Verdict): string {
+  const [label = '', subject, median, against, , ratio = '', , goal] = cells(verdict);
+  const isAgainst = ['times', 'growth'].some((kind) => kind in (verdict.row.goal ?? {}));
+  const peer = isAgainst ? `, ${ratio} against ${against}` : '';
+  return `${label.trim()}, ${subject}: ${median}${peer}, goal ${goal}`;
 }
 
 function cells({ row, subject, against, ratio, pairedRatio, holds }: Verdict): string[] {

@@ -38,6 +38,11 @@ export function judge(contest: Contest, row: Row): Verdict {
   return { ...verdict, ratio, pairedRatio: median(paired), ...holds(row.goal, subject.median, ratio) };
 }
 
+/** A goal against a peer that does not run here is no miss; one without Jotty's own figure is. */
+export function isShort({ row, subject, holds }: Verdict): boolean {
+  return row.goal !== undefined && (subject === undefined || holds === false);
+}
+
 function comparison({ unit, goal }: Row): (subject: number, against: number) => number {
   const larger = unit === '/s' || (goal !== undefined && 'growth' in goal);
   return (subject, against) => (larger ? subject / against : against / subject);

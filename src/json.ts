@@ -17,7 +17,16 @@ export interface JsonProblem {
  * At most so many bytes is the JSON text of `value`; Infinity where a closer look must tell whether it has one
  * at all (`findJsonProblem`). A fifth of the cost of writing the text, and most values need nothing more.
  */
-export function boundJsonBytes(value: unknown, depth = 0): number {
+export function boundJsonBytes(value: unknown): number {
+  try {
+    return boundBytes(value, 0);
+  } catch {
+    // A getter threw.
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+function boundBytes(value: unknown, depth: number): number {
   switch (typeof value) {
     case 'string':
       return boundTextBytes(value);
@@ -45,14 +54,14 @@ function boundObjectBytes(value: object, depth: number): number {
   let bytes = 2;
   if (hasToJson(value)) return Number.POSITIVE_INFINITY;
   if (Array.isArray(value)) {
-    for (const item of value) bytes += boundJsonBytes(item, depth) + 1;
+    for (const item of value) bytes += boundBytes(item, depth) + 1;
     return bytes;
   }
   if (Object.getPrototypeOf(value) !== Object.prototype) return Number.POSITIVE_INFINITY;
   // What is inherited is looked at too: it can only make the bound too large.
   for (const key in value) {
     const item = (value as Record<string, unknown>)[key];
-    if (item !== undefined) bytes += boundTextBytes(key) + boundJsonBytes(item, depth);
+    if (item !== undefined) bytes += boundTextBytes(key) + boundBytes(item, depth);
   }
   return bytes;
 }
@@ -113,7 +122,7 @@ function defineProto(object: object, value: unknown): void {
 
 /**
  * Finds the first thing in `value` that JSON would lose or change: NaN, BigInt, functions, cycles, class
- * instances, `undefined` in arrays. An object's `undefined` properties are absent, as in JSON itself.
+ * instances, getters that throw, `undefined` in arrays. An object's `undefined` properties are absent, as in JSON itself.
  * Returns null when there is none.
  */
 export function findJsonProblem(value: unknown): JsonProblem | null {
@@ -162,12 +171,20 @@ function problemInRecord(value: object, ancestors: object[]): JsonProblem | null
   }
   if (hasToJson(value)) return at('expected plain JSON, got toJSON()');
   for (const key of Object.keys(value)) {
-    const item = (value as Record<string, unknown>)[key];
-    if (item === undefined) continue;
-    const problem = problemIn(item, ancestors);
+    const problem = problemInProperty(value, key, ancestors);
     if (problem) return { path: `${keyPath(key)}${problem.path}`, problem: problem.problem };
   }
   return null;
+}
+
+function problemInProperty(value: object, key: string, ancestors: object[]): JsonProblem | null {
+  let item: unknown;
+  try {
+    item = (value as Record<string, unknown>)[key];
+  } catch {
+    return at('expected JSON, got a getter that throws');
+  }
+  return item === undefined ? null : problemIn(item, ancestors);
 }
 
 /** Plain objects of another realm (a vm context, a test runner) have their own Object.prototype. */

@@ -18,6 +18,18 @@ test.each([
   ['undefined in a list', { l: [undefined] }, '.l[0]', 'undefined'],
   ['toJSON', { t: { toJSON: () => 1 } }, '.t', 'toJSON'],
   ['toJSON of a list', { t: Object.assign([], { toJSON: () => 1 }) }, '.t', 'toJSON'],
+  [
+    'a getter that throws',
+    {
+      g: {
+        get secret(): never {
+          throw new Error('closed');
+        },
+      },
+    },
+    '.g.secret',
+    'getter that throws',
+  ],
   ['a strange key', { 'a b': { c: Number.NaN } }, '["a b"].c', 'finite'],
 ])('%s is found, with its path', (_name, value, path, problem) => {
   expect(findJsonProblem(value)).toMatchObject({ path, problem: expect.stringContaining(problem) });

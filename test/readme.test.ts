@@ -22,6 +22,12 @@ test('every TypeScript snippet is part of an example that the tests run', () => 
   }
 });
 
+test('the quick start is a whole program of at most 15 lines', () => {
+  const [program = ''] = blocks('ts');
+  expect(program).toBe(read('examples/quick-start.ts'));
+  expect(program.split('\n').filter((line) => line.trim() !== '').length).toBeLessThanOrEqual(15);
+});
+
 test('every npm script that is named exists', () => {
   const { scripts } = JSON.parse(read('package.json'));
   const named = [...readme.matchAll(/npm (?:run )?([a-z:]+)/g)].map((match) => match[1]!);

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { rate } from '../figures.ts';
 import { sideByName } from '../peers/by-name.ts';
 import type { Measure } from '../round.ts';
@@ -19,7 +19,7 @@ export const fleet: Measure = async ({ side: name, folder, quick }) => {
   const tasks = quick ? QUICK_TASKS : TASKS;
   for (const bulk of batches(workItems(tasks), BULK)) await open.enqueueMany?.(bulk);
   const before = await open.meter?.();
-  const script = join(import.meta.dirname, '..', 'fleet-worker.ts');
+  const script = join(import.meta.dirname, '..', `fleet-worker${extname(import.meta.filename)}`);
   const settings = JSON.stringify({ side: name, place: open.place, concurrency: CONCURRENCY });
   const workers = Array.from({ length: PROCESSES }, () => fork(script, [settings]));
   await Promise.all(workers.map((worker) => once(worker, 'message')));

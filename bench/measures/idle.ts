@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sideByName } from '../peers/by-name.ts';
 import { METER_COMMANDS } from '../private-redis.ts';
 import type { Measure } from '../round.ts';
+import { STANDS } from '../round-words.ts';
 import { workItem } from '../work.ts';
 
 const WORKERS = 10;
@@ -26,6 +27,7 @@ export const idle: Measure = async ({ side: name, folder, quick }) => {
   });
   await Promise.all(workers.map((worker) => worker.consume(() => tell())));
   await sleep(SETTLE_MS);
+  process.send?.(STANDS);
   const before = await first.meter!();
   await sleep(quick ? QUICK_IDLE_MS : IDLE_MS);
   const after = await first.meter!();

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Figures, quantile } from '../figures.ts';
 import { sideByName } from '../peers/by-name.ts';
@@ -11,7 +11,9 @@ import { workItem } from '../work.ts';
 
 /** Peers that poll once a second get few samples, so that a round stays short. */
 const SAMPLES = { wakes: 200, polls: 6 };
-const QUICK_SAMPLES = { wakes: 12, polls: 2 };
+const QUICK_SAMPLES = { wakes: 20, polls: 2 };
+/** Of those that are woken the first starts are those of cold code; a poll takes longer than that. */
+const WARM_UP_SAMPLES = { wakes: 5, polls: 0 };
 const OTHER_PROCESS_SAMPLES_MAX = 100;
 
 /**
@@ -28,7 +30,8 @@ export const latency: Measure = async ({ side: name, folder, quick }) => {
   const side = await sideByName(name);
   const open = await side.open(join(folder, 'latency.db'));
   const kind = side.wakes ? 'wakes' : 'polls';
-  const sampler = new Sampler(IDLE_RANDOM_MS[kind], (quick ? QUICK_SAMPLES : SAMPLES)[kind]);
+  const samples = (quick ? QUICK_SAMPLES : SAMPLES)[kind];
+  const sampler = new Sampler(IDLE_RANDOM_MS[kind], WARM_UP_SAMPLES[kind], samples);
   const consumer = await open.consume(() => sampler.started(process.hrtime.bigint()));
   const same = await sameProcess(open, sampler);
   // Only of those that are woken is it interesting whether that works between processes.
@@ -48,7 +51,7 @@ async function sameProcess(open: OpenQueue, sampler: Sampler): Promise<Figures> 
 }
 
 async function otherProcess(side: string, place: Place | undefined, sampler: Sampler): Promise<Figures> {
-  const script = join(import.meta.dirname, '..', 'producer.ts');
+  const script = join(import.meta.dirname, '..', `producer${extname(import.meta.filename)}`);
   const producer = fork(script, [JSON.stringify({ side, place })]);
   await once(producer, 'message');
   const taken = await sampler.take(async (number) => {
@@ -63,11 +66,13 @@ async function otherProcess(side: string, place: Place | undefined, sampler: Sam
 /** Enqueues after idle gaps, and hands each start to the one sample that waits for it. */
 class Sampler {
   readonly #randomMs: number;
+  readonly #warmUp: number;
   readonly #count: number;
   #resolve: (at: bigint) => void = () => {};
 
-  constructor(randomMs: number, count: number) {
+  constructor(randomMs: number, warmUp: number, count: number) {
     this.#randomMs = randomMs;
+    this.#warmUp = warmUp;
     this.#count = count;
   }
 
@@ -77,13 +82,14 @@ class Sampler {
     countMax = Number.POSITIVE_INFINITY,
   ): Promise<number[]> {
     const taken: number[] = [];
-    for (let number = 0; number < Math.min(this.#count, countMax); number += 1) {
+    const count = this.#warmUp + Math.min(this.#count, countMax);
+    for (let number = 0; number < count; number += 1) {
       await sleep(IDLE_MS + Math.random() * this.#randomMs);
       const started = this.#next();
       const from = await enqueue(number);
       taken.push(Number((await started) - from) / 1e6);
     }
-    return taken;
+    return taken.slice(this.#warmUp);
   }
 
   started(at: bigint): void {

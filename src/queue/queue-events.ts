@@ -1,4 +1,4 @@
-import { JottyError } from '../errors.ts';
+import { InvalidOptionError, JottyError } from '../errors.ts';
 import type { QueueEvents } from './task-queue.ts';
 
 type Listener<E extends keyof QueueEvents> = (value: QueueEvents[E]) => void;
@@ -11,6 +11,7 @@ export class QueueEmitter {
   readonly #listeners = new Map<keyof QueueEvents, Set<Listener<never>>>();
 
   on<E extends keyof QueueEvents>(event: E, listener: Listener<E>): () => void {
+    if (typeof listener !== 'function') throw new InvalidOptionError('listener', 'a function', listener);
     const listeners = this.#listeners.get(event) ?? new Set();
     if (listeners.size >= LISTENERS_MAX) {
       throw new JottyError(

@@ -52,6 +52,7 @@ export function toClaimFilter(filter: TaskFilter): ClaimFilter | null {
   if (agentType === undefined && priorityMin === undefined && ids === undefined && runnableBy === undefined)
     return null;
   checkNames(agentType, 'filter.agentType');
+  if (typeof ids === 'string') throw new InvalidOptionError('filter.ids', 'a list of texts', ids);
   checkNames(ids, 'filter.ids');
   if (ids && ids.length > CLAIM_TASKS_MAX)
     throw new InvalidOptionError('filter.ids', `at most ${CLAIM_TASKS_MAX} ids`, ids.length);

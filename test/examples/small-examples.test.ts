@@ -1,12 +1,20 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ExampleProcess } from './example-process.ts';
 
 test('quick-start runs two agents, the second after the first', async () => {
-  const { code, output, errors } = await new ExampleProcess('quick-start.ts').end();
-  expect(errors).toBe('');
-  expect(code).toBe(0);
-  expect(output).toContain('three sources on: Survey task queues');
-  expect(output).toContain('Write it up: done, and it is on disk');
+  const folder = mkdtempSync(join(tmpdir(), 'jotty-quick-start-'));
+  try {
+    const example = new ExampleProcess('quick-start.ts', [join(folder, 'tasks.db')]);
+    const { code, output, errors } = await example.end();
+    expect(errors).toBe('');
+    expect(code).toBe(0);
+    expect(output).toMatch(/found: Survey task queues[\s\S]*wrote: Write it up/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('approval asks, survives the end of its process, and goes on after the answer', async () => {

@@ -80,3 +80,10 @@ test('more listeners than anybody needs are refused with a code', async () => {
     expect.objectContaining({ code: 'TOO_MANY_LISTENERS' }),
   );
 });
+
+test('what is no function is refused as a listener', async () => {
+  await using queue = new MemoryTaskQueue();
+  expect(() => queue.on('completed', 'log' as never)).toThrow(
+    expect.objectContaining({ code: 'INVALID_OPTION' }),
+  );
+});

@@ -25,6 +25,7 @@ const NOT_JSON: readonly (readonly [unknown, string])[] = [
   [{ d: new Date(0) }, '.d'],
   [{ m: new Map() }, '.m'],
   [{ list: [undefined] }, '.list[0]'],
+  [{ a: Object.defineProperty({}, 'g', { enumerable: true, get: () => assert.fail() }) }, '.a.g'],
   [cycle, '.self'],
   [[], ''],
   ['text', ''],

@@ -116,6 +116,7 @@ export const orderCases: readonly ConformanceCase<QueueHarness>[] = [
         await refused(queue.dequeue({ priorityMin: priorityMin as number }), 'INVALID_OPTION');
       await refused(queue.dequeue({ agentType: 5 as unknown as string }), 'INVALID_OPTION');
       await refused(queue.dequeue({ ids: [5 as unknown as string] }), 'INVALID_OPTION');
+      await refused(queue.dequeue({ ids: 'top' as unknown as string[] }), 'INVALID_OPTION');
       assert.deepEqual(await takenIds(queue, { priorityMin: 'high' }), ['top', 'high']);
     },
   },
