@@ -50,7 +50,7 @@ async function submitter(): Promise<void> {
 async function submit(tasks: readonly NewTask[]): Promise<void> {
   try {
     const ids = tasks.length === 1 ? [await queue.enqueue(tasks[0]!)] : await queue.enqueueMany(tasks);
-    say('acknowledged', { ids });
+    say('acknowledged', { ids, at: Date.now() });
   } catch (error) {
     if (settings.more.patient !== true) throw error;
     say('refused', { ids: tasks.map(({ id }) => id), code: (error as { code?: string }).code });
