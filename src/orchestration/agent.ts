@@ -229,14 +229,9 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
   const isolation = isolationOf(name, source);
   const team = teamBudgetOf(name, source);
   const settings = { graph: undefined, inputs: undefined, ...settingsOf(name, source), ...team };
-  if (isolation !== undefined) {
-    const isolated = new IsolatedAgent(place, isolation);
-    return {
-      ...settings,
-      isolated,
-      invokable: { invoke: (input, options) => isolated.call(input, options) },
-    };
-  }
+  const invokable = { invoke: () => Promise.reject(new Error(`agent ${name} runs where its module is`)) };
+  if (isolation !== undefined)
+    return { ...settings, isolated: new IsolatedAgent(place, isolation), invokable };
   let loading: Promise<Agent> | undefined;
   const load = () => {
     loading ??= loadAgent(name, place).then((agent) => {
@@ -245,11 +240,7 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
     });
     return loading;
   };
-  const invoke = async (input: AgentInput, options: AgentCallOptions) => {
-    const { graph, invokable } = await load();
-    return ((graph ?? invokable) as InvokableAgent).invoke(input, options);
-  };
-  return { ...settings, load, invokable: { invoke } };
+  return { ...settings, load, invokable };
 }
 
 /** @throws InvalidOptionError where the module exports no such agent. */

@@ -132,7 +132,12 @@ function composed(
       return toResult === undefined ? result : toResult(result);
     },
     compose: () => {
-      graph ??= withGraphs(members).then(build);
+      graph ??= withGraphs(members)
+        .then(build)
+        .catch((error: unknown) => {
+          graph = undefined;
+          throw error;
+        });
       return graph;
     },
   };
@@ -142,9 +147,10 @@ function describe({ name, description }: Agent): string {
   return description === '' ? name : `${name}: ${description}`;
 }
 
-/** Members that are teams get their graphs. */
+/** Members that are given by their modules are loaded, and those that are teams get their graphs. */
 async function withGraphs(members: ReadonlyMap<string, Agent>): Promise<Map<string, Agent>> {
-  const entries = [...members].map(async ([name, agent]): Promise<[string, Agent]> => {
+  const entries = [...members].map(async ([name, member]): Promise<[string, Agent]> => {
+    const agent = member.load === undefined ? member : await member.load();
     if (agent.compose === undefined) return [name, agent];
     return [name, { ...agent, graph: await agent.compose() }];
   });
