@@ -73,7 +73,10 @@ export interface AgentCallOptions {
   };
 }
 
-/** Anything that does the work in one call: a function in an object, a chain, a RemoteGraph. It has no checkpoints. */
+/**
+ * Anything that does the work in one call: a function in an object, a chain. It has no checkpoints. A RemoteGraph has them
+ * where it runs: what it has begun goes on there, and what it asks is a question of the task.
+ */
 export interface InvokableAgent {
   /** Returns the result, or a promise of it. */
   invoke(input: AgentInput, options: AgentCallOptions): unknown;

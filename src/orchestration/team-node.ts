@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts';
+import type { JsonValue } from '../json.ts';
 import type { Agent, AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
 import { type CompiledGraph, isGraph, type RunControl, type RunnableGraph } from './graph.ts';
 import { toPlainJson } from './plain-result.ts';
+import { isRemoteGraph, runRemote } from './remote-graph.ts';
 import { type AgentStart, allOf, inputOf, offerOf, type TeamOffer } from './team-input.ts';
 import {
   GOAL,
@@ -84,9 +86,28 @@ async function runAgent(
   const worker: unknown = agent.graph ?? agent.invokable;
   const output = isGraph(worker)
     ? await runPart(agent, worker, input, { ...config, metadata: { ...config.metadata, ...nameOf(agent) } })
-    : await agent.invokable.invoke(input as AgentInput, callOptions(agent, config));
+    : await call(agent, input, config);
   return endOf(agent, output);
 }
+
+function call(agent: Agent, input: unknown, config: NodeConfig): unknown {
+  const { invokable } = agent;
+  const options = callOptions(agent, config);
+  if (!isRemoteGraph(invokable)) return invokable.invoke(input as AgentInput, options);
+  const { __pregel_resuming: isResumed, __pregel_resume_map: answers = {} } = config.configurable ?? {};
+  return runRemote({
+    graph: invokable,
+    options,
+    isResumed: isResumed === true,
+    // Other agents of the team, and this one at another time, may be on it too.
+    isOwnThread: false,
+    input: () => input,
+    answerTo: ({ id }) =>
+      Object.hasOwn(answers as object, id) ? { value: (answers as Answers)[id]! } : undefined,
+  });
+}
+
+type Answers = Readonly<Record<string, JsonValue>>;
 
 /** A graph as a part of the one that `config` is from. */
 export function runPart(agent: Agent, graph: object, input: unknown, config: object): Promise<unknown> {
