@@ -56,6 +56,9 @@ export function teamNode(options: TeamNodeOptions) {
     try {
       const end = await runAgent(agent, start, offer, config);
       onEnd?.(agent.name, true, elapsed());
+      // An agent without a graph has nowhere to leave it but its result.
+      const handover = isCommand(end.output) ? handoverIn(end.output) : undefined;
+      if (handover !== undefined) return handoverUpdate(options, handover, elapsed());
       return updateOf(options, start.given, end, elapsed());
     } catch (error) {
       const handover = handoverOf(error);
@@ -187,15 +190,28 @@ interface Handover {
   readonly update: Readonly<Record<string, unknown>>;
 }
 
+/** LangGraph's, known by its shape. */
+interface CommandLike {
+  readonly lg_name: 'Command';
+  readonly goto?: unknown;
+  readonly update?: unknown;
+}
+
+function isCommand(output: unknown): output is CommandLike {
+  return (output as Partial<CommandLike> | null | undefined)?.lg_name === 'Command';
+}
+
 /** A `Command` to the parent graph leaves the agent's graph as an error, known by its name. */
 function handoverOf(error: unknown): Handover | undefined {
-  const { name, command } = (error ?? {}) as {
-    name?: unknown;
-    command?: { goto?: unknown; update?: unknown };
-  };
-  if (name !== 'ParentCommand' || typeof command !== 'object') return undefined;
-  const targets = command.goto === undefined ? [] : [command.goto].flat();
-  return { to: targets.map(nodeName), update: recordFrom(command.update) };
+  const { name, command } = (error ?? {}) as { name?: unknown; command?: CommandLike };
+  return name !== 'ParentCommand' || typeof command !== 'object' ? undefined : handoverIn(command);
+}
+
+/** What is sent with it is for whoever goes on, as the update is. */
+function handoverIn({ goto, update }: CommandLike): Handover {
+  const targets = goto === undefined ? [] : [goto].flat();
+  const sent = targets.map((target) => recordFrom((target as { args?: unknown }).args));
+  return { to: targets.map(nodeName), update: Object.assign({}, recordFrom(update), ...sent) };
 }
 
 /** A `Send` names its node. */
