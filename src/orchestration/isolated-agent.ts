@@ -74,7 +74,7 @@ export class IsolatedAgent {
       call: { offer, place, hasSaver: saver !== undefined, modes },
       ...(metadata && { metadata: dataIn(metadata) }),
     };
-    return (await this.#runIn({ data, info, saver, attempt })) as MemberEnd;
+    return (await this.#runIn({ data, info, saver, attempt }, configurable.jotty.signal)) as MemberEnd;
   }
 
   /** As `travelIn`, where its graph is. */
@@ -99,7 +99,8 @@ export class IsolatedAgent {
     await within(systemClock, DEATH_MS, gone);
   }
 
-  async #runIn(crossing: Crossing): Promise<unknown> {
+  /** `whole` is the signal of the run that this is a part of: whoever aborts that sees to its end. */
+  async #runIn(crossing: Crossing, whole: AbortSignal = crossing.info.signal): Promise<unknown> {
     const { info } = crossing;
     const given = bodyOf(info);
     const body = given ?? new RunBody();
@@ -118,11 +119,16 @@ export class IsolatedAgent {
         forget();
         this.#release(unit, isFit);
       });
+      const outlive = () => {
+        if (!whole.aborted) void this.#outlive(run.idle, unit);
+      };
+      // At the time-out of its node, or the failure of one beside it.
+      info.signal.addEventListener('abort', outlive, { once: true });
       try {
         return await body.during(run.run(this.#place));
       } finally {
-        // Whoever aborted it sees to its end.
-        if (!info.signal.aborted) void this.#outlive(run.idle, unit);
+        info.signal.removeEventListener('abort', outlive);
+        outlive();
       }
     } catch (error) {
       if (!this.#started.has(unit)) unit.kill();

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type * as Jotty from '../../src/index.ts';
 import type * as Queues from '../../src/queue/index.ts';
 import { compiledWorker } from './compiled.ts';
-import { eventually } from './processes.ts';
+import { eventually, moment } from './processes.ts';
 import { TEST_TIMEOUT } from './scale.ts';
 
 /** Compiled, as an app has it: through a loader each thread and process would take seconds to start. */
@@ -30,12 +30,20 @@ afterEach(async () => {
 const told = () => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []);
 
 /** A team of isolated agents, in this order. */
-function conduct(where: 'thread' | 'process' | undefined, names: readonly string[], plan: unknown = names) {
+function conduct(
+  where: 'thread' | 'process' | undefined,
+  names: readonly string[],
+  plan: unknown = names,
+  more: Readonly<Record<string, object>> = {},
+) {
   const queue = new SQLiteTaskQueue({ path: join(folder, 'tasks.db'), retry: { initialInterval: 10 } });
   endings.push(() => queue.close());
   const isolation = where && { in: where, graceMs: 300, maxMemoryMb: 128 };
   const agents = Object.fromEntries(
-    names.map((name) => [name, { module: MODULE, export: name, ...(isolation && { isolation }) }]),
+    names.map((name) => [
+      name,
+      { module: MODULE, export: name, ...(isolation && { isolation }), ...more[name] },
+    ]),
   );
   const conductor = new Conductor({ agents, queue, mode: 'static', plan: plan as never });
   endings.push(() => conductor.close());
@@ -128,6 +136,30 @@ describe.each(['thread', 'process'] as const)('a part of a team in a %s', (where
         results: { doubts: { answer: '{"receipt":7}' } },
       });
       expect(told()).toEqual(['doubts.a', 'doubts.b', 'paying', 'doubts.b', 'doubts.b', 'doubts.c']);
+    },
+    TEST_TIMEOUT.timeout,
+  );
+
+  test.each(['cancel', 'timeout', 'sibling'])(
+    'that heeds nothing is killed after its grace: %s',
+    async (by) => {
+      const plan = by === 'sibling' ? [['deaf', 'failsBeside']] : ['deaf'];
+      const more = by === 'timeout' ? { deaf: { timeoutMs: 8_000 } } : {};
+      const { conductor, queue, enqueue } = conduct(where, ['deaf', 'failsBeside'], plan, more);
+      await enqueue({ maxRetries: 0 });
+      const loop = conductor.processQueue({ maxTasks: 1 });
+      const isThere = () => told().includes('alive');
+      await eventually(isThere, 20_000, () => 'it did not begin');
+      if (by === 'cancel')
+        expect(await conductor.cancel('team', { graceMs: 50 })).toMatchObject({ run: 'killed' });
+      await loop;
+      expect((await queue.getTask('team'))!.status).toBe(by === 'cancel' ? 'cancelled' : 'failed');
+      const isStill = async () => {
+        const before = told().length;
+        await moment(200);
+        return told().length === before;
+      };
+      await eventually(isStill, 5_000, () => 'it lives on');
     },
     TEST_TIMEOUT.timeout,
   );

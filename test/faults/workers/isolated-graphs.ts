@@ -1,5 +1,5 @@
 /** Agents that tests run in threads and processes. They say what they are about to do, and most of it is not survived. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
 import {
@@ -157,6 +157,12 @@ export const heeds = around(async ({ file }, config) => {
 export const deaf = around(({ file }) => {
   note(file, `started ${process.pid}`);
   return new Promise(() => setInterval(() => note(file, 'alive'), 20));
+});
+/** As soon as `deaf` lives. */
+export const failsBeside = around(async ({ file }) => {
+  while (!existsSync(file) || !readFileSync(file, 'utf8').includes('alive'))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  throw new Error('as planned');
 });
 export const blocks = around(({ file, ms }) => {
   note(file, `started ${process.pid}`);
