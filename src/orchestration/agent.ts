@@ -144,6 +144,8 @@ export interface ComposedAgent extends AgentSettings {
   readonly inputs: ReadonlySet<string> | undefined;
   /** What one goal may spend; it ends then. */
   readonly budget?: Amounts | undefined;
+  /** Says that one more conductor has it. Returns how that one gives it up: with the last, its threads and processes end. */
+  readonly hold?: (() => () => Promise<void>) | undefined;
 }
 
 export type AgentSource =
@@ -163,6 +165,8 @@ export interface Agent {
   /** Makes the graph, of an agent that is composed of others. */
   readonly compose?: () => Promise<CompiledGraph>;
   readonly invokable: InvokableAgent;
+  /** Ends what it keeps running, of an agent that is composed of others. */
+  readonly release?: (() => Promise<void>) | undefined;
   /** What runs it outside of this thread; undefined where nothing does. */
   readonly isolated?: IsolatedAgent | undefined;
   /** Loads what it is, where it was given by the name of a module. */
@@ -220,6 +224,7 @@ function composedFrom(name: string, source: ComposedAgent): Agent {
     compose,
     invokable,
     inputs,
+    release: source.hold?.(),
     ...(budget !== undefined && { budget }),
     ...settingsOf(name, source),
   };

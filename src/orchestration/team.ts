@@ -131,6 +131,7 @@ function composed(
       const result = teamResult(state as TeamValues);
       return toResult === undefined ? result : toResult(result);
     },
+    hold: holderOf(members),
     compose: () => {
       graph ??= withGraphs(members)
         .then(build)
@@ -140,6 +141,21 @@ function composed(
         });
       return graph;
     },
+  };
+}
+
+/** One of several conductors may close: what members run for the others goes on. */
+function holderOf(members: ReadonlyMap<string, Agent>): () => () => Promise<void> {
+  let holders = 0;
+  return () => {
+    holders += 1;
+    return async () => {
+      holders -= 1;
+      if (holders > 0) return;
+      await Promise.all(
+        [...members.values()].map(({ isolated, release }) => isolated?.close() ?? release?.()),
+      );
+    };
   };
 }
 

@@ -213,3 +213,17 @@ test(
   },
   TEST_TIMEOUT.timeout,
 );
+
+test(
+  'a conductor that closes ends the processes that its team has kept for a next run',
+  async () => {
+    const { conductor, enqueue, run } = conduct('process', ['call', 'plain']);
+    await enqueue();
+    await run();
+    const { results } = await conductor.result<{ results: { call: { pid: number } } }>('team');
+    expect(() => process.kill(results.call.pid, 0)).not.toThrow();
+    await conductor.close();
+    expect(() => process.kill(results.call.pid, 0)).toThrow('ESRCH');
+  },
+  TEST_TIMEOUT.timeout,
+);
