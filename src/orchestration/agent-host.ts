@@ -169,7 +169,9 @@ export class AgentHost {
 
   async close(): Promise<void> {
     this.#purged?.stop();
-    await Promise.all([...this.agents.values()].map(({ isolated }) => isolated?.close()));
+    await Promise.all(
+      [...this.agents.values()].map(({ isolated, release }) => isolated?.close() ?? release?.()),
+    );
   }
 
   /** Whether an agent here could ever run the task. */

@@ -73,7 +73,10 @@ export interface AgentCallOptions {
   };
 }
 
-/** Anything that does the work in one call: a function in an object, a chain, a RemoteGraph. It has no checkpoints. */
+/**
+ * Anything that does the work in one call: a function in an object, a chain. It has no checkpoints. A RemoteGraph has them
+ * where it runs: what it has begun goes on there, and what it asks is a question of the task.
+ */
 export interface InvokableAgent {
   /** Returns the result, or a promise of it. */
   invoke(input: AgentInput, options: AgentCallOptions): unknown;
@@ -141,6 +144,8 @@ export interface ComposedAgent extends AgentSettings {
   readonly inputs: ReadonlySet<string> | undefined;
   /** What one goal may spend; it ends then. */
   readonly budget?: Amounts | undefined;
+  /** Says that one more conductor has it. Returns how that one gives it up: with the last, its threads and processes end. */
+  readonly hold?: (() => () => Promise<void>) | undefined;
 }
 
 export type AgentSource =
@@ -160,6 +165,8 @@ export interface Agent {
   /** Makes the graph, of an agent that is composed of others. */
   readonly compose?: () => Promise<CompiledGraph>;
   readonly invokable: InvokableAgent;
+  /** Ends what it keeps running, of an agent that is composed of others. */
+  readonly release?: (() => Promise<void>) | undefined;
   /** What runs it outside of this thread; undefined where nothing does. */
   readonly isolated?: IsolatedAgent | undefined;
   /** Loads what it is, where it was given by the name of a module. */
@@ -217,6 +224,7 @@ function composedFrom(name: string, source: ComposedAgent): Agent {
     compose,
     invokable,
     inputs,
+    release: source.hold?.(),
     ...(budget !== undefined && { budget }),
     ...settingsOf(name, source),
   };
@@ -229,14 +237,9 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
   const isolation = isolationOf(name, source);
   const team = teamBudgetOf(name, source);
   const settings = { graph: undefined, inputs: undefined, ...settingsOf(name, source), ...team };
-  if (isolation !== undefined) {
-    const isolated = new IsolatedAgent(place, isolation);
-    return {
-      ...settings,
-      isolated,
-      invokable: { invoke: (input, options) => isolated.call(input, options) },
-    };
-  }
+  const invokable = { invoke: () => Promise.reject(new Error(`agent ${name} runs where its module is`)) };
+  if (isolation !== undefined)
+    return { ...settings, isolated: new IsolatedAgent(place, isolation), invokable };
   let loading: Promise<Agent> | undefined;
   const load = () => {
     loading ??= loadAgent(name, place).then((agent) => {
@@ -245,11 +248,7 @@ function moduleFrom(name: string, source: ModuleAgent): Agent {
     });
     return loading;
   };
-  const invoke = async (input: AgentInput, options: AgentCallOptions) => {
-    const { graph, invokable } = await load();
-    return ((graph ?? invokable) as InvokableAgent).invoke(input, options);
-  };
-  return { ...settings, load, invokable: { invoke } };
+  return { ...settings, load, invokable };
 }
 
 /** @throws InvalidOptionError where the module exports no such agent. */

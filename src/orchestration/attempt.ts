@@ -10,6 +10,7 @@ import { type GraphRun, runGraph } from './graph-run.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
+import { isRemoteGraph, remoteAnswer, remoteQuestions, runRemote } from './remote-graph.ts';
 import type { MeterHandler } from './remote-meter.ts';
 import { setCallbacks } from './run-callbacks.ts';
 import { RunSaver } from './run-saver.ts';
@@ -59,12 +60,11 @@ export async function runAttempt(
   const agent = load === undefined ? attempt.agent : await load();
   const graph = agent.compose === undefined ? agent.graph : await agent.compose();
   if (graph === undefined) {
-    const input = (await inputFor(agent, task)) as AgentInput;
     let state: unknown;
     try {
-      state = await agent.invokable.invoke(input, callOptions(attempt));
+      state = await invoked(agent, attempt);
     } catch (error) {
-      const interrupts = heldQuestions(error);
+      const interrupts = heldQuestions(error) ?? remoteQuestions(error, attempt.answers);
       if (interrupts === null) throw error;
       return { status: 'waiting', interrupts };
     }
@@ -88,6 +88,23 @@ export async function runAttempt(
   });
   await saver.stored();
   return end.status === 'waiting' ? end : { status: 'completed', result: resultOf(agent, end.values, task) };
+}
+
+/** An agent that is one call, or a graph elsewhere, which keeps its own checkpoints. */
+async function invoked(agent: Agent, attempt: Attempt): Promise<unknown> {
+  const { task, info, answers, shared, fenced } = attempt;
+  const { invokable } = agent;
+  const options = callOptions(attempt);
+  if (!isRemoteGraph(invokable))
+    return invokable.invoke((await inputFor(agent, task)) as AgentInput, options);
+  return runRemote({
+    graph: invokable,
+    options,
+    isResumed: info.attempt > 1 || answers.length > 0,
+    isOwnThread: fenced && shared === undefined,
+    input: () => inputFor(agent, task),
+    answerTo: (question) => remoteAnswer(question, answers),
+  });
 }
 
 /** Where all nodes can find them by themselves, the graph has none. */

@@ -85,12 +85,19 @@ export interface CheckpointRecord {
  */
 export class RunControl {
   #reason: string | undefined;
-  /** Hears of the request, where the graph runs elsewhere. */
-  onDrain: ((reason: string) => void) | undefined;
+  #listeners: Set<(reason: string) => void> | undefined;
 
   requestDrain(reason: string): void {
     this.#reason = reason;
-    this.onDrain?.(reason);
+    for (const listener of this.#listeners ?? []) listener(reason);
+  }
+
+  /** Tells of the request, also of one made before, where a graph runs elsewhere. Returns how to take it back. */
+  onDrain(listener: (reason: string) => void): () => void {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+    if (this.#reason !== undefined) listener(this.#reason);
+    return () => void this.#listeners?.delete(listener);
   }
 
   get drainRequested(): boolean {

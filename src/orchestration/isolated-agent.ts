@@ -2,7 +2,7 @@ import { isFenced } from '../checkpoint/fence.ts';
 import { systemClock } from '../clock.ts';
 import { TimeoutError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
-import type { AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
+import type { AgentCallOptions, AttemptInfo } from './agent.ts';
 import type { Attempt, AttemptEnd } from './attempt.ts';
 import { type Checkpointer, RunControl } from './graph.ts';
 import type { TaskCheckpoint, Travel } from './graph-travel.ts';
@@ -10,10 +10,16 @@ import type { FromWorker, RunData } from './isolated-message.ts';
 import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
 import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
+import { aroundOf, type PartStream } from './part-graph.ts';
 import { type MeterHandler, meterAmong } from './remote-meter.ts';
 import { bodyOf, DEATH_MS, RunBody, setBody } from './run-body.ts';
 import type { StoreErrors } from './store-errors.ts';
+import type { TeamOffer } from './team-input.ts';
+import type { MemberEnd, NodeConfig } from './team-node.ts';
 import { within } from './wakeup.ts';
+
+/** What a part tells as it goes; tokens of models are not among it. */
+const PART_MODES: readonly string[] = ['tasks', 'updates'];
 
 /**
  * An agent in threads or processes of its own, one for each run at a time: there are as many as runs of it, and
@@ -48,24 +54,27 @@ export class IsolatedAgent {
     return (await this.#runIn({ data, info: attempt.info, saver: watched, attempt })) as AttemptEnd;
   }
 
-  /** As a part of another agent: one call, without checkpoints of its own. */
-  call(input: AgentInput, options: AgentCallOptions): Promise<unknown> {
+  /** As a part of a team: its checkpoints are in the namespace of the node that `config` is of. */
+  async call(offer: TeamOffer, options: AgentCallOptions, config: NodeConfig): Promise<MemberEnd> {
     const { signal, writer, configurable, metadata } = options;
+    const { place, saver, stream } = aroundOf(config);
     const meter = meterAmong(options.callbacks);
     const info = { ...configurable.jotty, signal } as AttemptInfo;
     const whose = bodyOf(configurable.jotty);
     if (whose !== undefined) setBody(info, whose);
     const callbacks = meter && ((): [MeterHandler] => [meter]);
-    const watched = { onChunk: undefined, onCustom: writer, callbacks, onStep: undefined };
-    const attempt = { control: new RunControl(), shared: undefined, ...watched };
-    const task = { id: info.threadId, payload: {}, metadata: {}, priority: 5, attempt: info.attempt };
-    const whole = { ...attempt, info, task, answers: [], fenced: false, startsAgain: false } as never;
+    const onChunk = stream && ((...chunk: Parameters<PartStream['push']>[0]) => stream.push(chunk));
+    const watched = { onChunk, onCustom: writer, callbacks, onStep: undefined };
+    const attempt = { control: config.control ?? new RunControl(), shared: undefined, ...watched };
+    const { answers } = info.effects;
+    const whole = { ...attempt, info, task: {}, answers, fenced: false, startsAgain: false } as never;
+    const modes = [...(stream?.modes ?? [])].filter((mode) => PART_MODES.includes(mode));
     const data = {
-      ...dataOf(whole, false),
-      call: { input },
+      ...dataOf(whole, isFenced(saver)),
+      call: { offer, place, hasSaver: saver !== undefined, modes },
       ...(metadata && { metadata: dataIn(metadata) }),
     };
-    return this.#runIn({ data, info, saver: undefined, attempt });
+    return (await this.#runIn({ data, info, saver, attempt }, configurable.jotty.signal)) as MemberEnd;
   }
 
   /** As `travelIn`, where its graph is. */
@@ -90,7 +99,8 @@ export class IsolatedAgent {
     await within(systemClock, DEATH_MS, gone);
   }
 
-  async #runIn(crossing: Crossing): Promise<unknown> {
+  /** `whole` is the signal of the run that this is a part of: whoever aborts that sees to its end. */
+  async #runIn(crossing: Crossing, whole: AbortSignal = crossing.info.signal): Promise<unknown> {
     const { info } = crossing;
     const given = bodyOf(info);
     const body = given ?? new RunBody();
@@ -109,11 +119,16 @@ export class IsolatedAgent {
         forget();
         this.#release(unit, isFit);
       });
+      const outlive = () => {
+        if (!whole.aborted) void this.#outlive(run.idle, unit);
+      };
+      // At the time-out of its node, or the failure of one beside it.
+      info.signal.addEventListener('abort', outlive, { once: true });
       try {
         return await body.during(run.run(this.#place));
       } finally {
-        // Whoever aborted it sees to its end.
-        if (!info.signal.aborted) void this.#outlive(run.idle, unit);
+        info.signal.removeEventListener('abort', outlive);
+        outlive();
       }
     } catch (error) {
       if (!this.#started.has(unit)) unit.kill();

@@ -1,5 +1,7 @@
 import type { JsonValue } from '../json.ts';
 import type { Travel } from './graph-travel.ts';
+import type { PartPlace } from './part-graph.ts';
+import type { TeamOffer } from './team-input.ts';
 import type { WireError } from './wire-error.ts';
 
 /**
@@ -53,7 +55,7 @@ export interface RunData {
   readonly answers: readonly JsonValue[];
   readonly task: Readonly<Record<string, JsonValue>>;
   /** In place of the task's, of an agent that is called as part of another. */
-  readonly call?: { readonly input: unknown };
+  readonly call?: PartCall;
   /** In place of the task's, where somebody goes back in its checkpoints. */
   readonly travel?: Travel;
   readonly isSaverFenced: boolean;
@@ -72,6 +74,15 @@ export interface RunData {
   readonly streamsTokens: boolean;
   readonly streamsUpdates: boolean;
   readonly tellsCustom: boolean;
+}
+
+/** A part of a team's graph. */
+export interface PartCall {
+  readonly offer: TeamOffer;
+  readonly place: PartPlace;
+  readonly hasSaver: boolean;
+  /** Of LangGraph's chunks, what somebody reads. */
+  readonly modes: readonly string[];
 }
 
 /** More chunks than this are not on their way at a time: what a reader cannot take is left out, and the run goes on. */

@@ -69,16 +69,16 @@ export class IsolatedRun {
     const { signal } = info;
     const abort = () => this.#post({ type: 'abort', error: this.#wireOf(signal.reason) });
     this.#unit.onMessage = (message) => this.#hear(message as FromWorker);
-    attempt.control.onDrain = (reason) => this.#post({ type: 'drain', reason });
+    let forget = () => {};
     try {
       this.#post({ type: 'run', url, export: name, data: encodeState(data) });
       if (signal.aborted) abort();
       else signal.addEventListener('abort', abort, { once: true });
-      if (attempt.control.drainReason !== undefined) attempt.control.onDrain(attempt.control.drainReason);
+      forget = attempt.control.onDrain((reason) => this.#post({ type: 'drain', reason }));
       return await this.#ended;
     } finally {
       this.#isOver = true;
-      attempt.control.onDrain = undefined;
+      forget();
       // What of it runs on hears of an abort that comes now.
       void this.idle.then(() => signal.removeEventListener('abort', abort));
     }

@@ -10,21 +10,24 @@ import { InvalidOptionError } from '../errors.ts';
 import { type Agent, type AgentInput, type AttemptInfo, loadAgent } from './agent.ts';
 import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { EffectLedger } from './effect-ledger.ts';
-import { type Checkpointer, RunControl } from './graph.ts';
+import { type Checkpointer, isGraph, RunControl } from './graph.ts';
 import { noGraph, type Travel, travelIn } from './graph-travel.ts';
 import {
   CHUNKS_MAX,
   type FromWorker,
+  type PartCall,
   type RunData,
   type RunMessage,
   type ToWorker,
 } from './isolated-message.ts';
 import { checkTeamBudget } from './isolation.ts';
 import { lightCallbacks } from './light-callbacks.ts';
-import { invokePart } from './part-graph.ts';
+import { type PartStream, partConfigurable } from './part-graph.ts';
 import { RemoteMeter } from './remote-meter.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
 import { RunBody, setBody } from './run-body.ts';
+import { inputOf } from './team-input.ts';
+import { endOf, type MemberEnd, runPart } from './team-node.ts';
 import { fromWire, toWire, type WireError } from './wire-error.ts';
 
 interface Call {
@@ -97,7 +100,10 @@ class WorkerRun {
     this.#data = (await decodeState(text)) as RunData;
     const data = this.#data;
     const agent = await agentAt(url, name, String(data.info.agent));
-    if (data.call !== undefined) return this.#callAgent(agent, data.call.input as AgentInput);
+    if (data.call !== undefined) {
+      checkTeamBudget(agent.name, agent.budget !== undefined, false);
+      return this.#callAgent(agent, data.call);
+    }
     if (data.travel !== undefined) return this.#travel(agent, data.travel);
     checkTeamBudget(agent.name, agent.budget !== undefined, data.boundsTeam);
     return runAttempt(
@@ -129,24 +135,36 @@ class WorkerRun {
     return travelIn(whole, this.#saver(), travel);
   }
 
-  async #callAgent(agent: Agent, input: AgentInput): Promise<unknown> {
+  async #callAgent(agent: Agent, call: PartCall): Promise<MemberEnd> {
     const info = this.#info();
     const { isMetered, metadata } = this.#data;
-    const callbacks = isMetered ? await this.#callbacks(agent) : undefined;
-    const { signal } = this.#controller;
+    const graph = agent.compose === undefined ? agent.graph : await agent.compose();
+    const worker: unknown = graph ?? agent.invokable;
+    const callbacks = isMetered ? await this.#callbacks(isGraph(worker)) : undefined;
+    const { input } = await inputOf(agent, call.offer);
     const options = {
-      signal,
+      signal: this.#controller.signal,
       writer: (chunk: unknown) => this.#tell('custom!', [], chunk),
       ...(callbacks && { callbacks: callbacks as object[] }),
       ...(metadata && { metadata: { ...metadata } }),
       configurable: { thread_id: info.threadId, jotty: info },
     };
-    if (agent.graph !== undefined) return invokePart(agent.graph, input, options);
-    return agent.invokable.invoke(input, options);
+    if (!isGraph(worker)) return endOf(agent, await agent.invokable.invoke(input as AgentInput, options));
+    const configurable = { ...this.#partConfigurable(call), ...options.configurable };
+    const config = { ...options, configurable, control: this.#control, durability: 'sync' };
+    return endOf(agent, await runPart(agent, worker, input, config));
   }
 
-  async #callbacks({ graph }: Agent): Promise<object> {
-    return graph === undefined ? [this.#meter()] : (await lightCallbacks())(this.#meter());
+  #partConfigurable({ place, hasSaver, modes }: PartCall): Record<string, unknown> {
+    const push: PartStream['push'] = ([namespace, mode, chunk]) => {
+      if (modes.includes(mode)) this.#tell(mode, namespace, chunk);
+    };
+    const stream = modes.length === 0 ? undefined : { modes: new Set(modes), push };
+    return partConfigurable(place, hasSaver ? this.#saver() : undefined, stream);
+  }
+
+  async #callbacks(isOfGraph: boolean): Promise<object> {
+    return isOfGraph ? (await lightCallbacks())(this.#meter()) : [this.#meter()];
   }
 
   #meter(): RemoteMeter {

@@ -32,9 +32,13 @@ export function listenedTo(
 ): RunnableGraph | undefined {
   const { _runLoop: runLoop } = graph as Listenable;
   if (typeof runLoop !== 'function') return undefined;
+  const heard = new Set(modes);
   const told: Stream = {
-    modes: new Set(modes),
-    push: ([namespace, mode, chunk]) => onChunk(namespace, mode, chunk),
+    modes: heard,
+    // Graphs within tell of each checkpoint beside its values, whoever asked for that.
+    push: ([namespace, mode, chunk]) => {
+      if (heard.has(mode)) onChunk(namespace, mode, chunk);
+    },
   };
   return Object.create(graph, {
     _runLoop: {

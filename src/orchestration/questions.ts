@@ -99,7 +99,8 @@ function withReason(value: JsonValue, refusedBecause: string): JsonValue {
   return isRecord ? { ...value, refusedBecause } : { question: value, refusedBecause };
 }
 
-const INVALID_RESUME = Symbol.for('langgraph.invalid_resume');
+/** LangGraph's mark on what an answer has failed with. */
+export const INVALID_RESUME: unique symbol = Symbol.for('langgraph.invalid_resume') as never;
 const CAUSES_MAX = 10;
 
 /** Whether a run failed because an answer did not match its question's `responseSchema`. */

@@ -1,8 +1,10 @@
 import type { Clock } from '../clock.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
-import type { Agent, AgentCallOptions, AgentInput, AgentTask, AttemptInfo } from './agent.ts';
-import { isGraph, type RunnableGraph } from './graph.ts';
+import type { JsonValue } from '../json.ts';
+import type { Agent, AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
+import { type CompiledGraph, isGraph, type RunControl, type RunnableGraph } from './graph.ts';
 import { toPlainJson } from './plain-result.ts';
+import { isRemoteGraph, runRemote } from './remote-graph.ts';
+import { type AgentStart, allOf, inputOf, offerOf, type TeamOffer } from './team-input.ts';
 import {
   GOAL,
   madeOf,
@@ -10,7 +12,6 @@ import {
   TEAM_CHANNEL,
   type TeamRecordChange,
   type TeamValues,
-  valuesOf,
 } from './team-state.ts';
 import { watchNodes } from './watched-nodes.ts';
 
@@ -21,6 +22,14 @@ export interface NodeConfig {
   readonly writer?: (chunk: unknown) => void;
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly callbacks?: unknown;
+  readonly control?: RunControl;
+}
+
+/** What an agent has come to. */
+export interface MemberEnd {
+  readonly output: unknown;
+  /** What its own `toResult` has made of that, where it has one. */
+  readonly result?: unknown;
 }
 
 export interface TeamNodeOptions {
@@ -32,12 +41,8 @@ export interface TeamNodeOptions {
   readonly onEnd?: ((agent: string, wasSuccess: boolean, ms: number) => void) | undefined;
 }
 
-/** What a priority would be in a queue; an agent's own `toInput` may ask for it. */
-const TEAM_PRIORITY = 5;
 /** LangGraph's: an agent that says nothing of its own is not given its team's. */
 const RECURSION_LIMIT = 25;
-/** Characters of what others have made that the first message of an agent tells. */
-const DIGEST_CHARS_MAX = 20_000;
 
 /** The node of one agent: its graph runs in a checkpoint namespace of its own, below the node's. */
 export function teamNode(options: TeamNodeOptions) {
@@ -45,12 +50,16 @@ export function teamNode(options: TeamNodeOptions) {
   return async (state: TeamValues, config: NodeConfig): Promise<Record<string, unknown>> => {
     config.writer?.({ jotty: 'agent', agent: agent.name, step: recordOf(state).path.length + 1 });
     const startedAt = clock.now();
-    const { input, given } = await inputOf(agent, state, config);
+    const offer = offerOf(state, config);
+    const start = agent.isolated === undefined ? await inputOf(agent, offer) : startElsewhere(offer);
     const elapsed = () => Math.max(0, clock.now() - startedAt);
     try {
-      const output = await runAgent(agent, input, config);
+      const end = await runAgent(agent, start, offer, config);
       onEnd?.(agent.name, true, elapsed());
-      return updateOf(options, given, output, elapsed());
+      // An agent without a graph has nowhere to leave it but its result.
+      const handover = isCommand(end.output) ? handoverIn(end.output) : undefined;
+      if (handover !== undefined) return handoverUpdate(options, handover, elapsed());
+      return updateOf(options, start.given, end, elapsed());
     } catch (error) {
       const handover = handoverOf(error);
       if (handover === undefined) {
@@ -65,20 +74,62 @@ export function teamNode(options: TeamNodeOptions) {
   };
 }
 
-async function runAgent(agent: Agent, input: unknown, config: NodeConfig): Promise<unknown> {
+/** What an agent elsewhere makes its input of, it knows there. */
+function startElsewhere(offer: TeamOffer): AgentStart {
+  return { input: undefined, given: allOf(offer) };
+}
+
+async function runAgent(
+  agent: Agent,
+  { input }: AgentStart,
+  offer: TeamOffer,
+  config: NodeConfig,
+): Promise<MemberEnd> {
+  if (agent.isolated !== undefined) return agent.isolated.call(offer, callOptions(agent, config), config);
   const worker: unknown = agent.graph ?? agent.invokable;
-  if (!isGraph(worker)) return agent.invokable.invoke(input as AgentInput, callOptions(agent, config));
-  watchNodes(worker);
-  const graph = worker as unknown as RunnableGraph & {
-    readonly config?: { readonly recursionLimit?: number };
-  };
-  const recursionLimit = agent.recursionLimit ?? graph.config?.recursionLimit ?? RECURSION_LIMIT;
-  const metadata = { ...config.metadata, jotty_agent: agent.name };
-  return graph.invoke(input, { ...config, metadata, recursionLimit } as never);
+  const output = isGraph(worker)
+    ? await runPart(agent, worker, input, { ...config, metadata: { ...config.metadata, ...nameOf(agent) } })
+    : await call(agent, input, config);
+  return endOf(agent, output);
+}
+
+function call(agent: Agent, input: unknown, config: NodeConfig): unknown {
+  const { invokable } = agent;
+  const options = callOptions(agent, config);
+  if (!isRemoteGraph(invokable)) return invokable.invoke(input as AgentInput, options);
+  const { __pregel_resuming: isResumed, __pregel_resume_map: answers = {} } = config.configurable ?? {};
+  return runRemote({
+    graph: invokable,
+    options,
+    isResumed: isResumed === true,
+    // Other agents of the team, and this one at another time, may be on it too.
+    isOwnThread: false,
+    input: () => input,
+    answerTo: ({ id }) =>
+      Object.hasOwn(answers as object, id) ? { value: (answers as Answers)[id]! } : undefined,
+  });
+}
+
+type Answers = Readonly<Record<string, JsonValue>>;
+
+/** A graph as a part of the one that `config` is from. */
+export function runPart(agent: Agent, graph: object, input: unknown, config: object): Promise<unknown> {
+  watchNodes(graph as CompiledGraph);
+  const part = graph as RunnableGraph & { readonly config?: { readonly recursionLimit?: number } };
+  const recursionLimit = agent.recursionLimit ?? part.config?.recursionLimit ?? RECURSION_LIMIT;
+  return part.invoke(input, { ...config, recursionLimit } as never);
+}
+
+export function endOf({ toResult }: Agent, output: unknown): MemberEnd {
+  return toResult === undefined ? { output } : { output, result: toResult(output) };
+}
+
+function nameOf({ name }: Agent): { readonly jotty_agent: string } {
+  return { jotty_agent: name };
 }
 
 function callOptions(
-  { name }: Agent,
+  agent: Agent,
   { configurable = {}, signal, writer, callbacks }: NodeConfig,
 ): AgentCallOptions {
   const info = configurable.jotty as AttemptInfo | undefined;
@@ -86,67 +137,20 @@ function callOptions(
     signal: signal ?? info?.signal ?? new AbortController().signal,
     writer: writer ?? (() => {}),
     ...(callbacks !== undefined && { callbacks: callbacks as object[] }),
-    metadata: { jotty_agent: name },
+    metadata: nameOf(agent),
     configurable: { thread_id: String(configurable.thread_id), jotty: info as AttemptInfo },
   };
-}
-
-interface AgentStart {
-  readonly input: unknown;
-  /** What of the input came from the team's state; the rest is the agent's addition to it. */
-  readonly given: TeamValues;
-}
-
-/** What an agent gets: the goal, the channels it has, and under `results` what each has made before. */
-async function inputOf(agent: Agent, state: TeamValues, config: NodeConfig): Promise<AgentStart> {
-  const goal = state[GOAL];
-  const values = valuesOf(state);
-  const { results, rest } = recordOf(state);
-  if (agent.toInput !== undefined) {
-    const input: unknown = await agent.toInput(taskOf(state, config));
-    return { input, given: input as TeamValues };
-  }
-  const offered: Record<string, unknown> = {
-    ...rest,
-    ...values,
-    results,
-    ...(goal !== undefined && { goal }),
-  };
-  if (agent.inputs === undefined) return { input: offered, given: offered };
-  const input = Object.fromEntries(
-    Object.entries(offered).filter(([name, value]) => value !== undefined && agent.inputs!.has(name)),
-  );
-  const isConversation = agent.inputs.has('messages') && !agent.inputs.has(GOAL);
-  const messages = values.messages as readonly unknown[] | undefined;
-  if (!isConversation || typeof goal !== 'string' || (messages?.length ?? 0) > 0)
-    return { input, given: input };
-  const { HumanMessage } = await import('@langchain/core/messages');
-  return { input: { ...input, messages: [new HumanMessage(withDigest(goal, results))] }, given: input };
-}
-
-function taskOf(state: TeamValues, { configurable = {} }: NodeConfig): AgentTask {
-  const info = configurable.jotty as AttemptInfo | undefined;
-  const { results, rest } = recordOf(state);
-  const payload = { goal: state[GOAL], input: toPlainJson({ ...rest, ...valuesOf(state) }) } as JsonObject;
-  const id = info?.taskId ?? String(configurable.thread_id);
-  return { id, payload, metadata: {}, priority: TEAM_PRIORITY, attempt: info?.attempt ?? 1, results };
-}
-
-function withDigest(goal: string, results: Readonly<Record<string, JsonValue>>): string {
-  const told = Object.entries(results).map(([agent, made]) => `${agent}: ${JSON.stringify(made)}`);
-  if (told.length === 0) return goal;
-  return `${goal}\n\nWhat others have done for it:\n${told.join('\n').slice(0, DIGEST_CHARS_MAX)}`;
 }
 
 function updateOf(
   { agent, channels }: TeamNodeOptions,
   given: TeamValues,
-  output: unknown,
+  { output, ...end }: MemberEnd,
   ms: number,
 ): Record<string, unknown> {
   const isRecord = typeof output === 'object' && output !== null && !Array.isArray(output);
   const { made, changes } = madeOf(given, isRecord ? (output as Record<string, unknown>) : {}, channels);
-  const result = agent.toResult === undefined ? (isRecord ? made : output) : agent.toResult(output);
+  const result = 'result' in end ? end.result : isRecord ? made : output;
   return { ...changes, ...recordChange(agent, result, [], ms) };
 }
 
@@ -186,15 +190,28 @@ interface Handover {
   readonly update: Readonly<Record<string, unknown>>;
 }
 
+/** LangGraph's, known by its shape. */
+interface CommandLike {
+  readonly lg_name: 'Command';
+  readonly goto?: unknown;
+  readonly update?: unknown;
+}
+
+function isCommand(output: unknown): output is CommandLike {
+  return (output as Partial<CommandLike> | null | undefined)?.lg_name === 'Command';
+}
+
 /** A `Command` to the parent graph leaves the agent's graph as an error, known by its name. */
 function handoverOf(error: unknown): Handover | undefined {
-  const { name, command } = (error ?? {}) as {
-    name?: unknown;
-    command?: { goto?: unknown; update?: unknown };
-  };
-  if (name !== 'ParentCommand' || typeof command !== 'object') return undefined;
-  const targets = command.goto === undefined ? [] : [command.goto].flat();
-  return { to: targets.map(nodeName), update: recordFrom(command.update) };
+  const { name, command } = (error ?? {}) as { name?: unknown; command?: CommandLike };
+  return name !== 'ParentCommand' || typeof command !== 'object' ? undefined : handoverIn(command);
+}
+
+/** What is sent with it is for whoever goes on, as the update is. */
+function handoverIn({ goto, update }: CommandLike): Handover {
+  const targets = goto === undefined ? [] : [goto].flat();
+  const sent = targets.map((target) => recordFrom((target as { args?: unknown }).args));
+  return { to: targets.map(nodeName), update: Object.assign({}, recordFrom(update), ...sent) };
 }
 
 /** A `Send` names its node. */

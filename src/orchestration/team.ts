@@ -131,10 +131,31 @@ function composed(
       const result = teamResult(state as TeamValues);
       return toResult === undefined ? result : toResult(result);
     },
+    hold: holderOf(members),
     compose: () => {
-      graph ??= withGraphs(members).then(build);
+      graph ??= withGraphs(members)
+        .then(build)
+        .catch((error: unknown) => {
+          graph = undefined;
+          throw error;
+        });
       return graph;
     },
+  };
+}
+
+/** One of several conductors may close: what members run for the others goes on. */
+function holderOf(members: ReadonlyMap<string, Agent>): () => () => Promise<void> {
+  let holders = 0;
+  return () => {
+    holders += 1;
+    return async () => {
+      holders -= 1;
+      if (holders > 0) return;
+      await Promise.all(
+        [...members.values()].map(({ isolated, release }) => isolated?.close() ?? release?.()),
+      );
+    };
   };
 }
 
@@ -142,9 +163,10 @@ function describe({ name, description }: Agent): string {
   return description === '' ? name : `${name}: ${description}`;
 }
 
-/** Members that are teams get their graphs. */
+/** Members that are given by their modules are loaded, and those that are teams get their graphs. */
 async function withGraphs(members: ReadonlyMap<string, Agent>): Promise<Map<string, Agent>> {
-  const entries = [...members].map(async ([name, agent]): Promise<[string, Agent]> => {
+  const entries = [...members].map(async ([name, member]): Promise<[string, Agent]> => {
+    const agent = member.load === undefined ? member : await member.load();
     if (agent.compose === undefined) return [name, agent];
     return [name, { ...agent, graph: await agent.compose() }];
   });

@@ -11,6 +11,7 @@ import {
 import { GraphChangedError } from './graph-verdict.ts';
 import { HeldError } from './once-question.ts';
 import { RunAborted } from './outcome-of.ts';
+import { INVALID_RESUME } from './questions.ts';
 import { OpenThreadError } from './shared-thread.ts';
 
 /** An error as data. What is no error is its message. */
@@ -50,7 +51,7 @@ export function toWire(error: unknown, refOf: (error: object) => number | undefi
     name: String(own.name ?? 'Error'),
     message: String(own.message ?? ''),
     stack: own.stack,
-    fields: textOf({ ...rest, ...headersOf(error) }),
+    fields: textOf({ ...rest, ...headersOf(error), ...marksOf(error) }),
     cause: own.cause === undefined || depth === CAUSES_MAX ? undefined : toWire(own.cause, refOf, depth + 1),
     ref: refOf(error),
   };
@@ -68,7 +69,9 @@ export function fromWire(
   const isHeld = typeof code === 'string' && (fields as { is_bubble_up?: unknown }).is_bubble_up === true;
   const known = isHeld ? HeldError : coded;
   if (known !== undefined) Object.setPrototypeOf(error, known.prototype);
-  Object.assign(error, fields);
+  const { refusedAnswer, ...own } = fields as { readonly refusedAnswer?: true };
+  Object.assign(error, own);
+  if (refusedAnswer) Object.defineProperty(error, INVALID_RESUME, { value: true });
   Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
   if (stack !== undefined)
     Object.defineProperty(error, 'stack', { value: stack, configurable: true, writable: true });
@@ -81,6 +84,13 @@ function textOf(fields: object): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** By what LangGraph knows a stop from a failure, and an answer that its question refused: neither is a field. */
+function marksOf(error: object): object {
+  const { is_bubble_up: isStop } = error as { readonly is_bubble_up?: unknown };
+  const isRefused = (error as { readonly [INVALID_RESUME]?: unknown })[INVALID_RESUME] === true;
+  return { ...(isStop === true && { is_bubble_up: true }), ...(isRefused && { refusedAnswer: true }) };
 }
 
 /** What tells how long to wait after too many calls is a class of its own with many clients. */

@@ -2,7 +2,7 @@ import { AIMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
 import { tool } from '@langchain/core/tools';
 import { FakeListChatModel } from '@langchain/core/utils/testing';
-import { Annotation, Command, END, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
+import { Annotation, Command, END, MessagesAnnotation, Send, START, StateGraph } from '@langchain/langgraph';
 import { createAgent } from 'langchain';
 import { describe, expect, test } from 'vitest';
 import {
@@ -164,6 +164,37 @@ describe('an agent', () => {
       }).run('go');
     expect(await run(END)).toMatchObject({ result: { path: ['front'], endedBy: 'done' } });
     expect(await run('nobody')).toMatchObject({ result: { path: ['front', 'other'] } });
+  });
+
+  test('without a graph hands over by what it returns; what it sends along reaches the other', async () => {
+    const State = Annotation.Root({ goal: Annotation<string>(), draft: Annotation<string>() });
+    const writer = new StateGraph(State)
+      .addNode('add', ({ draft }) => ({ draft: `${draft}, written` }))
+      .addEdge(START, 'add')
+      .addEdge('add', END)
+      .compile();
+    const sending = new StateGraph(State)
+      .addNode(
+        'hand',
+        () => new Command({ goto: new Send('writer', { draft: 'sent' }), graph: Command.PARENT }),
+        { ends: [] },
+      )
+      .addEdge(START, 'hand')
+      .compile();
+    const returning = {
+      invoke: () => new Command({ goto: 'writer', update: { draft: 'mine' }, graph: Command.PARENT }),
+    };
+    for (const [first, draft] of [
+      [returning, 'mine, written'],
+      [sending, 'sent, written'],
+    ] as const) {
+      await using conductor = new Conductor({
+        agents: { first, writer },
+        mode: 'dynamic',
+        router: ({ path }) => (path.length === 0 ? 'first' : END),
+      });
+      expect(await conductor.run('go')).toMatchObject({ result: { path: ['first', 'writer'], draft } });
+    }
   });
 
   test('that hands over in a circle is bounded', async () => {

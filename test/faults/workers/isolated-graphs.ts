@@ -1,5 +1,5 @@
 /** Agents that tests run in threads and processes. They say what they are about to do, and most of it is not survived. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
 import {
@@ -18,6 +18,7 @@ import {
   enqueueChildren,
   once,
   type RunConfig,
+  staticAgent,
 } from '../../../src/index.ts';
 
 const State = Annotation.Root({
@@ -58,6 +59,62 @@ function around(deed: Deed) {
 
 const note = (file: string, text: string) => writeFileSync(file, `${text}\n`, { flag: 'a' });
 
+/** As `around`, and notes each node that begins. */
+const noting = (name: string, deed: Deed) => {
+  const step = (node: string, act: Deed) => (state: typeof State.State, config: RunConfig) => {
+    note(state.file, `${name}.${node}`);
+    return (act(state, config) as object | undefined) ?? {};
+  };
+  return new StateGraph(State)
+    .addNode(
+      'a',
+      step('a', () => undefined),
+    )
+    .addNode('b', step('b', deed))
+    .addNode(
+      'c',
+      step('c', () => undefined),
+    )
+    .addEdge(START, 'a')
+    .addEdge('a', 'b')
+    .addEdge('b', 'c')
+    .addEdge('c', END)
+    .compile();
+};
+const isFirst = (config: RunConfig) => infoOf(config).attempt === 1;
+
+export const first = noting('first', () => undefined);
+/** Takes its thread or process with it, once. */
+export const dies = noting('dies', (_, config) => (isFirst(config) ? process.exit(3) : { answer: 'alive' }));
+/** Uses up its heap, once. */
+export const bursts = noting('bursts', (_, config) => {
+  const kept: number[][] = [];
+  while (isFirst(config)) kept.push(new Array<number>(10_000).fill(kept.length));
+  return { answer: 'alive' };
+});
+/** Two questions of one node, the second with the answer to the first. */
+export const interviews = noting('interviews', () => {
+  const name = interrupt<string, string>('name?');
+  return { answer: `${name} ${interrupt<string, string>(`${name}, why?`)}` };
+});
+export const pauses = noting('pauses', () => new Promise((resolve) => setTimeout(() => resolve({}), 300)));
+/** Leaves a call in doubt, once. */
+export const doubts = noting('doubts', async ({ file }, config) => {
+  const paid = await once(config, 'pay', () => {
+    note(file, 'paying');
+    return isFirst(config) ? process.exit(3) : { receipt: 1 };
+  });
+  return { answer: JSON.stringify(paid) };
+});
+/** With settings of its own, which its conductor does not know. */
+export const dressed = {
+  graph: noting('dressed', ({ goal }) => ({ answer: `${goal}!` })),
+  toInput: ({ payload }: { payload: { goal?: unknown; input?: unknown } }) => ({
+    ...(payload.input as object),
+    goal: `dear ${payload.goal}`,
+  }),
+  toResult: ({ answer }: { answer?: unknown }) => ({ said: answer }),
+};
 export const plain = around(() => undefined);
 export const asks = around(() => ({ goal: interrupt<string, string>('which?') }));
 export const shows = around((_, config) => config.writer?.({ shown: 1 }));
@@ -100,6 +157,12 @@ export const heeds = around(async ({ file }, config) => {
 export const deaf = around(({ file }) => {
   note(file, `started ${process.pid}`);
   return new Promise(() => setInterval(() => note(file, 'alive'), 20));
+});
+/** As soon as `deaf` lives. */
+export const failsBeside = around(async ({ file }) => {
+  while (!existsSync(file) || !readFileSync(file, 'utf8').includes('alive'))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  throw new Error('as planned');
 });
 export const blocks = around(({ file, ms }) => {
   note(file, `started ${process.pid}`);
@@ -170,6 +233,9 @@ export const asking = {
   },
 };
 export const exits = around(() => process.exit(3));
+/** Of two agents, the second of which dies. */
+export const pair = staticAgent({ agents: { first, dies }, plan: ['first', 'dies'] });
+export const duo = staticAgent({ agents: { first, plain }, plan: ['first', 'plain'] });
 export const call = { invoke: ({ goal }: { goal?: string }) => ({ said: goal, pid: process.pid }) };
 export const chats = new StateGraph(MessagesAnnotation)
   .addNode('say', ({ messages }) => ({ messages: [new AIMessage(`heard ${messages.at(-1)?.text}`)] }))
