@@ -71,6 +71,13 @@ export class LaneQueue<T> {
   }
 
   #append(rank: number, seq: number, value: T): void {
+    if (this.#values.length === 0) {
+      // Most lanes under limits never hold more than this one: a list that grows makes room for seventeen.
+      this.#ranks = [rank];
+      this.#seqs = [seq];
+      this.#values = [value];
+      return;
+    }
     this.#ranks.push(rank);
     this.#seqs.push(seq);
     this.#values.push(value);

@@ -4,7 +4,6 @@ import {
   entered,
   type Gate,
   kindGates,
-  left,
   newGate,
   type Obstacle,
   OPEN,
@@ -18,7 +17,8 @@ import { KeyedHeap } from './keyed-heap.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 
 interface KnownGate {
-  gate: Gate;
+  /** How many passed it is counted here; all else is exchanged as a whole. */
+  gate: Omit<Gate, 'used'> & { used: number };
   /** Tasks not ended that name it; those that are stored where it is a thread's. */
   tasks: number;
 }
@@ -82,12 +82,17 @@ export class MemoryGates {
   }
 
   enter({ limits }: Quota, now: number): void {
-    for (const { key, weight } of limits) this.#change(key, (gate) => entered(gate, weight, now));
+    for (const { key, weight } of limits) {
+      const known = this.#knownAt(key);
+      if (known.gate.rate === null) known.gate.used++;
+      else known.gate = entered(known.gate, weight, now);
+    }
   }
 
   leave({ limits }: Quota): void {
     for (const { key } of limits) {
-      this.#change(key, left);
+      const { gate } = this.#knownAt(key);
+      gate.used = Math.max(0, gate.used - 1);
       this.#free(key);
     }
   }
@@ -136,8 +141,13 @@ export class MemoryGates {
 
   /** In the order asked. */
   get(keys: readonly string[] | null): (Gate | null)[] {
-    if (keys) return keys.map((key) => this.#known.get(key)?.gate ?? null);
-    const listed = [...this.#known.values()].map(({ gate }) => gate);
+    if (keys) {
+      return keys.map((key) => {
+        const known = this.#known.get(key);
+        return known ? { ...known.gate } : null;
+      });
+    }
+    const listed = [...this.#known.values()].map(({ gate }) => ({ ...gate }));
     return listed.sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, GATES_LISTED_MAX);
   }
 
