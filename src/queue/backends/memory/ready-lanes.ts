@@ -78,10 +78,12 @@ export class ReadyLanes {
       if (this.#mayTake(lane, filter, now)) lanes.push(lane.queue.peekRank()!, lane.queue.peekSeq()!, lane);
     }
     for (let lane = lanes.peek(); lane && taken.length < limit; lane = lanes.peek()) {
-      // What was taken from other lanes may have closed a gate of this one.
-      if (isReady(lane, now) && lane.queue.peekSeq() === lanes.peekTie()) this.#takeHead(lane, taken, now);
-      if (isReady(lane, now)) lanes.moveFirst(lane.queue.peekRank()!, lane.queue.peekSeq()!);
-      else lanes.pop();
+      // What was taken meanwhile may have closed a gate: then another one is its first, and stands further back.
+      const isOpen = isReady(lane, now);
+      if (isOpen && lane.queue.peekSeq() === lanes.peekTie()) this.#takeHead(lane, taken, now);
+      const rank = isOpen ? lane.queue.peekRank() : undefined;
+      if (rank === undefined) lanes.pop();
+      else lanes.moveFirst(rank, lane.queue.peekSeq()!);
     }
     return taken;
   }
