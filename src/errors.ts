@@ -100,12 +100,17 @@ export class UnknownDependencyError extends JottyError {
   }
 }
 
-/** Tasks of one batch wait for each other. `cycle` lists the ids on the way round. Nothing was stored. */
+/**
+ * Tasks of one batch wait for each other. `path` names one of those edges, `cycle` lists the ids on the way round.
+ * Nothing was stored.
+ */
 export class DependencyCycleError extends JottyError {
+  readonly path: string;
   readonly cycle: readonly string[];
 
   constructor(path: string, cycle: readonly string[]) {
     super('DEPENDENCY_CYCLE', `${path}: these tasks would wait for each other: ${cycle.join(' → ')}`);
+    this.path = path;
     this.cycle = cycle;
   }
 }
@@ -206,13 +211,16 @@ export class UnknownInterruptError extends JottyError {
   }
 }
 
-/** A dependency names a condition that is not registered in this queue. Nothing was stored. */
+/** A condition is named that is not registered in this queue. `path` names the place. Nothing was stored. */
 export class UnknownConditionError extends JottyError {
+  readonly path: string;
+
   constructor(path: string, condition: string) {
     super(
       'UNKNOWN_CONDITION',
       `${path}: no condition ${condition} is registered; call registerCondition() first`,
     );
+    this.path = path;
   }
 }
 

@@ -6,7 +6,7 @@ import {
   UnknownDependencyError,
 } from '../errors.ts';
 import { BATCH_TASKS_MAX } from '../queue/bounds.ts';
-import { findCycle } from '../queue/dependencies.ts';
+import { edgeOn, findCycle } from '../queue/dependencies.ts';
 import type { Approval, DependencyCondition, NewTask, Where } from '../queue/task.ts';
 import { mermaidOf, type WorkflowGraph } from './workflow-graph.ts';
 
@@ -125,13 +125,14 @@ export class Workflow<Ref extends string = never> {
       if (unknown >= 0)
         throw new UnknownDependencyError(`tasks[${i}].dependsOn[${unknown}]`, dependsOn[unknown]!.ref);
     });
-    const cycle = findCycle(
-      tasks.map(({ ref, dependsOn }) => ({
-        id: ref,
-        dependsOn: dependsOn.map((edge) => ({ dependencyId: edge.ref })),
-      })),
-    );
-    if (cycle) throw new DependencyCycleError('tasks', cycle);
+    const linked = tasks.map(({ ref, dependsOn }) => ({
+      id: ref,
+      dependsOn: dependsOn.map((edge) => ({ dependencyId: edge.ref })),
+    }));
+    const cycle = findCycle(linked);
+    if (!cycle) return;
+    const at = tasks.findIndex(({ ref }) => ref === cycle[0]);
+    throw new DependencyCycleError(`tasks[${at}].dependsOn[${edgeOn(linked, cycle)}]`, cycle);
   }
 
   /** The plan without its goals and inputs, as JSON. */

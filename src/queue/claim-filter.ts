@@ -48,8 +48,13 @@ function isRunnable(lane: Lane, by: RunnableBy): boolean {
 
 /** A lane as one string: `priority|agentType|agent`, and its quota where it has one. No part has the separator. */
 export function laneKey(lane: Lane): string {
-  const key = `${lane.priority}|${lane.agentType ?? ''}|${lane.agent ?? ''}`;
+  const key = kindKey(lane);
   return lane.quota === undefined ? key : `${key}|${quotaText(lane.quota)}`;
+}
+
+/** The same without the quota. */
+export function kindKey({ priority, agentType, agent }: Lane): string {
+  return `${priority}|${agentType ?? ''}|${agent ?? ''}`;
 }
 
 /** `weights`: those of one task of the lane (see quota.ts). */

@@ -59,6 +59,12 @@ export function findCycle(records: readonly Linked[]): string[] | null {
   return null;
 }
 
+/** Which edge of the first task on the cycle leads to the second. */
+export function edgeOn(records: readonly Linked[], [first, second]: readonly string[]): number {
+  const { dependsOn } = records.find(({ id }) => id === first)!;
+  return dependsOn.findIndex(({ dependencyId }) => dependencyId === second);
+}
+
 function walk(start: string, byId: ReadonlyMap<string, Linked>, done: Set<string>): string[] | null {
   const path: { id: string; next: number }[] = [{ id: start, next: 0 }];
   const onPath = new Set([start]);

@@ -84,7 +84,9 @@ function leavesAt(from: number, rate: Rate): number {
   return from + sliceMs(rate) + rate.perMs;
 }
 
-function within(starts: readonly Slice[], rate: Rate, now: number): Slice[] {
+function within(starts: readonly Slice[], rate: Rate, now: number): readonly Slice[] {
+  const oldest = starts[0];
+  if (oldest === undefined || leavesAt(oldest[0], rate) > now) return starts;
   return starts.filter(([from]) => leavesAt(from, rate) > now);
 }
 

@@ -9,7 +9,7 @@ import {
 } from '../errors.ts';
 import { boundJsonBytes } from '../json.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './bounds.ts';
-import { findCycle } from './dependencies.ts';
+import { edgeOn, findCycle } from './dependencies.ts';
 import { isSameContent, type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
 import type { NewTask } from './task.ts';
 import {
@@ -82,7 +82,8 @@ export async function takeIn(
   let batch = withoutRepeats(records, at);
   if (batch.some((record) => record.dependsOn.length > 0)) {
     const cycle = findCycle(batch);
-    if (cycle) throw new DependencyCycleError(`${placeOf(cycle[0]!)}.dependsOn`, cycle);
+    if (cycle)
+      throw new DependencyCycleError(`${placeOf(cycle[0]!)}.dependsOn[${edgeOn(batch, cycle)}]`, cycle);
   }
   for (let round = 0; round < INSERT_ROUNDS_MAX && batch.length > 0; round++) {
     const outcome = await store.insert(batch, now, rulesOf(batch));

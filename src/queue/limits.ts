@@ -199,7 +199,7 @@ function problemOf(limit: unknown): [place: string, problem: string] | null {
 
 function rateProblem(rate: unknown, weight: number): [place: string, problem: string] | null {
   if (rate === undefined) return null;
-  if (typeof rate !== 'object' || rate === null || Object.keys(rate).sort().join() !== 'max,perMs')
+  if (typeof rate !== 'object' || rate === null || !hasOnlyRate(rate))
     return ['.rate', `expected { max, perMs }, got ${describe(rate)}`];
   const { max, perMs } = rate as Record<string, unknown>;
   if (!isCount(max, 1))
@@ -209,6 +209,11 @@ function rateProblem(rate: unknown, weight: number): [place: string, problem: st
   if (weight > (max as number))
     return ['.weight', `expected at most ${max}, the rate of the key: it would never start`];
   return null;
+}
+
+/** Not sorted and joined: it is asked for each task. */
+function hasOnlyRate(rate: object): boolean {
+  return Object.keys(rate).length === 2 && Object.hasOwn(rate, 'max') && Object.hasOwn(rate, 'perMs');
 }
 
 function isCount(value: unknown, min: number): boolean {

@@ -103,7 +103,6 @@ const PLANS = scaled(15, 100);
 const PLAN_KILLS_MAX = scaled(8, 200);
 const TICK_MS = 150;
 const KILL_EVERY_TICKS = 2;
-const LOCK_MS = 1_000;
 /** How long approvals wait that nobody decides. */
 const TIMEOUT_MS = 500;
 
@@ -142,7 +141,7 @@ test.for(['sqlite', 'redis'] as const)(
     }
 
     const log = stage.log();
-    for (const trial of trials) await trial.judge(log, backend);
+    for (const trial of trials) await trial.judge(log);
     for (const worker of workers) {
       worker.kill('SIGTERM');
       expect(await worker.untilExit()).toEqual({ code: 0, signal: null });
@@ -195,7 +194,7 @@ class Trial {
     await this.#people.attend(entries.filter(({ workflow }) => workflow?.id === this.#run.id));
   }
 
-  async judge(log: readonly LogLine[], backend: string): Promise<void> {
+  async judge(log: readonly LogLine[]): Promise<void> {
     const { tasks, status } = await this.#run.status();
     const statuses = Object.fromEntries(Object.entries(tasks).map(([ref, shown]) => [ref, shown.status]));
     const cancelled = new Set(Object.keys(statuses).filter((ref) => statuses[ref] === 'cancelled'));
@@ -206,11 +205,11 @@ class Trial {
     expect(statuses, this.#run.id).toEqual(oracle.status);
     expect(foretold(await this.#run.results())).toEqual(oracle.results);
     expect(status).toBe(oracle.outcome);
-    await this.#judgeOrder(oracle, log, backend);
+    await this.#judgeOrder(oracle, log);
   }
 
   /** By the histories, and by what the processes wrote as they went. */
-  async #judgeOrder(oracle: Oracle, log: readonly LogLine[], backend: string): Promise<void> {
+  async #judgeOrder(oracle: Oracle, log: readonly LogLine[]): Promise<void> {
     const idOf = (ref: string) => `${this.#run.id}:${ref}`;
     const lineOf = (ref: string, phase: 'start' | 'end') =>
       log.findIndex((line) => line.id === idOf(ref) && line.phase === phase);
@@ -227,9 +226,7 @@ class Trial {
       else {
         const i = Number(ref.slice(1));
         if (this.#plan.tasks[i]!.approval !== null) oracle.expectAsked(i, history, true);
-        // On a file a start bears the time when it was asked for, and then waits for the lock.
-        const startedBy = startedAt + (backend === 'sqlite' ? LOCK_MS : 0);
-        oracle.expectOrder(i, startedBy, (before) => histories.get(before)!.at(-1)!.at);
+        oracle.expectOrder(i, startedAt, (before) => histories.get(before)!.at(-1)!.at);
         const line = lineOf(ref, 'start');
         // A run may be killed, or cancelled, between its start in the store and its first line.
         if (line !== -1) oracle.expectOrder(i, line, (before) => lineOf(before, 'end'));

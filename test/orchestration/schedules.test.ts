@@ -22,6 +22,8 @@ test('a rule that never ticks, ticks too often, or is on no known clock is refus
     { cron: '* * * * *', everyMs: 5_000 },
     { cron: '61 * * * *' },
     { cron: '0 0 31 2 *' },
+    { cron: '0 0 30 2 *' },
+    { cron: '0 0 31 4,6,9,11 *' },
     { cron: '0 0 * * *', tz: 'Mars/Olympus' },
     { everyMs: 999 },
     { everyMs: Number.NaN },

@@ -40,7 +40,11 @@ test('an unknown ref, a cycle, nothing at all and too much are refused as a whol
   const round = new Workflow<string>('w')
     .add('a', { goal, dependsOn: [{ ref: 'b', on: 'completion' }] })
     .add('b', { goal, dependsOn: ['a'] });
-  expect(thrown(() => round.check())).toMatchObject({ code: 'DEPENDENCY_CYCLE', cycle: ['a', 'b', 'a'] });
+  expect(thrown(() => round.check())).toMatchObject({
+    code: 'DEPENDENCY_CYCLE',
+    path: 'tasks[0].dependsOn[0]',
+    cycle: ['a', 'b', 'a'],
+  });
   expect(thrown(() => new Workflow('w').check())).toMatchObject({ code: 'INVALID_TASK' });
   const large = new Workflow<string>('w');
   for (let i = 0; i <= 10_000; i++) large.add(`t${i}`, { goal });

@@ -134,6 +134,7 @@ export const dependencyCases: readonly ConformanceCase<QueueHarness>[] = [
       ];
       const refusal = await refused(queue.enqueueMany(batch), 'DEPENDENCY_CYCLE');
       assert.deepEqual(new Set(refusal.cycle as string[]), new Set(['a', 'b', 'c']));
+      assert.equal(refusal.path, 'tasks[1].dependsOn[0]');
       await refused(queue.enqueue({ payload: {}, id: 'me', dependsOn: ['me'] }), 'DEPENDENCY_CYCLE');
       assert.deepEqual((await queue.listTasks()).tasks, []);
     },

@@ -181,7 +181,15 @@ export const resultCases: readonly ConformanceCase<QueueHarness>[] = [
       const both = { id: 'a', on: 'failure', where: COVERED } as never;
       const refusal = await refused(queue.enqueue({ payload: {}, dependsOn: [both] }), 'INVALID_TASK');
       assert.equal(refusal.path, 'task.dependsOn[0].on');
-      await refused(queue.enqueue({ payload: {}, validate: { custom: 'unheard' } }), 'UNKNOWN_CONDITION');
+      const unheard = { custom: 'unheard' };
+      const named = [
+        { payload: {}, id: 'first' },
+        { payload: {}, dependsOn: [{ id: 'first', on: unheard }] },
+      ];
+      const place = await refused(queue.enqueueMany(named), 'UNKNOWN_CONDITION');
+      assert.equal(place.path, 'tasks[1].dependsOn[0].on.custom');
+      const own = await refused(queue.enqueue({ payload: {}, validate: unheard }), 'UNKNOWN_CONDITION');
+      assert.equal(own.path, 'task.validate.custom');
       assert.deepEqual((await queue.listTasks()).tasks, []);
     },
   },

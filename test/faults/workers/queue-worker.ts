@@ -1,6 +1,7 @@
 /**
  * A worker on the bare queue: claims up to `concurrency` tasks, heartbeats them, does what they say, settles.
- * `more`: `claiming: false` claims nothing until it is told to, `untilEmpty: true` ends when nothing is left.
+ * `more`: `claiming: false` claims nothing until it is told to, `untilEmpty: true` ends when nothing is left,
+ * `fits: 'holds'` knows the condition of that name, and with `'kills'` dies of being asked.
  */
 import type { Task } from '../../../src/queue/index.ts';
 import { skewClock, work } from './misdeeds.ts';
@@ -14,6 +15,7 @@ const BACK_OFF_MS = 50;
 
 const settings = readSettings();
 const queue = openQueue(settings.backend, settings.path, settings.queue);
+if (settings.more.fits !== undefined) queue.registerCondition('fits', fits);
 const held = new Map<string, Task>();
 /** Claimed for a race; settled only there. */
 const inHand = new Map<string, Task>();
@@ -39,6 +41,11 @@ letGo();
 clearInterval(heartbeats);
 await queue.close();
 say('closed');
+
+function fits(): boolean {
+  if (settings.more.fits === 'kills') process.kill(process.pid, 'SIGKILL');
+  return true;
+}
 
 async function loop(): Promise<void> {
   while (!stopping || held.size > 0) {

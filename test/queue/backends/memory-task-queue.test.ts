@@ -115,3 +115,27 @@ test('a batch is bounded by the bytes of its JSON, also where no JSON is written
   });
   expect(await queue.enqueueMany(batch(67))).toHaveLength(67);
 });
+
+test('a lane that a rate keeps back is looked at again when its first task is cancelled', async () => {
+  const clock = new FakeClock();
+  await using queue = new MemoryTaskQueue({ clock });
+  const rate = { max: 10, perMs: 60_000 };
+  const weighed = (id: string, weight: number) => ({ payload: {}, id, limits: [{ key: 'k', rate, weight }] });
+  await queue.enqueueMany([weighed('first', 8), weighed('heavy', 5), weighed('light', 2)]);
+  expect((await queue.dequeueMany(3)).map(({ id }) => id)).toEqual(['first']);
+  await queue.cancel('heavy');
+  expect((await queue.dequeueMany(3)).map(({ id }) => id)).toEqual(['light']);
+});
+
+test('a claim asks one gate, however many keys there are', async () => {
+  await using queue = new MemoryTaskQueue();
+  const keys = 5_000;
+  await queue.enqueueMany(
+    Array.from({ length: keys }, (_, i) => ({ payload: {}, limits: [{ key: `k${i}`, max: 1 }] })),
+  );
+  const from = process.cpuUsage();
+  for (let i = 0; i < keys; i++) expect(await queue.dequeue()).not.toBeNull();
+  const { user, system } = process.cpuUsage(from);
+  // About 15 µs each; with a look at all of them it was 500.
+  expect((user + system) / keys).toBeLessThan(250);
+});

@@ -425,3 +425,35 @@ test('tasks with a limit that wait for their time, a dependency or an alarm lie 
   expect(await claimIds(store, { now: NOW + 50 })).toEqual(['b', 'c']);
   await expectConsistent(bench);
 });
+
+test('what another process lets through, sets, or forgets at a gate counts in the very next claim', async () => {
+  await using bench = new Bench();
+  const other = new SQLiteTaskStore(() => SqliteDatabase.open(bench.path, { components: [TASK_COMPONENT] }));
+  const { store } = bench;
+  await insert(
+    store,
+    many('t', 4, () => ({ quota: quota(['k']) })),
+  );
+  await store.setGates([{ key: 'k', rule: { max: 2, rate: null } }], NOW);
+  const [own] = await store.claim(aClaim({ limit: 1 }));
+  const [its] = await other.claim(aClaim({ limit: 5 }));
+  expect([own?.id, its?.id]).toEqual(['t0', 't1']);
+  expect(await claimIds(store)).toEqual([]);
+  await end(other, 't1', 'completed');
+  expect(await claimIds(store, { limit: 5 })).toEqual(['t2']);
+  await other.setGates([{ key: 'k', rule: { max: 3, rate: null } }], NOW);
+  expect(await claimIds(store, { limit: 5 })).toEqual(['t3']);
+  await other.close();
+});
+
+test('a claim bears the time when it has the write lock, by the clock of its process', async () => {
+  await using bench = new Bench();
+  const late = new SQLiteTaskStore(() => bench.database, { now: () => NOW + 400 });
+  await insert(
+    late,
+    many('t', 1, () => ({})),
+  );
+  const [claimed] = await late.claim(aClaim({ limit: 1, now: NOW, leaseExpiresAt: NOW + 1_000 }));
+  expect(claimed?.leaseExpiresAt).toBe(NOW + 1_400);
+  expect((await late.history('t0')).at(-1)?.at).toBe(NOW + 400);
+});

@@ -17,6 +17,10 @@ export class LaneQueue<T> {
   /** Only in lanes that have met such a value. */
   #others: KeyedHeap<T> | null = null;
 
+  get isEmpty(): boolean {
+    return this.peekRank() === undefined;
+  }
+
   peek(): T | undefined {
     return this.#isRunFirst() ? this.#values[this.#start] : this.#others?.peek();
   }
@@ -29,13 +33,6 @@ export class LaneQueue<T> {
   /** Its sequence. */
   peekSeq(): number | undefined {
     return this.#isRunFirst() ? this.#seqs[this.#start] : this.#others?.peekTie();
-  }
-
-  /** Whether the first value goes before the other lane's. Both must hold one. */
-  goesBefore(other: LaneQueue<unknown>): boolean {
-    const rank = this.peekRank()!;
-    const otherRank = other.peekRank()!;
-    return rank < otherRank || (rank === otherRank && this.peekSeq()! < other.peekSeq()!);
   }
 
   push(rank: number, seq: number, value: T): void {
@@ -74,6 +71,13 @@ export class LaneQueue<T> {
   }
 
   #append(rank: number, seq: number, value: T): void {
+    if (this.#values.length === 0) {
+      // Most lanes under limits never hold more than this one: a list that grows makes room for seventeen.
+      this.#ranks = [rank];
+      this.#seqs = [seq];
+      this.#values = [value];
+      return;
+    }
     this.#ranks.push(rank);
     this.#seqs.push(seq);
     this.#values.push(value);

@@ -50,10 +50,13 @@ export class ReadyGroups {
   /** An entry counts no more; what is left of it is dropped when its turn comes. */
   leave(entry: MemoryEntry): void {
     if (isFair(entry)) this.#fair -= 1;
+    const fairKey = entry.record.quota?.fairKey ?? null;
+    (fairKey === null ? this.#own : this.#others.get(fairKey))?.leave(entry);
   }
 
   /** Removes and returns up to `limit` entries; each has entered its gates. */
   take(limit: number, filter: ClaimFilter | null, now: number): MemoryEntry[] {
+    this.#gates.wake(now);
     if (this.#fair === 0) return this.#own.take(limit, filter, now);
     const runners = this.#runners(filter, now);
     const taken: MemoryEntry[] = [];

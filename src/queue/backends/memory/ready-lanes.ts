@@ -1,18 +1,21 @@
-import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Kind, kindKey, kindsOf, laneMatches } from '../../claim-filter.ts';
 import { KeyedHeap } from './keyed-heap.ts';
 import { LaneQueue } from './lane-queue.ts';
+import { LimitedLine } from './limited-line.ts';
 import type { MemoryEntry } from './memory-entry.ts';
 import type { MemoryGates } from './memory-gates.ts';
 
-interface ReadyLane extends Lane {
+interface ReadyLane extends Kind {
   readonly key: string;
+  readonly priority: number;
   /** By rank, then sequence. */
-  readonly queue: LaneQueue<MemoryEntry>;
+  readonly queue: LaneQueue<MemoryEntry> | LimitedLine;
 }
 
 /**
- * The claimable tasks, by lane: what a filter can tell apart. A claim merges the heads of the lanes that
- * match, so that its cost depends on the number of lanes, never on how many tasks wait.
+ * The claimable tasks, by lane: what a filter can tell apart, and beside each those that have a quota. A claim
+ * merges the heads of the lanes that match, so that its cost depends on the number of lanes, never on how many
+ * tasks wait.
  */
 export class ReadyLanes {
   readonly #gates: MemoryGates;
@@ -32,14 +35,23 @@ export class ReadyLanes {
     if (entry.isInLane) return;
     entry.isInLane = true;
     this.#size++;
-    const key = laneKey(entry.record);
+    const { record } = entry;
+    const key = keyOf(entry);
     let lane = this.#lanes.get(key);
     if (!lane) {
-      const { priority, agentType, agent, quota } = entry.record;
-      lane = { key, priority, agentType, agent, quota, queue: new LaneQueue() };
+      const { priority, agentType, agent } = record;
+      const queue = record.quota ? new LimitedLine(this.#gates, this.#left) : new LaneQueue<MemoryEntry>();
+      lane = { key, priority, agentType, agent, queue };
       this.#lanes.set(key, lane);
     }
-    lane.queue.push(entry.record.rank, entry.record.seq, entry);
+    lane.queue.push(record.rank, record.seq, entry);
+  }
+
+  /** An entry counts no more. */
+  leave(entry: MemoryEntry): void {
+    if (!entry.isInLane || !entry.record.quota) return;
+    const queue = this.#lanes.get(keyOf(entry))?.queue;
+    if (queue instanceof LimitedLine) queue.leave(entry);
   }
 
   /** The first claimable entry, left where it is. */
@@ -66,9 +78,9 @@ export class ReadyLanes {
       if (this.#mayTake(lane, filter, now)) lanes.push(lane.queue.peekRank()!, lane.queue.peekSeq()!, lane);
     }
     for (let lane = lanes.peek(); lane && taken.length < limit; lane = lanes.peek()) {
-      // What was taken from other lanes may have closed a gate of this one.
-      const isOpen = this.#isOpen(lane, now);
-      if (isOpen) this.#takeHead(lane, taken, now);
+      // What was taken meanwhile may have closed a gate: then another one is its first, and stands further back.
+      const isOpen = isReady(lane, now);
+      if (isOpen && lane.queue.peekSeq() === lanes.peekTie()) this.#takeHead(lane, taken, now);
       const rank = isOpen ? lane.queue.peekRank() : undefined;
       if (rank === undefined) lanes.pop();
       else lanes.moveFirst(rank, lane.queue.peekSeq()!);
@@ -80,7 +92,7 @@ export class ReadyLanes {
   forgetStale(): void {
     for (const lane of this.#lanes.values()) {
       lane.queue.keep((entry) => entry.stage === 'ready' || this.#left(entry));
-      if (!lane.queue.peek()) this.#lanes.delete(lane.key);
+      if (lane.queue.isEmpty) this.#lanes.delete(lane.key);
     }
   }
 
@@ -88,23 +100,27 @@ export class ReadyLanes {
   oldestAt(): number | null {
     let oldest: number | null = null;
     for (const lane of this.#lanes.values()) {
-      const head = this.#head(lane);
-      if (head && (oldest === null || head.record.createdAt < oldest)) oldest = head.record.createdAt;
+      for (const { record } of this.#heads(lane)) {
+        if (oldest === null || record.createdAt < oldest) oldest = record.createdAt;
+      }
     }
     return oldest;
   }
 
   /** What the claimable tasks want, each once. */
   kinds(): Kind[] {
-    return kindsOf([...this.#lanes.values()].filter((lane) => this.#head(lane) !== undefined));
+    return kindsOf([...this.#lanes.values()].filter((lane) => this.#heads(lane).length > 0));
   }
 
   /** By the keys alone: the entries of a million lie all over the memory, so only the chosen one is looked at. */
   #firstLane(filter: ClaimFilter | null, now: number): ReadyLane | undefined {
     let first: ReadyLane | undefined;
     for (const lane of this.#lanes.values()) {
-      if (first && !lane.queue.goesBefore(first.queue)) continue;
-      if (this.#mayTake(lane, filter, now)) first = lane;
+      // Which one is the first of a line is known once its gates were asked.
+      const isKnown = !(lane.queue instanceof LimitedLine);
+      if (isKnown && first && !goesBefore(lane, first)) continue;
+      if (!this.#mayTake(lane, filter, now)) continue;
+      if (!first || goesBefore(lane, first)) first = lane;
     }
     return first;
   }
@@ -112,14 +128,7 @@ export class ReadyLanes {
   #mayTake(lane: ReadyLane, filter: ClaimFilter | null, now: number): boolean {
     if (filter !== null && !laneMatches(lane, filter)) return false;
     if (this.#gates.hasPausedKinds && this.#gates.isPaused(lane)) return false;
-    return this.#isOpen(lane, now);
-  }
-
-  /** A head that counts no more keeps nothing back: it is dropped in its turn, and the next one has its own. */
-  #isOpen(lane: ReadyLane, now: number): boolean {
-    if (lane.quota === undefined) return true;
-    const head = lane.queue.peek()!;
-    return head.stage !== 'ready' || this.#gates.admits(head, now);
+    return isReady(lane, now);
   }
 
   /** Drops the lane's head, and takes it if it still counts: it may have been cancelled, or taken by its id. */
@@ -134,29 +143,46 @@ export class ReadyLanes {
   #dropHead(lane: ReadyLane): MemoryEntry {
     const entry = lane.queue.pop()!;
     this.#left(entry);
-    if (!lane.queue.peek()) this.#lanes.delete(lane.key);
+    if (lane.queue.isEmpty) this.#lanes.delete(lane.key);
     return entry;
   }
 
-  /** The first entry that still counts; drops those that were cancelled or taken by id meanwhile. */
-  #head(lane: ReadyLane): MemoryEntry | undefined {
-    for (;;) {
-      const entry = lane.queue.peek();
-      if (!entry) {
-        this.#lanes.delete(lane.key);
-        return undefined;
-      }
-      if (entry.stage === 'ready') return entry;
-      lane.queue.pop();
-      this.#left(entry);
-    }
+  /** The first entries that still count; drops those that were cancelled or taken by id meanwhile. */
+  #heads({ key, queue }: ReadyLane): MemoryEntry[] {
+    const heads = queue instanceof LimitedLine ? queue.heads() : this.#headOf(queue);
+    if (queue.isEmpty) this.#lanes.delete(key);
+    return heads;
   }
 
-  #left(entry: MemoryEntry): false {
+  #headOf(queue: LaneQueue<MemoryEntry>): MemoryEntry[] {
+    for (let entry = queue.peek(); entry; entry = queue.peek()) {
+      if (entry.stage === 'ready') return [entry];
+      queue.pop();
+      this.#left(entry);
+    }
+    return [];
+  }
+
+  readonly #left = (entry: MemoryEntry): false => {
     entry.isInLane = false;
     this.#size--;
     return false;
-  }
+  };
+}
+
+/** Whether it has a first entry to take; one that counts no more is dropped in its turn. */
+function isReady({ queue }: ReadyLane, now: number): boolean {
+  return queue instanceof LimitedLine ? queue.settle(now) : !queue.isEmpty;
+}
+
+function goesBefore({ queue: a }: ReadyLane, { queue: b }: ReadyLane): boolean {
+  const [rank, otherRank] = [a.peekRank()!, b.peekRank()!];
+  return rank < otherRank || (rank === otherRank && a.peekSeq()! < b.peekSeq()!);
+}
+
+function keyOf({ record }: MemoryEntry): string {
+  const key = kindKey(record);
+  return record.quota ? `${key}|` : key;
 }
 
 export function isBefore(a: MemoryEntry, b: MemoryEntry): boolean {

@@ -72,7 +72,7 @@ export class WaitingEntries {
     const taken: MemoryEntry[] = [];
     for (const entry of wanted) {
       if (taken.length === limit) break;
-      if (this.#gates.isPaused(entry.record) || !this.#gates.admits(entry, now)) continue;
+      if (this.#gates.isPaused(entry.record) || this.#gates.obstacleOf(entry, now) !== null) continue;
       if (entry.record.quota) this.#gates.enter(entry.record.quota, now);
       taken.push(entry);
     }

@@ -1,5 +1,5 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { type Gate, opensAt, startsText, toStarts } from '../../gate.ts';
+import { type Gate, type GateRule, opensAt, startsText, toStarts } from '../../gate.ts';
 import { GATES_LISTED_MAX } from '../../task-store.ts';
 
 /** So many gates whose time has come are looked at for when they open again. */
@@ -14,8 +14,11 @@ export const SELECT_OPENED = `SELECT ${COLUMNS} FROM gates INDEXED BY gates_by_o
 export const SELECT_NEXT_OPENING = `SELECT opens_at FROM gates INDEXED BY gates_by_opening
   WHERE opens_at IS NOT NULL AND opens_at > ? ORDER BY opens_at LIMIT 1`;
 const UPSERT_GATE = `INSERT OR REPLACE INTO gates (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const UPDATE_GATE = `UPDATE gates SET max = ?, rate_max = ?, rate_ms = ?, used = ?, starts = ?, closed_until = ?, paused = ?,
+  tasks = ?, opens_at = ?, idle_at = ? WHERE key = ?`;
 /** What most changes come to, a third of the cost: neither index has to be looked at. */
 const COUNT_AT_GATE = 'UPDATE gates SET used = ?, tasks = ? WHERE key = ?';
+const COUNT_STARTS_AT_GATE = 'UPDATE gates SET used = ?, tasks = ?, starts = ? WHERE key = ?';
 
 /** A gate, and how many tasks not ended name it. */
 export interface CountedGate {
@@ -60,46 +63,37 @@ export function nextOpening(connection: SqliteConnection, now: number): number |
   return times.length === 0 ? null : Math.min(...times);
 }
 
-/** `before`: as it is stored, if it is. */
+/** `before`: as it is stored, if it is. Returns how it is stored from now on. */
 export function writeGate(
   connection: SqliteConnection,
   { gate, tasks }: CountedGate,
   before: StoredGate | undefined,
   now: number,
-): void {
+): StoredGate {
   const { key, max, rate, used, starts, closedUntil, isPaused } = gate;
   const opening = tasks > 0 ? opensAt(gate, now) : null;
   const idle = tasks > 0 || isPaused ? null : idleAt(gate);
+  const after = { gate, tasks, opensAt: opening, idleAt: idle };
   if (before?.opensAt === opening && before.idleAt === idle && isAlike(before.gate, gate)) {
-    connection.prepare(COUNT_AT_GATE).run(used, tasks, key);
-    return;
+    if (before.gate.starts === starts) connection.prepare(COUNT_AT_GATE).run(used, tasks, key);
+    else connection.prepare(COUNT_STARTS_AT_GATE).run(used, tasks, startsText(starts), key);
+    return after;
   }
-  connection
-    .prepare(UPSERT_GATE)
-    .run(
-      key,
-      max,
-      rate?.max ?? null,
-      rate?.perMs ?? null,
-      used,
-      startsText(starts),
-      closedUntil,
-      isPaused ? 1 : 0,
-      tasks,
-      opening,
-      idle,
-    );
+  const rule = [max, rate?.max ?? null, rate?.perMs ?? null];
+  const state = [used, startsText(starts), closedUntil, isPaused ? 1 : 0, tasks, opening, idle];
+  if (before) connection.prepare(UPDATE_GATE).run(...rule, ...state, key);
+  else connection.prepare(UPSERT_GATE).run(key, ...rule, ...state);
+  return after;
 }
 
-/** Whether they differ in what they count at most. */
+/** Whether they let the same pass, apart from what they count. */
 function isAlike(a: Gate, b: Gate): boolean {
-  return (
-    a.max === b.max &&
-    a.rate === b.rate &&
-    a.starts === b.starts &&
-    a.closedUntil === b.closedUntil &&
-    a.isPaused === b.isPaused
-  );
+  return hasRule(a, b) && a.closedUntil === b.closedUntil && a.isPaused === b.isPaused;
+}
+
+/** Whether the gate has this rule already. */
+export function hasRule(gate: Gate, { max, rate }: GateRule): boolean {
+  return gate.max === max && gate.rate?.max === rate?.max && gate.rate?.perMs === rate?.perMs;
 }
 
 /** When the gate is neither closed nor has a start in its window: from then on it says no more than its rule. */

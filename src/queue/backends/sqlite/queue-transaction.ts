@@ -5,6 +5,7 @@ import { type Quota, weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import type { TaskState } from '../../task-store.ts';
+import type { GateCache } from './gate-cache.ts';
 import type { QuotaChoice } from './quota-choice.ts';
 import { hasQuota, kindPart, type Place as QuotaPlace } from './quota-lane.ts';
 import { QuotaLanes } from './quota-lanes.ts';
@@ -64,18 +65,20 @@ export class QueueTransaction {
   /** Tasks above this sequence are not in `ready` yet: they enter together, which is quicker than one by one. */
   #entered: number;
   #hasEdges: boolean | undefined;
+  readonly #gateCache: GateCache;
   #gates: TransactionGates | undefined;
   #lanes: QuotaLanes | undefined;
 
-  constructor(connection: SqliteConnection) {
+  constructor(connection: SqliteConnection, gateCache: GateCache) {
     this.connection = connection;
+    this.#gateCache = gateCache;
     this.totals = new Totals(connection);
     this.#isPaused = this.totals.isPaused;
     this.#entered = this.totals.seq;
   }
 
   get gates(): TransactionGates {
-    this.#gates ??= new TransactionGates(this.connection, (key) => this.#gateOpened(key));
+    this.#gates ??= new TransactionGates(this.connection, this.#gateCache, (key) => this.#gateOpened(key));
     return this.#gates;
   }
 

@@ -1,3 +1,4 @@
+import { systemClock } from '../../../clock.ts';
 import { InvalidOptionError } from '../../../errors.ts';
 import { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
@@ -31,7 +32,7 @@ export class SQLiteTaskQueue extends StoredTaskQueue {
       });
       return database;
     };
-    super(new SQLiteTaskStore(open), options);
+    super(new SQLiteTaskStore(open, clock ?? systemClock), options);
     this.#open = open;
     this.#closeFile = async () => database?.close();
   }

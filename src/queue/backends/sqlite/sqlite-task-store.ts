@@ -1,4 +1,5 @@
 import { purgeCheckpoints } from '../../../checkpoint/purge.ts';
+import type { Clock } from '../../../clock.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import type { Gate } from '../../gate.ts';
@@ -59,14 +60,20 @@ export const SELECT_PURGEABLE = `${SELECT_STATES} WHERE s.stage = 6 AND s.due < 
 export class SQLiteTaskStore implements TaskStore {
   readonly registry = new SQLiteRegistry(() => this.#use());
   readonly #open: () => SqliteDatabase;
+  readonly #clock: Pick<Clock, 'now'> | undefined;
   readonly #writer = new TaskWriter(() => this.#use());
   readonly #cache = new RowCache();
   #database: SqliteDatabase | undefined;
   #closed: Promise<void> | undefined;
 
-  /** @param open gives the database with `TASK_COMPONENT` installed; what it gives is closed by `close`. */
-  constructor(open: () => SqliteDatabase) {
+  /**
+   * @param open gives the database with `TASK_COMPONENT` installed; what it gives is closed by `close`.
+   * @param clock tells how late it is once a claim has the write lock. Without it a claim bears the time when it was
+   * asked for, which may be before the end of a task that it had to wait for.
+   */
+  constructor(open: () => SqliteDatabase, clock?: Pick<Clock, 'now'>) {
     this.#open = open;
+    this.#clock = clock;
   }
 
   async insert(
@@ -99,10 +106,18 @@ export class SQLiteTaskStore implements TaskStore {
     }
   }
 
+  /** Claims of several processes are stamped in the order of their transactions. */
+  #asOfNow(claim: Claim): Claim {
+    const now = this.#clock?.now() ?? claim.now;
+    const waitedMs = now - claim.now;
+    if (waitedMs <= 0) return claim;
+    return { ...claim, now, leaseExpiresAt: claim.leaseExpiresAt + waitedMs };
+  }
+
   /** What has been taken before is leased: it must not be lost with the rest. */
   async #claimSome(claim: Claim, hasSome: boolean): Promise<Taken> {
     try {
-      return await this.#writer.write(claim.limit, (tx) => claimRows(tx, claim));
+      return await this.#writer.write(claim.limit, (tx) => claimRows(tx, this.#asOfNow(claim)));
     } catch (error) {
       if (hasSome) return { rows: [], isAll: true };
       throw error;

@@ -1,5 +1,6 @@
 import type { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import { isStorageError } from '../../../sqlite/sqlite-errors.ts';
+import { GateCache } from './gate-cache.ts';
 import { QueueTransaction } from './queue-transaction.ts';
 
 /** So many tasks go into one write operation: about 10 ms, half of what one flush may take. */
@@ -24,6 +25,7 @@ interface Batch {
  */
 export class TaskWriter {
   readonly #database: () => SqliteDatabase;
+  readonly #gates = new GateCache();
   #open: Batch | undefined;
 
   constructor(database: () => SqliteDatabase) {
@@ -47,12 +49,15 @@ export class TaskWriter {
   /** A large operation as one transaction over several turns of the loop. */
   writeSliced<T>(run: (tx: QueueTransaction) => Generator<unknown, T, undefined>): Promise<T> {
     if (this.#open) this.#close(this.#open);
-    return this.#database().writeSliced(function* (connection) {
-      const tx = new QueueTransaction(connection);
+    const gates = this.#gates;
+    const written = this.#database().writeSliced(function* (connection) {
+      const tx = new QueueTransaction(connection, gates);
       const outcome = yield* run(tx);
       tx.finish();
       return outcome;
     });
+    written.catch(() => gates.clear());
+    return written;
   }
 
   #close(batch: Batch): void {
@@ -64,7 +69,7 @@ export class TaskWriter {
     try {
       const outcomes = await this.#database().write((connection) => {
         this.#close(batch);
-        const tx = new QueueTransaction(connection);
+        const tx = new QueueTransaction(connection, this.#gates);
         const all = entries.map((entry) => attempt(tx, entry.run));
         tx.finish();
         return all;
@@ -74,6 +79,8 @@ export class TaskWriter {
       });
     } catch (error) {
       this.#close(batch);
+      // Nothing of it is stored, whatever the gates say that were written.
+      this.#gates.clear();
       for (const entry of entries) entry.reject(error);
     }
   }

@@ -15,7 +15,8 @@ import { isThreadKey, THREAD_LIMIT, threadsOf } from '../../limits.ts';
 import type { LimitUse, Quota } from '../../quota.ts';
 import { isEnded, isLeased, type TaskStatus } from '../../task.ts';
 import type { Change, GateChange } from '../../task-store.ts';
-import { openedGates, readGate, readGatesAmong, type StoredGate, writeGate } from './gate-rows.ts';
+import type { GateCache } from './gate-cache.ts';
+import { hasRule, openedGates, readGate, readGatesAmong, type StoredGate, writeGate } from './gate-rows.ts';
 
 /** Pauses of agents and types have keys that begin so, and nothing else has. */
 export const SELECT_PAUSED_KINDS = `SELECT key FROM gates WHERE key >= '@' AND key < 'A' AND paused = 1`;
@@ -43,6 +44,7 @@ interface KnownGate {
 /** The gates that one transaction meets: each is read once, and written once at its end. */
 export class TransactionGates {
   readonly #connection: SqliteConnection;
+  readonly #cache: GateCache;
   readonly #known = new Map<string, KnownGate>();
   readonly #opened: (key: string) => void;
   #pausedKinds: Set<string> | undefined;
@@ -51,8 +53,10 @@ export class TransactionGates {
   #hasRefreshed = false;
 
   /** `opened` is told of gates that may let more pass than before. */
-  constructor(connection: SqliteConnection, opened: (key: string) => void) {
+  constructor(connection: SqliteConnection, cache: GateCache, opened: (key: string) => void) {
     this.#connection = connection;
+    this.#cache = cache;
+    cache.begin(connection);
     this.#opened = opened;
   }
 
@@ -69,7 +73,7 @@ export class TransactionGates {
   /** Reads many gates at once, which is quicker than one by one as they are met. */
   readAhead(keys: Iterable<string>): void {
     const unknown = new Set<string>();
-    for (const key of keys) if (!this.#known.has(key)) unknown.add(key);
+    for (const key of keys) if (!this.#known.has(key) && !this.#cache.get(key)) unknown.add(key);
     if (unknown.size < 2) return;
     for (const counted of readGatesAmong(this.#connection, [...unknown])) {
       this.#keep(counted);
@@ -166,6 +170,10 @@ export class TransactionGates {
   }
 
   set({ key, rule, isPaused, closedUntil }: GateChange, now: number): void {
+    const { gate, stored } = this.#at(key);
+    // Most submissions repeat the rule that is there.
+    const isRuleAlone = isPaused === undefined && closedUntil === undefined;
+    if (isRuleAlone && stored && (rule === undefined || hasRule(gate, rule))) return;
     this.#change(key, now, (gate) => ({
       ...gate,
       ...rule,
@@ -188,13 +196,15 @@ export class TransactionGates {
   /** Forgets what no task names and nobody set apart. Returns the keys. */
   forgetIdle(now: number): string[] {
     this.finish();
-    return this.#connection.prepareValue(FORGET_IDLE).all(now).map(String);
+    const keys = this.#connection.prepareValue(FORGET_IDLE).all(now).map(String);
+    for (const key of keys) this.#cache.delete(key);
+    return keys;
   }
 
   finish(): void {
     for (const known of this.#known.values()) {
       if (!known.isChanged) continue;
-      writeGate(this.#connection, known, known.stored, this.#now);
+      this.#cache.put(writeGate(this.#connection, known, known.stored, this.#now));
     }
     this.#known.clear();
   }
@@ -207,7 +217,7 @@ export class TransactionGates {
   #at(key: string): KnownGate {
     let known = this.#known.get(key);
     if (!known) {
-      const stored = readGate(this.#connection, key);
+      const stored = this.#cache.get(key) ?? readGate(this.#connection, key);
       if (stored) return this.#keep(stored);
       known = { gate: newGate(key, OPEN), tasks: 0, isChanged: false, stored };
       this.#known.set(key, known);
