@@ -21,6 +21,7 @@ const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   idle: async () => (await import('./measures/idle.ts')).idle,
   depth: async () => (await import('./measures/depth.ts')).depth,
   graphs: async () => (await import('./measures/graphs.ts')).graphs,
+  overhead: async () => (await import('./measures/overhead.ts')).overhead,
   resident: async () => (await import('./measures/resident.ts')).resident,
   assignment: async () => (await import('./measures/assignment.ts')).assignment,
   flows: async () => (await import('./measures/flows.ts')).flows,

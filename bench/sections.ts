@@ -236,6 +236,25 @@ function graphRow(label: string, subject: string, against: string, goal?: Goal):
   return { label, unit: '/s', subject: `${subject}.runs`, against: `${against}.runs`, ...(goal && { goal }) };
 }
 
+const overhead: Section = {
+  name: 'overhead',
+  title: 'CPU of one run of that graph, turn by turn in one process, with the same saver',
+  rounds: 3,
+  quickRounds: 1,
+  entrants: ['sqlite', 'memory'].map((side) => ({ key: side, measure: 'overhead', side })),
+  rows: ['sqlite', 'memory'].flatMap((key): Row[] => [
+    cpuRow(key, 'conductor.run, of the bare graph', 'run', 'bare', { growth: 1.1 }),
+    cpuRow(key, 'with its events read (stream), of run', 'stream', 'run', { growth: 1.1 }),
+    cpuRow(key, 'through a queue, of the bare graph', 'queue', 'bare', { growth: 1.1 }),
+    cpuRow(key, 'with a reader of each, of the queue', 'read', 'queue'),
+  ]),
+};
+
+function cpuRow(key: string, label: string, subject: string, against: string, goal?: Goal): Row {
+  const figures = { subject: `${key}.${subject}Ms`, against: `${key}.${against}Ms` };
+  return { label, unit: 'ms', ...figures, ...(goal && { goal }) };
+}
+
 const assignment: Section = {
   name: 'assignment',
   title: 'From the claim to the start of the agent, 1,000 tasks/s offered (SQLite, whole ms)',
@@ -254,6 +273,7 @@ export const SECTIONS: readonly Section[] = [
   memory,
   depth,
   graphs,
+  overhead,
   assignment,
   ...REDIS_SECTIONS,
   ...FLOW_SECTIONS,

@@ -12,7 +12,7 @@ import { type Figures, inFlight, rate } from '../figures.ts';
 import { emptyRedis, type Place } from '../private-redis.ts';
 import type { Measure } from '../round.ts';
 
-const CONCURRENCY = 10;
+export const CONCURRENCY = 10;
 const RUNS = 1_000;
 const QUICK_RUNS = 100;
 /** The code of LangGraph, the saver and the client is warm by then; before, one measures the compiler. */
@@ -80,7 +80,7 @@ const State = Annotation.Root({
   steps: Annotation<number>({ reducer: (sum, more) => sum + more, default: () => 0 }),
 });
 
-function threeNodes(checkpointer?: BaseCheckpointSaver) {
+export function threeNodes(checkpointer?: BaseCheckpointSaver) {
   const step = async () => ({ steps: 1 });
   return new StateGraph(State)
     .addNode('first', step)
@@ -107,7 +107,7 @@ async function bareRuns(saver: BaseCheckpointSaver | undefined, runs: number): P
   return rate(runs, () => inFlight(threads('run', runs), CONCURRENCY, run));
 }
 
-function threads(name: string, count: number): string[] {
+export function threads(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}-${index}`);
 }
 

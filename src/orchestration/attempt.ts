@@ -10,6 +10,7 @@ import { type GraphRun, runGraph } from './graph-run.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
+import { canRunQuietly } from './quiet-run.ts';
 import { isRemoteGraph, remoteAnswer, remoteQuestions, runRemote } from './remote-graph.ts';
 import type { MeterHandler } from './remote-meter.ts';
 import { setCallbacks } from './run-callbacks.ts';
@@ -72,12 +73,14 @@ export async function runAttempt(
   }
   const isWatched = watchNodes(graph);
   await loadAmbientConfig();
+  const isQuiet = await canRunQuietly(graph);
   const opened = checkpointer();
   const fingerprint = fingerprintOf(graph);
   const marks = { graph: fingerprint, agent: agent.name, writer: attempt.shared?.taskId };
   const saver = new RunSaver(await (errors?.from(opened) ?? opened), errors, marks, attempt.onStep);
   const end = await runGraph({
     ...attempt,
+    isQuiet,
     callbacks: await graphCallbacks(attempt, isWatched),
     graph: withCheckpointer(graph, saver.checkpointer),
     checkpointer: saver.checkpointer,

@@ -11,6 +11,7 @@ import {
   type GraphInterruption,
   type GraphOptions,
   type GraphState,
+  interruptsOf,
   outputOf,
   type RunControl,
   type RunnableGraph,
@@ -18,8 +19,9 @@ import {
 } from './graph.ts';
 import { AGENT_KEY } from './graph-fingerprint.ts';
 import { judgeGraph, type Migrate } from './graph-verdict.ts';
-import { customWriter, listenedTo } from './listening.ts';
+import { customWriter, type Hearing, listenedTo } from './listening.ts';
 import { answerTo, askedAgain, askingId, identified, isRefusedAnswer } from './questions.ts';
+import { quietRun } from './quiet-run.ts';
 import { FORK_KEY } from './run-saver.ts';
 import { OpenThreadError, type SharedThread, takeThread, writerOf } from './shared-thread.ts';
 
@@ -52,6 +54,8 @@ export interface GraphRun {
   readonly streamsTokens?: boolean | undefined;
   /** Whether what nodes gave to the state is a chunk too, in mode `updates`. */
   readonly streamsUpdates?: boolean | undefined;
+  /** Nobody traces it, so that it may run without what LangChain does for those who do; see quietRun. */
+  readonly isQuiet?: boolean | undefined;
   /** LangChain's callback handlers, which everything that runs in the graph has too. */
   readonly callbacks?: object | undefined;
   /** Takes what nodes write by `config.writer`. */
@@ -215,31 +219,21 @@ async function answerOpen(
   return { input: await resumeCommand(Object.fromEntries(resume)) };
 }
 
-/** The interrupts of a result, undefined where the run was not interrupted. */
-function interruptsOf(result: unknown): readonly GraphInterruption[] | undefined {
-  if (typeof result !== 'object' || result === null || !Object.hasOwn(result, '__interrupt__'))
-    return undefined;
-  const interrupts = (result as Record<string, unknown>).__interrupt__;
-  return Array.isArray(interrupts) ? (interrupts as GraphInterruption[]) : undefined;
-}
-
 async function invokeOnce(run: FencedRun, input: unknown): Promise<unknown> {
-  const { onChunk, streamsTokens, streamsUpdates } = run;
-  if (onChunk === undefined) return run.graph.invoke(input, optionsOf(run));
+  const { onChunk, streamsTokens, streamsUpdates, isQuiet } = run;
   const modes = [...(streamsUpdates ? ['updates'] : []), 'tasks'];
-  const graph = streamsTokens ? undefined : listenedTo(run.graph, modes, onChunk);
-  if (graph === undefined) return streamOnce(run, input, modes, onChunk);
-  return graph.invoke(input, { ...optionsOf(run), writer: customWriter(onChunk) });
+  const hearing = onChunk && { modes, onChunk };
+  const options = optionsOf(run);
+  if (isQuiet && !streamsTokens) return quietRun(run.graph, input, options, hearing);
+  if (hearing === undefined) return run.graph.invoke(input, options);
+  const graph = streamsTokens ? undefined : listenedTo(run.graph, hearing);
+  return graph === undefined ? streamOnce(run, input, hearing) : graph.invoke(input, options);
 }
 
-async function streamOnce(
-  run: FencedRun,
-  input: unknown,
-  modes: readonly string[],
-  onChunk: NonNullable<GraphRun['onChunk']>,
-): Promise<unknown> {
+async function streamOnce(run: FencedRun, input: unknown, { modes, onChunk }: Hearing): Promise<unknown> {
+  const { writer: _, ...given } = optionsOf(run);
   const options = {
-    ...optionsOf(run),
+    ...given,
     streamMode: ['values', ...modes, 'custom', ...(run.streamsTokens ? ['messages'] : [])],
     subgraphs: true,
   };
@@ -273,8 +267,13 @@ function optionsOf(run: FencedRun): GraphOptions {
     control: run.control,
     ...(run.callbacks === undefined ? {} : { callbacks: run.callbacks }),
     ...(run.recursionLimit === undefined ? {} : { recursionLimit: run.recursionLimit }),
-    ...(run.onCustom === undefined || run.onChunk !== undefined ? {} : { writer: run.onCustom }),
+    ...writerOfRun(run),
   };
+}
+
+function writerOfRun({ onChunk, onCustom }: FencedRun): Pick<GraphOptions, 'writer'> | undefined {
+  const writer = onChunk === undefined ? onCustom : customWriter(onChunk);
+  return writer && { writer };
 }
 
 /** With the fence, for what is written outside of a run of the graph. */

@@ -148,6 +148,14 @@ export function outputOf(graph: RunnableGraph, values: unknown): unknown {
   return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
 }
 
+/** The interrupts of a result, undefined where the run was not interrupted. */
+export function interruptsOf(result: unknown): readonly GraphInterruption[] | undefined {
+  if (typeof result !== 'object' || result === null || !Object.hasOwn(result, '__interrupt__'))
+    return undefined;
+  const interrupts = (result as Record<string, unknown>).__interrupt__;
+  return Array.isArray(interrupts) ? (interrupts as GraphInterruption[]) : undefined;
+}
+
 /** `{ [id]: answer }` as the command that answers exactly those interrupts. */
 export async function resumeCommand(answers: Readonly<Record<string, JsonValue>>): Promise<unknown> {
   const { Command } = await import('@langchain/langgraph');

@@ -4,11 +4,17 @@ import type { RunnableGraph } from './graph.ts';
 type OnChunk = (namespace: readonly string[], mode: string, chunk: unknown) => void;
 type Chunk = readonly [namespace: readonly string[], mode: string, chunk: unknown];
 
+/** Who hears the chunks of these modes. */
+export interface Hearing {
+  readonly modes: readonly string[];
+  readonly onChunk: OnChunk;
+}
+
 /** The parts of a graph and its loop that are used. None is public, so each may be missing. */
 interface Listenable {
   _runLoop?(params: { readonly loop?: Loop }): Promise<void>;
 }
-interface Loop {
+export interface Loop {
   readonly stream?: Stream;
   config?: { configurable?: Readonly<Record<string, unknown>> };
 }
@@ -25,42 +31,47 @@ const STREAM_KEY = '__pregel_stream';
  * way leads each of them through four streams, which costs a short run a third of its time. What the graph
  * streams beside them goes its usual way. undefined where this LangGraph has another loop.
  */
-export function listenedTo(
-  graph: RunnableGraph,
-  modes: readonly string[],
-  onChunk: OnChunk,
-): RunnableGraph | undefined {
+export function listenedTo(graph: RunnableGraph, hearing: Hearing): RunnableGraph | undefined {
   const { _runLoop: runLoop } = graph as Listenable;
   if (typeof runLoop !== 'function') return undefined;
-  const heard = new Set(modes);
-  const told: Stream = {
-    modes: heard,
-    // Graphs within tell of each checkpoint beside its values, whoever asked for that.
-    push: ([namespace, mode, chunk]) => {
-      if (heard.has(mode)) onChunk(namespace, mode, chunk);
-    },
-  };
   return Object.create(graph, {
     _runLoop: {
       value(this: Listenable, params: { readonly loop?: Loop }): Promise<void> {
-        if (params.loop !== undefined) listenTo(params.loop, told);
+        if (params.loop !== undefined) hear(params.loop, hearing);
         return runLoop.call(this, params);
       },
     },
   }) as RunnableGraph;
 }
 
-function listenTo(loop: Loop, told: Stream): void {
+/** From now on the chunks of the loop, and of graphs within, are heard; and its values, after each step, by `onValues`. */
+export function hear(
+  loop: Loop,
+  hearing: Hearing | undefined,
+  onValues?: ((values: unknown) => void) | undefined,
+): void {
   const { stream, config } = loop;
   if (stream === undefined || config === undefined) return;
+  const told = new Set(hearing?.modes);
   const push = stream.push.bind(stream);
   const own = new Set(stream.modes);
   stream.push = (chunk) => {
-    if (told.modes.has(chunk[1])) told.push(chunk);
-    if (own.has(chunk[1])) push(chunk);
+    const [namespace, mode, content] = chunk;
+    if (told.has(mode)) hearing?.onChunk(namespace, mode, content);
+    if (mode === 'values' && namespace.length === 0) onValues?.(content);
+    if (own.has(mode)) push(chunk);
   };
-  for (const mode of told.modes) stream.modes.add(mode);
-  config.configurable = { ...config.configurable, [STREAM_KEY]: told };
+  for (const mode of told) stream.modes.add(mode);
+  if (onValues !== undefined) stream.modes.add('values');
+  if (hearing === undefined) return;
+  const within: Stream = {
+    modes: told,
+    // Graphs within tell of each checkpoint beside its values, whoever asked for that.
+    push: ([namespace, mode, chunk]) => {
+      if (told.has(mode)) hearing.onChunk(namespace, mode, chunk);
+    },
+  };
+  config.configurable = { ...config.configurable, [STREAM_KEY]: within };
 }
 
 /** What a node writes by `config.writer`, with the path of the graph it is in, as LangGraph's own writer tells it. */
