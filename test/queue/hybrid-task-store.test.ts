@@ -69,6 +69,24 @@ test('claims after the first one are served from memory, and are written behind 
   expect((await read(store, 't5')).status).toBe('assigned');
 });
 
+test('a claim that finds too little here takes what is on its way, and asks for nothing behind it', async () => {
+  const { node } = aFleet();
+  const { store, remote } = node();
+  await insertIds(store, ids(40));
+  await claimOne(store);
+  const { hold } = remote;
+  const told: string[] = [];
+  remote.hold = async (request) => {
+    const held = await hold(request);
+    told.push('held');
+    return held;
+  };
+  const first = store.claim(aClaim({ limit: 8 }));
+  const second = store.claim(aClaim({ limit: 6 }));
+  expect((await Promise.all([first, second])).flat().map(({ id }) => id)).toEqual(ids(15).slice(1));
+  expect(told).toEqual(['held']);
+});
+
 test('a held task shows as it was, to this process and to others', async () => {
   const { node, storage } = aFleet();
   const [{ store }, other] = [node(), node()];

@@ -131,13 +131,24 @@ export class HoldingNode {
     });
   }
 
+  get isFetching(): boolean {
+    return this.#turns > 0;
+  }
+
+  /** Resolves when what is on its way here has come; who waited for it is told of its failure. */
+  async fetched(): Promise<null> {
+    await this.#turn;
+    return null;
+  }
+
   /** Fetches in the background when the shelf runs low. */
   refill(claim: Claim): void {
     this.#note(claim);
     const { shelf, demand, clock } = this.#options;
     if (this.#turns > 0 || this.#isAway || this.#isClosed || shelf.isDry(claim.filter)) return;
     const room = this.#room(0);
-    if (room === 0 || room * 2 < demand.window(clock.now())) return;
+    // Early enough that the rest lasts until the answer: writes that left before are served before it.
+    if (room === 0 || room * 4 < demand.window(clock.now())) return;
     this.#background(() => this.#hold({ filter: claim.filter, limit: this.#room(0), last: null }));
   }
 

@@ -17,12 +17,15 @@ import {
 
 /** What one call carries at most: small enough that the store works on one while the next is made. */
 const BATCH_CHANGES_MAX = 512;
-/** Calls under way at the same time: the store works on one while this process makes the next. */
-const CALLS_MAX = 2;
-/** A second call is worth its round trip from so many on; fewer wait for the first to return. */
+/**
+ * Calls under way at the same time: the store works on some while this process makes the next. Redis answers together
+ * what it finds together, so that two would often return at once and leave it with nothing to do.
+ */
+const CALLS_MAX = 4;
+/** A further call is worth its round trip from so many on; fewer wait for one to return. */
 const SECOND_CHANGES_MIN = 64;
 /** So many on their way keep both the store and this process at work. */
-const BUSY_CHANGES = 512;
+const BUSY_CHANGES = 1_024;
 /** Bounds the memory while the store is away. */
 const WAITING_CHANGES_MAX = 20_000;
 /** Pauses between tries while the store is away; doubled up to the second. */
