@@ -24,6 +24,11 @@ export interface BatchOptions<Item, Answer> {
    */
   readonly isHalved?: boolean;
   /**
+   * Whether an item is a batch by itself: it is sent in the middle of this turn, so that Redis works on it while
+   * this turn goes on. What was asked for before goes with it. @default none is
+   */
+  readonly isUrgent?: (item: Item) => boolean;
+  /**
    * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
    * what `after` was asked for by then is sent first.
    */
@@ -67,8 +72,15 @@ export class Batcher<Item, Answer> {
     this.#asked++;
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#schedule();
+      if (this.#options.isUrgent?.(item) && !this.#mustWait) this.flush();
+      else this.#schedule();
     });
+  }
+
+  /** Whether something that goes first is still gathered. */
+  get #mustWait(): boolean {
+    const { after } = this.#options;
+    return after !== undefined && after.sent < after.asked;
   }
 
   /** Resolves when all that was asked for is on its way; sent at once where it can be. */

@@ -83,6 +83,7 @@ export class RedisTaskStore implements TaskStore {
       parallel: PARALLEL,
       // Who is woken by a submission of this turn must find it.
       after: this.#inserts,
+      isUrgent: isLarge,
     });
     this.#changes = new Batcher({
       send: (items, slot) => this.sendChanges(items, slot),
@@ -331,7 +332,8 @@ export class RedisTaskStore implements TaskStore {
     const { owner, leaseExpiresAt, to, now } = claim;
     const values = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
-    const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, values });
+    const isUrgent = isLarge(claim);
+    const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, isUrgent, values });
     const at = reply[0] as number;
     this.#scripts.learn(at, askedAt);
     const records = readClaimed(reply, {
@@ -389,6 +391,13 @@ export class RedisTaskStore implements TaskStore {
     else this.known.put(record);
     return { record, effects };
   }
+}
+
+/** Claims of so many tasks are worth a call of their own. */
+const LARGE_FROM = 16;
+
+function isLarge({ limit }: Claim): boolean {
+  return limit >= LARGE_FROM;
 }
 
 /** More verdicts or purges of one store than this are never under way at the same time. */
