@@ -29,9 +29,10 @@ import { type Application, isSkipped, sizeOfApplication, unknownIds } from './ap
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { changeArguments } from './change-text.ts';
 import { gateWords } from './gate-text.ts';
+import { HandOver } from './hand-over.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf } from './record-text.ts';
+import { blockersOf, type FirstState, firstRecord, identityText } from './record-text.ts';
 import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import type { RedisStoreOptions } from './redis-store-options.ts';
@@ -82,7 +83,13 @@ export class RedisTaskStore implements TaskStore {
       sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
       parallel: PARALLEL,
       // Who is woken by a submission of this turn must find it.
-      after: this.#inserts,
+      after: new HandOver({
+        inserts: this.#inserts,
+        claims: () => this.#claims,
+        insert: async (item, slot) => (await sendInsertions(this.#scripts, [item], slot))[0]!,
+        claim: (item, slot) => this.#claimOnce(item, item.limit, slot),
+        send: (insertion, claim, slot) => this.#sendHandOver(insertion, claim, slot),
+      }),
       isUrgent: isLarge,
     });
     this.#changes = new Batcher({
@@ -329,23 +336,45 @@ export class RedisTaskStore implements TaskStore {
     mark: string,
     beside?: readonly number[],
   ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
-    const { owner, leaseExpiresAt, to, now } = claim;
+    const { leaseExpiresAt, now } = claim;
     const values = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
     const isUrgent = isLarge(claim);
     const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, isUrgent, values });
     const at = reply[0] as number;
     this.#scripts.learn(at, askedAt);
-    const records = readClaimed(reply, {
+    const records = readClaimed(reply, this.#firstState(claim, at));
+    for (const record of records) this.known.put(record);
+    return { records, told: reply[1] };
+  }
+
+  /** What a claim makes of a task that was never claimed. */
+  #firstState({ owner, leaseExpiresAt, to, now }: Claim, at: number): FirstState {
+    return {
       status: to,
       fence: 1,
       owner,
       leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
       startedAt: to === 'in_progress' ? at : null,
       version: 2,
-    });
-    for (const record of records) this.known.put(record);
-    return { records, told: reply[1] };
+    };
+  }
+
+  /** Null where it takes an insertion and a claim. */
+  async #sendHandOver({ records }: Insertion, claim: Claim, slot: number): Promise<TaskRecord | null> {
+    const { leaseExpiresAt, now } = claim;
+    const { id } = records[0]!;
+    const identity = identityText(records[0]!);
+    const [, ...words] = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now));
+    const values = [id, ...words.slice(0, 4), identity];
+    const askedAt = performance.now();
+    const reply = await this.#scripts.run('handOver', { now: this.judgeAt(now), mark: `i${slot}`, values });
+    if (reply.length === 0) return null;
+    const [at, seq] = reply as [number, number];
+    this.#scripts.learn(at, askedAt);
+    const record = firstRecord(id, `${seq} ${identity}`, this.#firstState(claim, at), seq);
+    this.known.put(record);
+    return record;
   }
 
   /** Sends these in one call. Calls of one slot are made one after another. */
