@@ -1,4 +1,3 @@
-import { dropRedisThreads, purgeRedisCheckpoints, readRedisFences } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { Gate } from '../../gate.ts';
@@ -32,12 +31,13 @@ import { gateWords } from './gate-text.ts';
 import { HandOver } from './hand-over.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
+import { purge } from './purge.ts';
 import { blockersOf, type FirstState, firstRecord, identityText } from './record-text.ts';
 import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import type { RedisStoreOptions } from './redis-store-options.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import { claimArguments, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
+import { claimArguments, isLarge, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
 
@@ -220,38 +220,9 @@ export class RedisTaskStore implements TaskStore {
 
   async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
-    const before = Math.max(0, endedBefore);
-    const found = await this.#scripts.run('purgeable', { now: 0, values: [before, limit] });
-    const [ids, shared, idle] = found as [string[], string[], string[]];
-    const own = ids.filter((id) => !shared.includes(id));
-    // Before the ids are free again: a new task of the same id has a thread of its own.
-    await purgeRedisCheckpoints(this.#connection, this.#prefix, own);
-    const [tasks, freed] = await this.#remove(before, ids);
-    const threads = await this.#freeThreads(before, [...new Set([...idle, ...freed])]);
-    return { tasks, threads: [...own, ...threads] };
-  }
-
-  async #remove(before: number, ids: readonly string[]): Promise<[tasks: string[], freed: string[]]> {
-    if (ids.length === 0) return [[], []];
-    const values = [before, ...ids];
-    const removed = await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values });
-    return removed as [string[], string[]];
-  }
-
-  /**
-   * Deletes these threads where no stored task names them. A task that comes meanwhile raises the fence before it
-   * reads anything, so a thread is deleted only as it was before it was known that nobody has it; a gate that is
-   * not forgotten, since this process stopped, says to the next purge that the thread is still there.
-   */
-  async #freeThreads(before: number, candidates: readonly string[]): Promise<string[]> {
-    if (candidates.length === 0) return [];
-    const fences = await readRedisFences(this.#connection, this.#prefix, candidates);
-    const free = await this.#scripts.run('threads', { now: 0, values: ['ask', before, ...candidates] });
-    const threads = new Map((free as string[]).map((id) => [id, fences.get(id) ?? '0']));
-    const kept = await dropRedisThreads(this.#connection, this.#prefix, threads);
-    const gone = candidates.filter((id) => !kept.has(id));
-    await this.#scripts.run('threads', { now: 0, isWrite: true, values: ['forget', before, ...gone] });
-    return [...threads.keys()].filter((id) => !kept.has(id));
+    const mark = this.#ownMark('p');
+    const [connection, prefix, scripts] = [this.#connection, this.#prefix, this.#scripts];
+    return purge({ connection, prefix, scripts, mark }, Math.max(0, endedBefore), limit);
   }
 
   watch(listener: (isNew?: boolean) => void): () => void {
@@ -420,13 +391,6 @@ export class RedisTaskStore implements TaskStore {
     else this.known.put(record);
     return { record, effects };
   }
-}
-
-/** Claims of so many tasks are worth a call of their own. */
-const LARGE_FROM = 16;
-
-function isLarge({ limit }: Claim): boolean {
-  return limit >= LARGE_FROM;
 }
 
 /** More verdicts or purges of one store than this are never under way at the same time. */
