@@ -60,9 +60,17 @@ export class RedisConnection {
     return this.#resent;
   }
 
-  /** Runs a script that is idempotent under resending. All keys lie in one slot. Replies are text. */
-  run(script: RedisScript, keys: readonly string[], values: readonly RedisArgument[]): Promise<unknown> {
-    return this.#repeat(() => this.#evaluate('call', script, keys, values));
+  /**
+   * Runs a script that is idempotent under resending. All keys lie in one slot. Replies are text. `isUrgent`: it is
+   * not kept for a packet with what this step of the program sends after it.
+   */
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    values: readonly RedisArgument[],
+    isUrgent = false,
+  ): Promise<unknown> {
+    return this.#repeat(() => this.#evaluate('call', script, keys, values, isUrgent));
   }
 
   /** As `run`, with bulk replies as Buffers. */
@@ -154,8 +162,10 @@ export class RedisConnection {
     script: RedisScript,
     keys: readonly string[],
     values: readonly RedisArgument[],
+    isUrgent = false,
   ): Promise<unknown> {
-    if (values.length <= SMALL_VALUES_MAX) this.#gather();
+    if (isUrgent) this.#client.stream?.uncork?.();
+    else if (values.length <= SMALL_VALUES_MAX) this.#gather();
     try {
       return await this.#client[call]('EVALSHA', script.sha, keys.length, ...keys, ...values);
     } catch (error) {

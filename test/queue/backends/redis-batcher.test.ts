@@ -89,3 +89,22 @@ test('many that come at once go in two batches where that is wanted, so that the
   sent[3]!.answer();
   await few;
 });
+
+test('what is urgent is sent in the middle of a turn, unless something that goes first is still gathered', async () => {
+  const before = gated();
+  const { sent, batcher } = gated({
+    parallel: 2,
+    after: before.batcher,
+    isUrgent: (item) => item.startsWith('many'),
+  });
+  void batcher.ask('one');
+  expect(sent).toEqual([]);
+  void batcher.ask('many');
+  expect(sent.map(({ items }) => items)).toEqual([['one', 'many']]);
+
+  void before.batcher.ask('insert');
+  void batcher.ask('many more');
+  expect([before.sent.length, sent.length]).toEqual([0, 1]);
+  await turn();
+  expect([before.sent.length, sent.length]).toEqual([1, 2]);
+});

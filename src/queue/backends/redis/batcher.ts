@@ -24,6 +24,11 @@ export interface BatchOptions<Item, Answer> {
    */
   readonly isHalved?: boolean;
   /**
+   * Whether an item is a batch by itself: it is sent in the middle of this turn, so that Redis works on it while
+   * this turn goes on. What was asked for before goes with it. @default none is
+   */
+  readonly isUrgent?: (item: Item) => boolean;
+  /**
    * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
    * what `after` was asked for by then is sent first.
    */
@@ -67,8 +72,27 @@ export class Batcher<Item, Answer> {
     this.#asked++;
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#schedule();
+      if (this.#options.isUrgent?.(item) && !this.#mustWait) this.flush();
+      else this.#schedule();
     });
+  }
+
+  /** Whether something that goes first is still gathered. */
+  get #mustWait(): boolean {
+    const { after } = this.#options;
+    return after !== undefined && after.sent < after.asked;
+  }
+
+  /** The only item there is, waiting or under way; nothing where it has been sent. */
+  get lone(): Item | undefined {
+    return this.#waiting.length === 1 && this.#isQuiet ? this.#waiting[0]!.item : undefined;
+  }
+
+  /** Sends that one by another way than the others. */
+  sendLone(send: (item: Item, slot: number) => Promise<Answer>): void {
+    const entries = this.#waiting.splice(0);
+    this.#sent += entries.length;
+    void this.#send(entries, this.#freeSlots.pop()!, async ([item], slot) => [await send(item!, slot)]);
   }
 
   /** Resolves when all that was asked for is on its way; sent at once where it can be. */
@@ -87,7 +111,11 @@ export class Batcher<Item, Answer> {
   }
 
   get #isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#freeSlots.length === this.#options.parallel;
+    return this.#waiting.length === 0 && this.#isQuiet;
+  }
+
+  get #isQuiet(): boolean {
+    return this.#freeSlots.length === this.#options.parallel;
   }
 
   #schedule(): void {
@@ -118,10 +146,9 @@ export class Batcher<Item, Answer> {
   };
 
   #countMax(): number {
-    const { isHalved = false, parallel } = this.#options;
+    const { isHalved = false } = this.#options;
     const { length } = this.#waiting;
-    const isQuiet = this.#freeSlots.length === parallel;
-    return isHalved && isQuiet && length >= HALVED_FROM ? Math.ceil(length / 2) : length;
+    return isHalved && this.#isQuiet && length >= HALVED_FROM ? Math.ceil(length / 2) : length;
   }
 
   /** The next items that fit into one batch: the first one always does. */
@@ -143,9 +170,13 @@ export class Batcher<Item, Answer> {
     return all;
   }
 
-  async #send(entries: readonly Entry<Item, Answer>[], slot: number): Promise<void> {
+  async #send(
+    entries: readonly Entry<Item, Answer>[],
+    slot: number,
+    send = this.#options.send,
+  ): Promise<void> {
     try {
-      const answers = await this.#options.send(
+      const answers = await send(
         entries.map((entry) => entry.item),
         slot,
       );

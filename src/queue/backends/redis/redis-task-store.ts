@@ -1,4 +1,3 @@
-import { dropRedisThreads, purgeRedisCheckpoints, readRedisFences } from '../../../checkpoint/redis-keys.ts';
 import { ClosedError } from '../../../errors.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { Gate } from '../../gate.ts';
@@ -29,14 +28,16 @@ import { type Application, isSkipped, sizeOfApplication, unknownIds } from './ap
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { changeArguments } from './change-text.ts';
 import { gateWords } from './gate-text.ts';
+import { HandOver } from './hand-over.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
-import { blockersOf } from './record-text.ts';
+import { purge } from './purge.ts';
+import { blockersOf, type FirstState, firstRecord, identityText } from './record-text.ts';
 import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import type { RedisStoreOptions } from './redis-store-options.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
-import { claimArguments, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
+import { claimArguments, isLarge, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
 
@@ -82,7 +83,14 @@ export class RedisTaskStore implements TaskStore {
       sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
       parallel: PARALLEL,
       // Who is woken by a submission of this turn must find it.
-      after: this.#inserts,
+      after: new HandOver({
+        inserts: this.#inserts,
+        claims: () => this.#claims,
+        insert: async (item, slot) => (await sendInsertions(this.#scripts, [item], slot))[0]!,
+        claim: (item, slot) => this.#claimOnce(item, item.limit, slot),
+        send: (insertion, claim, slot) => this.#sendHandOver(insertion, claim, slot),
+      }),
+      isUrgent: isLarge,
     });
     this.#changes = new Batcher({
       send: (items, slot) => this.sendChanges(items, slot),
@@ -212,38 +220,9 @@ export class RedisTaskStore implements TaskStore {
 
   async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
-    const before = Math.max(0, endedBefore);
-    const found = await this.#scripts.run('purgeable', { now: 0, values: [before, limit] });
-    const [ids, shared, idle] = found as [string[], string[], string[]];
-    const own = ids.filter((id) => !shared.includes(id));
-    // Before the ids are free again: a new task of the same id has a thread of its own.
-    await purgeRedisCheckpoints(this.#connection, this.#prefix, own);
-    const [tasks, freed] = await this.#remove(before, ids);
-    const threads = await this.#freeThreads(before, [...new Set([...idle, ...freed])]);
-    return { tasks, threads: [...own, ...threads] };
-  }
-
-  async #remove(before: number, ids: readonly string[]): Promise<[tasks: string[], freed: string[]]> {
-    if (ids.length === 0) return [[], []];
-    const values = [before, ...ids];
-    const removed = await this.#scripts.run('purge', { now: 0, mark: this.#ownMark('p'), values });
-    return removed as [string[], string[]];
-  }
-
-  /**
-   * Deletes these threads where no stored task names them. A task that comes meanwhile raises the fence before it
-   * reads anything, so a thread is deleted only as it was before it was known that nobody has it; a gate that is
-   * not forgotten, since this process stopped, says to the next purge that the thread is still there.
-   */
-  async #freeThreads(before: number, candidates: readonly string[]): Promise<string[]> {
-    if (candidates.length === 0) return [];
-    const fences = await readRedisFences(this.#connection, this.#prefix, candidates);
-    const free = await this.#scripts.run('threads', { now: 0, values: ['ask', before, ...candidates] });
-    const threads = new Map((free as string[]).map((id) => [id, fences.get(id) ?? '0']));
-    const kept = await dropRedisThreads(this.#connection, this.#prefix, threads);
-    const gone = candidates.filter((id) => !kept.has(id));
-    await this.#scripts.run('threads', { now: 0, isWrite: true, values: ['forget', before, ...gone] });
-    return [...threads.keys()].filter((id) => !kept.has(id));
+    const mark = this.#ownMark('p');
+    const [connection, prefix, scripts] = [this.#connection, this.#prefix, this.#scripts];
+    return purge({ connection, prefix, scripts, mark }, Math.max(0, endedBefore), limit);
   }
 
   watch(listener: (isNew?: boolean) => void): () => void {
@@ -328,22 +307,45 @@ export class RedisTaskStore implements TaskStore {
     mark: string,
     beside?: readonly number[],
   ): Promise<{ readonly records: TaskRecord[]; readonly told: unknown }> {
-    const { owner, leaseExpiresAt, to, now } = claim;
+    const { leaseExpiresAt, now } = claim;
     const values = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now), beside);
     const askedAt = performance.now();
-    const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, values });
+    const isUrgent = isLarge(claim);
+    const reply = await this.#scripts.claim({ now: this.judgeAt(now), mark, isUrgent, values });
     const at = reply[0] as number;
     this.#scripts.learn(at, askedAt);
-    const records = readClaimed(reply, {
+    const records = readClaimed(reply, this.#firstState(claim, at));
+    for (const record of records) this.known.put(record);
+    return { records, told: reply[1] };
+  }
+
+  /** What a claim makes of a task that was never claimed. */
+  #firstState({ owner, leaseExpiresAt, to, now }: Claim, at: number): FirstState {
+    return {
       status: to,
       fence: 1,
       owner,
       leaseExpiresAt: this.#isTimedByRedis ? at + leaseExpiresAt - now : leaseExpiresAt,
       startedAt: to === 'in_progress' ? at : null,
       version: 2,
-    });
-    for (const record of records) this.known.put(record);
-    return { records, told: reply[1] };
+    };
+  }
+
+  /** Null where it takes an insertion and a claim. */
+  async #sendHandOver({ records }: Insertion, claim: Claim, slot: number): Promise<TaskRecord | null> {
+    const { leaseExpiresAt, now } = claim;
+    const { id } = records[0]!;
+    const identity = identityText(records[0]!);
+    const [, ...words] = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now));
+    const values = [id, ...words.slice(0, 4), identity];
+    const askedAt = performance.now();
+    const reply = await this.#scripts.run('handOver', { now: this.judgeAt(now), mark: `i${slot}`, values });
+    if (reply.length === 0) return null;
+    const [at, seq] = reply as [number, number];
+    this.#scripts.learn(at, askedAt);
+    const record = firstRecord(id, `${seq} ${identity}`, this.#firstState(claim, at), seq);
+    this.known.put(record);
+    return record;
   }
 
   /** Sends these in one call. Calls of one slot are made one after another. */

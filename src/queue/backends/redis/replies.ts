@@ -24,6 +24,13 @@ export function filterArguments(filter: ClaimFilter | null): RedisArgument[] {
   return [priorityMin ?? '', names(agentTypes), agents, types, ids === null ? '' : '1', ...(ids ?? [])];
 }
 
+/** Claims of so many tasks are worth a call of their own. */
+const LARGE_FROM = 16;
+
+export function isLarge({ limit }: Claim): boolean {
+  return limit >= LARGE_FROM;
+}
+
 /** What a claim says after its head; `beside`: places of tasks held ahead. */
 export function claimArguments(
   { limit, owner, filter, to }: Claim,

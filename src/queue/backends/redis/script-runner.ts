@@ -13,6 +13,8 @@ export interface ScriptCall {
   readonly mark?: string;
   /** Writes, though there is nothing to remember. */
   readonly isWrite?: boolean;
+  /** Redis gets it at once, and not when this turn of the event loop ends. */
+  readonly isUrgent?: boolean;
   readonly values?: readonly RedisArgument[];
 }
 
@@ -63,12 +65,12 @@ export class ScriptRunner {
 
   async run(
     name: ScriptName,
-    { now, mark = '', isWrite = mark !== '', values = [] }: ScriptCall,
+    { now, mark = '', isWrite = mark !== '', isUrgent = false, values = [] }: ScriptCall,
   ): Promise<unknown[]> {
     if (!this.#isOpen) await this.#open();
     const field = mark === '' ? '' : `${mark}:${this.instance}`;
     if (field !== '') this.#marks.add(field).add(`${field}=`);
-    const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values]);
+    const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values], isUrgent);
     if (isWrite && this.#hooks.onWritten) await this.#hooks.onWritten();
     return reply;
   }
@@ -132,10 +134,10 @@ export class ScriptRunner {
     this.#isOpen = true;
   }
 
-  async #send(name: ScriptName, values: readonly RedisArgument[]): Promise<unknown[]> {
+  async #send(name: ScriptName, values: readonly RedisArgument[], isUrgent = false): Promise<unknown[]> {
     if (this.#isClosed) throw new ClosedError('the task store');
     try {
-      return (await this.#connection.run(SCRIPTS[name], this.#keys, values)) as unknown[];
+      return (await this.#connection.run(SCRIPTS[name], this.#keys, values, isUrgent)) as unknown[];
     } catch (error) {
       if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
         throw new StoreUnavailableError('a part of the batch was lost on the way; submit it again');

@@ -6,9 +6,13 @@ type Prelude =
   | 'groups'
   | 'no-groups'
   | 'idle'
+  | 'first-claim'
   | 'tasks'
   | 'alarms'
+  | 'lane-ends'
   | 'lanes'
+  | 'claim-quick'
+  | 'insert-quick'
   | 'edges'
   | 'links'
   | 'records'
@@ -16,25 +20,58 @@ type Prelude =
   | 'holds'
   | 'logs';
 
-function script(name: string, ...preludes: readonly Prelude[]): RedisScript {
+/** Preludes in a list of their own share a function. */
+function script(name: string, ...preludes: readonly (Prelude | readonly Prelude[])[]): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
-  return new RedisScript(file(name), ['base', ...preludes].map(file));
+  const parts = preludes.map((part) => (typeof part === 'string' ? file(part) : part.map(file)));
+  return new RedisScript(file(name), [file('base'), ...parts]);
 }
 
 /** What every script that writes tasks needs. */
 const TASKS = ['turns', 'gates', 'tasks', 'alarms'] as const;
 
+/** …and moves them between lanes. */
+const LANES = [['lane-ends', 'lanes']] as const;
+
+/**
+ * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
+ * is used: a function may capture 60 variables, and what lies between counts.
+ */
+const CLAIM = ['first-claim', 'claim-quick'] as const;
+const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
+
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script('insert', ...TASKS, 'lanes', 'edges', 'links', 'records', 'buckets'),
-  claim: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'no-groups'),
-  claimAmongGroups: script('claim', ...TASKS, 'lanes', 'records', 'holds', 'groups'),
-  release: script('release', ...TASKS, 'lanes', 'holds'),
-  nodes: script('nodes', ...TASKS, 'lanes', 'holds'),
+  insert: script(
+    'insert',
+    ...INSERT,
+    'gates',
+    'tasks',
+    'alarms',
+    'lanes',
+    'edges',
+    'links',
+    'records',
+    'buckets',
+  ),
+  handOver: script('hand-over', 'first-claim', 'buckets'),
+  claim: script('claim', ...CLAIM, ...TASKS, ...LANES, 'records', 'holds', 'no-groups', 'first-claim'),
+  claimAmongGroups: script(
+    'claim',
+    ...CLAIM,
+    ...TASKS,
+    ...LANES,
+    'records',
+    'holds',
+    'groups',
+    'first-claim',
+  ),
+  release: script('release', ...TASKS, ...LANES, 'holds'),
+  nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
   writeHeld: script('write-held', ...TASKS),
-  apply: script('apply', ...TASKS, 'lanes', 'edges', 'links', 'logs'),
-  judge: script('judge', ...TASKS, 'lanes', 'edges'),
+  apply: script('apply', ...TASKS, ...LANES, 'edges', 'links', 'logs'),
+  judge: script('judge', ...TASKS, ...LANES, 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
   purge: script('purge', ...TASKS, 'buckets'),
@@ -46,8 +83,8 @@ export const SCRIPTS = {
   outlook: script('outlook'),
   appendLogs: script('append-logs', 'turns', 'gates', 'tasks', 'logs'),
   log: script('log', 'logs'),
-  unjudged: script('unjudged', ...TASKS, 'lanes', 'edges'),
-  counts: script('counts', ...TASKS, 'lanes'),
+  unjudged: script('unjudged', ...TASKS, ...LANES, 'edges'),
+  counts: script('counts', ...TASKS, ...LANES),
   pause: script('pause'),
   registryPut: script('registry-put'),
   registryEntries: script('registry-entries'),

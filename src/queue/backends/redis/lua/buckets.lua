@@ -24,3 +24,13 @@ local function appendToBuckets(entries, first)
     at = at + count
   end
 end
+
+-- The sequence given last; where the counters were lost, one beyond all.
+local function lastSeq()
+  local seq = tonumber(counters.seq or nil)
+  if not seq then
+    local last = call('ZREVRANGE', BUCKETS, 0, 0)[1]
+    seq = last and (tonumber(last) + 1) * BUCKET_SIZE or 0
+  end
+  return seq
+end

@@ -17,10 +17,8 @@
 --           Of holds two only: id, `t`, and `s` behind a line break where there is one
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
 --           looked into and on what is taken, not on how much waits. Sent again, the same tasks are answered.
-local failure, answered = begin(true)
-if failure then
-  return failure
-end
+-- `claim-quick.lua` has begun.
+local answered = counters.answered
 if answered then
   local ids = {}
   for id in string.gmatch(answered, '%S+') do
@@ -70,7 +68,7 @@ if counters.paused == '1' or LIMIT <= 0 or (told and told[2] == 1) then
 end
 
 local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP = 1000, 2000, 64
-local lease = sub(ARGV[8], 1, 1) == '+' and int(now + tonumber(sub(ARGV[8], 2))) or ARGV[8]
+local FIRST_STATE, lease = firstState('')
 local started = TO == 'i' and int(now) or '-'
 local nowText = int(now)
 local isChanged, again = false, 0
@@ -153,10 +151,6 @@ local reply, states, scores, taken = { now, 0 }, {}, {}, {}
 
 -- A hold is no lease: the task stays as it is.
 local leaseScore = IS_HOLD and int(HELD + number) or tonumber(lease) and int(ceil(tonumber(lease)))
--- What the first claim makes of a task is the same for all of this call.
-local FIRST_HEAD = '2 2 ' .. TO .. ' = 0 0 0'
-local FIRST_REST = ' ' .. lease .. ' 1 ' .. started .. ' - ' .. OWNER .. ' - - 0 0 0 0\np' .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n'
-local FIRST_STATE = FIRST_HEAD .. FIRST_REST
 local firsts = 0
 
 local function take(id, text, state)
@@ -187,13 +181,14 @@ local function become(id, state)
   states[size + 2] = state
 end
 
+-- The same for all of this call.
 local firstStates = { [''] = FIRST_STATE }
 
 local function claimFirst(id, text, limits)
   if not IS_HOLD then
     firsts = firsts + 1
     if not firstStates[limits] then
-      firstStates[limits] = FIRST_HEAD .. limits .. FIRST_REST
+      firstStates[limits] = firstState(limits)
     end
     become(id, firstStates[limits])
   end

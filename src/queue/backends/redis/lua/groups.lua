@@ -57,6 +57,12 @@ later(groups, function()
     return #ids > 0
   end
 
+  -- The weights in a task's identity, '' for most. One pattern for all of it would try every way to read the others.
+  local function weightsIn(text)
+    local at = match(text, '^%S+ %S+ %S+ %S+ %S+()')
+    return at and sub(text, at, at) == ' ' and match(text, '^(%S+)\n', at + 1) or ''
+  end
+
   -- Goes on to the next entry of a lane that holds; false when there is none.
   local function advance(lane)
     lane.isTaken = false
@@ -66,7 +72,7 @@ later(groups, function()
       local task = entry[1] and entry[3] and text and groups.holds(entry[3], entry[2], entry[4], text, state)
       if task then
         lane.rank, lane.seqNumber, lane.id, lane.text, lane.task = entry[1], tonumber(entry[2]), entry[3], text, task
-        lane.weights = #lane.quota.keys > 0 and match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
+        lane.weights = #lane.quota.keys > 0 and weightsIn(text) or ''
         return true
       end
       groups.forget(lane.name)
@@ -84,7 +90,7 @@ later(groups, function()
       local kind = sub(head, 1, 1)
       local lane = { head = head, name = name, quota = quota, score = score, kind = kind,
         key = base .. kind .. ':' .. name, turn = 0,
-        before = 0, at = 0, entries = {}, portion = min(groups.want, group.isFair and 2 or max(PORTION_MIN, ceil(groups.want / 4))) }
+        before = 0, at = 0, entries = {}, portion = min(groups.want, group.isFair and 2 or max(PORTION_MIN, ceil(groups.want / 3))) }
       group.lanes[#group.lanes + 1] = lane
       if advance(lane) then
         sortIn(group.order, lane)

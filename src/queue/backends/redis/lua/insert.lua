@@ -10,11 +10,8 @@
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
 --           'conflict' and the records that exist · 'unknown' and pairs of task index, dependency · 'effects'
 -- Guarantee sequences rise with the order given; a group with a conflict or an unknown dependency writes nothing.
-local failure, answered = begin()
-if failure then
-  return failure
-end
-
+-- `insert-quick.lua` has begun.
+local answered = counters.answered
 local COUNT, FIRST = tonumber(ARGV[6]), 7
 local RANK_AND_LANE = '^(%S+) %S+ %S+ (%S*)'
 local results, ids = {}, {}
@@ -76,11 +73,7 @@ for i, text in ipairs(fetch(TASKS, ids)) do
   end
 end
 
-local seq = tonumber(counters.seq or nil)
-if not seq then
-  local last = call('ZREVRANGE', BUCKETS, 0, 0)[1]
-  seq = last and (tonumber(last) + 1) * BUCKET_SIZE or 0
-end
+local seq = lastSeq()
 local firstSeq = seq + 1
 local texts, stored, entries, isLinked = {}, {}, {}, {}
 local hasSpecials = next(specials) ~= nil

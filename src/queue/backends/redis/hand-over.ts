@@ -1,0 +1,88 @@
+import { laneMatches } from '../../claim-filter.ts';
+import type { Claim, InsertOutcome, TaskRecord } from '../../task-store.ts';
+import type { Batcher } from './batcher.ts';
+import { type Insertion, isStaged } from './insertions.ts';
+import { specialText } from './record-text.ts';
+import { INSERTED } from './replies.ts';
+
+export interface HandOverOptions {
+  readonly inserts: Batcher<Insertion, InsertOutcome>;
+  readonly claims: () => Batcher<Claim, TaskRecord[]>;
+  /** The usual way, one call after the other. */
+  readonly insert: (insertion: Insertion, slot: number) => Promise<InsertOutcome>;
+  readonly claim: (claim: Claim, slot: number) => Promise<TaskRecord[]>;
+  /** Both in one call; null where Redis refused it, since something else is ready or counts. */
+  readonly send: (insertion: Insertion, claim: Claim, slot: number) => Promise<TaskRecord | null>;
+}
+
+/** So many chances are passed over at most after a refusal. */
+const PASSED_MAX = 64;
+
+/**
+ * What goes before the claims of a turn: the submissions of the same turn. A single one that wakes a single idle
+ * worker of this process is handed over to it in one call, instead of being put in its place and taken from there.
+ * A queue in which other tasks are ready refuses that, and is asked less and less often.
+ */
+export class HandOver {
+  readonly #options: HandOverOptions;
+  #passed = 0;
+  #patience = 0;
+
+  constructor(options: HandOverOptions) {
+    this.#options = options;
+  }
+
+  get asked(): number {
+    return this.#options.inserts.asked;
+  }
+
+  get sent(): number {
+    return this.#options.inserts.sent;
+  }
+
+  readonly flush = (): void => {
+    const { inserts, claims } = this.#options;
+    const insertion = inserts.lone;
+    const claim = insertion && claims().lone;
+    if (insertion && claim && isSimple(insertion, claim) && this.#isTime()) this.#handOver(insertion, claim);
+    else inserts.flush();
+  };
+
+  #isTime(): boolean {
+    if (this.#passed++ < this.#patience) return false;
+    this.#passed = 0;
+    return true;
+  }
+
+  #handOver(insertion: Insertion, claim: Claim): void {
+    const { inserts, claims } = this.#options;
+    let settled: Promise<Both> | undefined;
+    inserts.sendLone(async (_, slot) => {
+      settled = this.#both(insertion, claim, slot);
+      return (await settled).outcome;
+    });
+    claims().sendLone(async (_, slot) => {
+      const { record } = await settled!;
+      return record ? [record] : this.#options.claim(claim, slot);
+    });
+  }
+
+  async #both(insertion: Insertion, claim: Claim, slot: number): Promise<Both> {
+    const record = await this.#options.send(insertion, claim, slot);
+    this.#patience = record ? 0 : Math.min(2 * this.#patience + 1, PASSED_MAX);
+    return record ? { outcome: INSERTED, record } : { outcome: await this.#options.insert(insertion, slot) };
+  }
+}
+
+interface Both {
+  readonly outcome: InsertOutcome;
+  readonly record?: TaskRecord;
+}
+
+/** Whether the submission is one task that is ready at once, under no limits, and what the claim asks for. */
+function isSimple(insertion: Insertion, { filter, now }: Claim): boolean {
+  const [record] = insertion.records;
+  if (record === undefined || insertion.records.length > 1 || isStaged(insertion)) return false;
+  if (record.quota !== undefined || specialText(record, now, insertion.rules) !== '') return false;
+  return filter === null || (filter.ids === null && laneMatches(record, filter));
+}
