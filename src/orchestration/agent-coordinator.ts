@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.ts';
+import { PassingMap } from '../queue/passing-map.ts';
 import type { AgentScore } from '../queue/task.ts';
 import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
@@ -37,7 +38,7 @@ const EXPLAINED_TASKS_MAX = 1_000;
 export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
   readonly #experience = new Experience();
-  readonly #assignments = new Map<string, Assignment>();
+  readonly #assignments = new PassingMap<string, Assignment>();
   /** As it was given. */
   readonly strategy: Strategy;
   readonly #strategy: StrategyFunction;

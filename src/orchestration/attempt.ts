@@ -7,6 +7,7 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { lazyFields } from './lazy-fields.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
@@ -100,14 +101,14 @@ async function graphCallbacks({ info, callbacks }: Attempt, isWatched: boolean):
 }
 
 /** The signal and the callbacks are made when they are asked for. */
-function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCallOptions {
-  return {
-    get callbacks() {
-      return callbacks?.() as object[];
-    },
-    get signal() {
-      return info.signal;
-    },
+const withSignalAndCallbacks = lazyFields<Attempt, Required<Pick<AgentCallOptions, 'signal' | 'callbacks'>>>({
+  callbacks: ({ callbacks }) => callbacks?.() as object[],
+  signal: ({ info }) => info.signal,
+});
+
+function callOptions(attempt: Attempt): AgentCallOptions {
+  const { info, onChunk, onCustom } = attempt;
+  const options = {
     // Of a queued run `onCustom` also reaches those who begin to read later.
     writer: onCustom ?? ((chunk) => onChunk?.([], 'custom', chunk)),
     configurable: {
@@ -116,6 +117,7 @@ function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCall
       jotty: info,
     },
   };
+  return withSignalAndCallbacks(options, attempt);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { LeaseLostError } from '../errors.ts';
+import { PassingMap } from '../queue/passing-map.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
@@ -11,7 +12,7 @@ export class LeaseKeeper {
   readonly #queue: TaskQueue;
   readonly #health: LoopHealth;
   readonly #onError: (error: unknown) => void;
-  readonly #held = new Set<HeldTask>();
+  #held = new PassingMap<HeldTask, HeldTask>();
   #timer: unknown;
   #isBeating = false;
 
@@ -22,7 +23,7 @@ export class LeaseKeeper {
   }
 
   hold(held: HeldTask): void {
-    this.#held.add(held);
+    this.#held.set(held, held);
     this.#timer ??= this.#queue.clock.setTimeout(this.#tick, this.#queue.heartbeatMs);
   }
 
@@ -31,7 +32,7 @@ export class LeaseKeeper {
   }
 
   stop(): void {
-    this.#held.clear();
+    this.#held = new PassingMap();
     this.#queue.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -48,7 +49,7 @@ export class LeaseKeeper {
 
   async #beat(): Promise<void> {
     this.#isBeating = true;
-    const held = [...this.#held];
+    const held = [...this.#held.values()];
     try {
       const tasks = await this.#queue.heartbeatMany(held.map(({ task }) => task));
       this.#health.succeeded();
@@ -70,7 +71,7 @@ export class LeaseKeeper {
 
   #loseExpired(): void {
     const now = this.#queue.clock.now();
-    for (const held of this.#held) {
+    for (const held of this.#held.values()) {
       if ((held.task.lease?.expiresAt ?? 0) > now) continue;
       held.abort(
         new LeaseLostError(held.task.id, held.fence, 'it ran out while the store could not be reached'),

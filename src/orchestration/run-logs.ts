@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { PassingMap } from '../queue/passing-map.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { RunEvent } from './run-events.ts';
 import { RunLog } from './run-log.ts';
@@ -31,7 +32,7 @@ interface OpenLog {
 export class RunLogs {
   readonly #clock: Clock;
   readonly #recorded: RecordOptions;
-  readonly #open = new Map<string, OpenLog>();
+  readonly #open = new PassingMap<string, OpenLog>();
   readonly #pending = new Set<RunLog>();
   readonly #readers = new Map<string, Set<Reader>>();
   #timer: unknown;

@@ -1,5 +1,6 @@
 import { LeaseLostError } from '../errors.ts';
 import type { RunnableBy } from '../queue/claim-filter.ts';
+import { PassingMap } from '../queue/passing-map.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { QueueEvents, TaskQueue } from '../queue/task-queue.ts';
 import type { AgentHost } from './agent-host.ts';
@@ -42,7 +43,7 @@ export class TaskQueueManager {
   readonly #options: ResolvedManagerOptions;
   readonly #slots: Slots<HeldTask>;
   readonly #prefetch: Prefetch;
-  readonly #held = new Map<string, HeldTask>();
+  readonly #held = new PassingMap<string, HeldTask>();
   readonly #listeners = new Listeners<ManagerEvents>();
   readonly #wakeup: Wakeup;
   readonly #health: {

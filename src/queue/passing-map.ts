@@ -26,6 +26,10 @@ export class PassingMap<K, V> {
     this.#map.set(key, value);
   }
 
+  has(key: K): boolean {
+    return this.#map.has(key);
+  }
+
   delete(key: K): void {
     this.#map.delete(key);
   }
