@@ -6,9 +6,11 @@ const SOURCE = Symbol('jotty.source');
  * hidden class of its own. That cost a short run 2 µs, and kept all that the functions saw until the next full
  * collection.
  */
-export function lazyFields<S, F extends object>(fields: {
-  readonly [K in keyof F]: (source: S) => F[K];
-}): <T extends object>(object: T, source: S) => T & { readonly [K in keyof F]: F[K] } {
+export function lazyFields<S, F extends object>(
+  fields: {
+    readonly [K in keyof F]: (source: S) => F[K];
+  },
+): <T extends object>(object: T, source: S) => T & { readonly [K in keyof F]: F[K] } {
   const descriptors = Object.entries(fields).map(([name, read]) => [name, shared(read as never)] as const);
   return (object, source) => {
     Object.defineProperty(object, SOURCE, { value: source });

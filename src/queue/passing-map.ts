@@ -1,5 +1,5 @@
-/** A map that was given fewer keys than this is not worth copying. */
-const TURNOVER_MIN = 512;
+/** A map that was given fewer keys than this is not worth copying; what passes meanwhile should be young when it is left behind. */
+const TURNOVER_MIN = 128;
 
 /**
  * A map for what comes and goes: many keys pass through it, few are in it at a time. A plain Map makes a new
