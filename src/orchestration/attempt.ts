@@ -60,7 +60,9 @@ export async function runAttempt(
   const agent = load === undefined ? attempt.agent : await load();
   const graph = agent.compose === undefined ? agent.graph : await agent.compose();
   if (graph === undefined) {
-    const input = (await inputFor(agent, task)) as AgentInput;
+    const made = inputFor(agent, task);
+    const isLater = typeof (made as { then?: unknown } | null | undefined)?.then === 'function';
+    const input = (isLater ? await made : made) as AgentInput;
     let state: unknown;
     try {
       state = await agent.invokable.invoke(input, callOptions(attempt));
