@@ -19,7 +19,7 @@ export class PassingMap<K, V> {
   }
 
   set(key: K, value: V): void {
-    if (++this.#given > TURNOVER_MIN && this.#given > 4 * this.#map.size) {
+    if (++this.#given > TURNOVER_MIN && this.#given > 2 * this.#map.size) {
       this.#map = new Map(this.#map);
       this.#given = this.#map.size;
     }
