@@ -188,9 +188,10 @@ export class TaskQueueManager {
       const claimed = claims.length === 0 ? 0 : await this.#claim(claims);
       const turn = this.#turn.due();
       if (turn !== undefined) await turn;
-      if (claimed !== 0) continue;
-      if (await this.#isDone()) return;
-      await this.#wakeup.wait(pollMs);
+      if (claimed === 0) {
+        if (await this.#isDone()) return;
+        await this.#wakeup.wait(pollMs);
+      }
       // Runs that end in one turn of the loop free their slots in one claim, which shares a commit with their outcomes.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
