@@ -10,7 +10,8 @@ const CONCURRENCIES = [1, 10, 100];
 const BULK = 1_000;
 const TASKS = 20_000;
 const QUICK_TASKS = 4_000;
-const WARM_UP_TASKS = 500;
+/** As much of the work as the bare queue does before it is measured. */
+const WARM_UP_SHARE = 10;
 
 /** Processing through `Conductor` and `TaskQueueManager`, with an agent that does nothing. */
 export const manager: Measure = async ({ side, folder, quick }) => {
@@ -21,9 +22,9 @@ export const manager: Measure = async ({ side, folder, quick }) => {
       concurrency,
       tasks,
     );
-  await processed('warm-up', 10, WARM_UP_TASKS);
+  const tasks = quick ? QUICK_TASKS : TASKS;
+  await processed('warm-up', 10, tasks / WARM_UP_SHARE);
   for (const concurrency of CONCURRENCIES) {
-    const tasks = quick ? QUICK_TASKS : TASKS;
     figures[`process${concurrency}`] = await processed(`${concurrency}`, concurrency, tasks);
   }
   return figures;

@@ -4,6 +4,7 @@ import type { Assignment } from '../queue/task-queue.ts';
 import { GENERAL_CAPABILITY } from '../queue/workers.ts';
 import { Experience, type ExperienceRecord, type Performance } from './experience.ts';
 import { drawScores } from './learned.ts';
+import { RecentAssignments } from './recent-assignments.ts';
 import { type AssignableTask, type ScorableTask, scorable, scoreAll } from './scoring.ts';
 
 /** Picks one of the agents in the score table, which holds those that may run the task, best first. */
@@ -37,7 +38,7 @@ const EXPLAINED_TASKS_MAX = 1_000;
 export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
   readonly #experience = new Experience();
-  readonly #assignments = new Map<string, Assignment>();
+  readonly #assignments = new RecentAssignments(EXPLAINED_TASKS_MAX);
   /** As it was given. */
   readonly strategy: Strategy;
   readonly #strategy: StrategyFunction;
@@ -80,7 +81,7 @@ export class AgentCoordinator {
     if (chosen === undefined) return null;
     chosen.running += 1;
     const assignment = { agent: chosen.agent, scores };
-    this.#remember(task.id, assignment);
+    this.#assignments.add(task.id, assignment);
     return assignment;
   }
 
@@ -107,7 +108,7 @@ export class AgentCoordinator {
 
   /** The score table of the task's last assignment in this process, best first; empty where there was none. */
   explain(taskId: string): readonly AgentScore[] {
-    return this.#assignments.get(taskId)?.scores ?? [];
+    return this.#assignments.of(taskId)?.scores ?? [];
   }
 
   /** What was learned in this process, for others: at most `limit` pairs of agent and type, the latest first. */
@@ -137,13 +138,6 @@ export class AgentCoordinator {
       if (among === undefined || among.has(agent.agent)) candidates.push(agent);
     }
     return candidates;
-  }
-
-  #remember(taskId: string, assignment: Assignment): void {
-    this.#assignments.set(taskId, assignment);
-    if (this.#assignments.size <= EXPLAINED_TASKS_MAX) return;
-    const oldest = this.#assignments.keys().next();
-    if (!oldest.done) this.#assignments.delete(oldest.value);
   }
 }
 

@@ -15,6 +15,7 @@ import { FleetMember } from './fleet.ts';
 import type { Checkpointer } from './graph.ts';
 import type { HeldTask } from './held-task.ts';
 import { KeepAlive } from './keep-alive.ts';
+import { lazyFields } from './lazy-fields.ts';
 import { OtherVersions } from './other-versions.ts';
 import { PurgedThreads } from './purged-threads.ts';
 import { setBody } from './run-body.ts';
@@ -231,9 +232,8 @@ export class AgentHost {
       if (mode === 'messages' && !wanted.tokens) return;
       for (const event of eventsOf(namespace, mode, chunk, clock.now())) held.log?.record(event);
     };
-    let effects: EffectLedger | undefined;
     const model = modelFor(task);
-    const info = {
+    const facts = {
       taskId: task.id,
       threadId: namedThreadOf(task) ?? task.id,
       agent: agent.name,
@@ -244,21 +244,9 @@ export class AgentHost {
       ...(model !== undefined && { model }),
       ...(isSpent !== undefined && { isSpent }),
       children,
-      get signal() {
-        return held.signal;
-      },
-      get effects() {
-        effects ??= new EffectLedger({
-          recorded: task.effects ?? [],
-          answers: task.answers ?? [],
-          attempt: task.attempt,
-          clock,
-          write: recordEffects,
-        });
-        return effects;
-      },
       ...given,
     };
+    const info = withSignalAndEffects(facts, { held, clock, recordEffects, ledger: undefined });
     setBody(info, held.body);
     return runAttempt(
       {
@@ -284,4 +272,30 @@ export class AgentHost {
       this.storeErrors,
     );
   }
+}
+
+interface RunSource {
+  readonly held: HeldTask;
+  readonly clock: Clock;
+  readonly recordEffects: EffectWriter;
+  ledger: EffectLedger | undefined;
+}
+
+/** What few agents ask for. */
+const withSignalAndEffects = lazyFields<RunSource, Pick<AttemptInfo, 'signal' | 'effects'>>({
+  signal: ({ held }) => held.signal,
+  effects: (source) => {
+    source.ledger ??= ledgerOf(source);
+    return source.ledger;
+  },
+});
+
+function ledgerOf({ held: { task }, clock, recordEffects }: RunSource): EffectLedger {
+  return new EffectLedger({
+    recorded: task.effects ?? [],
+    answers: task.answers ?? [],
+    attempt: task.attempt,
+    clock,
+    write: recordEffects,
+  });
 }

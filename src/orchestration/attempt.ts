@@ -7,6 +7,7 @@ import { type Checkpointer, type RunControl, withCheckpointer } from './graph.ts
 import { fingerprintOf } from './graph-fingerprint.ts';
 import { inputFor } from './graph-input.ts';
 import { type GraphRun, runGraph } from './graph-run.ts';
+import { lazyFields } from './lazy-fields.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { heldQuestions } from './once-question.ts';
 import { toPlainJson } from './plain-result.ts';
@@ -94,12 +95,15 @@ export async function runAttempt(
 }
 
 /** An agent that is one call, or a graph elsewhere, which keeps its own checkpoints. */
-async function invoked(agent: Agent, attempt: Attempt): Promise<unknown> {
+function invoked(agent: Agent, attempt: Attempt): unknown {
   const { task, info, answers, shared, fenced } = attempt;
   const { invokable } = agent;
   const options = callOptions(attempt);
-  if (!isRemoteGraph(invokable))
-    return invokable.invoke((await inputFor(agent, task)) as AgentInput, options);
+  if (!isRemoteGraph(invokable)) {
+    const call = (input: unknown) => invokable.invoke(input as AgentInput, options);
+    const input = inputFor(agent, task);
+    return isPromise(input) ? input.then(call) : call(input);
+  }
   return runRemote({
     graph: invokable,
     options,
@@ -108,6 +112,10 @@ async function invoked(agent: Agent, attempt: Attempt): Promise<unknown> {
     input: () => inputFor(agent, task),
     answerTo: (question) => remoteAnswer(question, answers),
   });
+}
+
+function isPromise(input: unknown): input is Promise<unknown> {
+  return typeof (input as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 /** Where all nodes can find them by themselves, the graph has none. */
@@ -120,14 +128,14 @@ async function graphCallbacks({ info, callbacks }: Attempt, isWatched: boolean):
 }
 
 /** The signal and the callbacks are made when they are asked for. */
-function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCallOptions {
-  return {
-    get callbacks() {
-      return callbacks?.() as object[];
-    },
-    get signal() {
-      return info.signal;
-    },
+const withSignalAndCallbacks = lazyFields<Attempt, Required<Pick<AgentCallOptions, 'signal' | 'callbacks'>>>({
+  callbacks: ({ callbacks }) => callbacks?.() as object[],
+  signal: ({ info }) => info.signal,
+});
+
+function callOptions(attempt: Attempt): AgentCallOptions {
+  const { info, onChunk, onCustom } = attempt;
+  const options = {
     // Of a queued run `onCustom` also reaches those who begin to read later.
     writer: onCustom ?? ((chunk) => onChunk?.([], 'custom', chunk)),
     configurable: {
@@ -136,6 +144,7 @@ function callOptions({ info, onChunk, onCustom, callbacks }: Attempt): AgentCall
       jotty: info,
     },
   };
+  return withSignalAndCallbacks(options, attempt);
 }
 
 /**

@@ -24,6 +24,8 @@ interface Known {
   recent: Evidence | undefined;
   /** The type's outcome, counted, at which `recent` was last renewed. */
   turn: number;
+  /** The outcome of all, counted, that was its last. */
+  at: number;
 }
 
 /** All that went on in one type. */
@@ -45,8 +47,9 @@ const HALF_LIFE_TURNS = 80;
 
 /** Success and duration by agent and type of task: what this process saw, and what others have shared. */
 export class Experience {
-  /** Longest without a run first. */
+  // Not kept in order: to delete and set a key for each outcome makes table after table.
   readonly #own = new Map<string, Known>();
+  #outcomes = 0;
   readonly #types = new Map<string | undefined, TypeKnown>();
   #shared = new Map<string, Known>();
 
@@ -60,7 +63,8 @@ export class Experience {
     type.turns += 1;
     known.turn = type.turns;
     add(known, { runs: 1, successes: success ? 1 : 0, totalMs: ms });
-    this.#own.delete(key);
+    known.at = ++this.#outcomes;
+    if (found !== undefined) return;
     this.#own.set(key, known);
     if (this.#own.size > EXPERIENCE_PAIRS_MAX) this.#forgetOldest();
   }
@@ -96,7 +100,7 @@ export class Experience {
 
   /** What this process saw itself, newest first. */
   own(limit: number): ExperienceRecord[] {
-    const newest = [...this.#own.values()].reverse().slice(0, limit);
+    const newest = [...this.#own.values()].sort((a, b) => b.at - a.at).slice(0, limit);
     return newest.map((known) => {
       const { agent, agentType, runs, successes, totalMs } = known;
       const recent = this.#faded(known, this.#type(agentType));
@@ -132,10 +136,11 @@ export class Experience {
   }
 
   #forgetOldest(): void {
-    const [oldest] = this.#own;
+    let oldest: Known | undefined;
+    for (const known of this.#own.values()) if (oldest === undefined || known.at < oldest.at) oldest = known;
     if (oldest === undefined) return;
-    const [key, { agent, agentType }] = oldest;
-    this.#own.delete(key);
+    const { agent, agentType } = oldest;
+    this.#own.delete(keyOf(agent, agentType));
     const { agents } = this.#type(agentType);
     agents.delete(agent);
     if (agents.size === 0) this.#types.delete(agentType);
@@ -143,7 +148,7 @@ export class Experience {
 }
 
 function newlyKnown(agent: string, agentType: string | undefined): Known {
-  return { agent, agentType, runs: 0, successes: 0, totalMs: 0, recent: undefined, turn: 0 };
+  return { agent, agentType, runs: 0, successes: 0, totalMs: 0, recent: undefined, turn: 0, at: 0 };
 }
 
 /** Four digits tell all that is known, and keep the entries short. */

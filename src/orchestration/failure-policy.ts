@@ -111,9 +111,13 @@ export function givenUp({ failures, answers = [] }: Task): Outcome | null {
   return { status: 'failed', error: new Error(last.message), retry: false };
 }
 
+const NOBODY: readonly string[] = [];
+
 /** Agents that failed in a way that another one is to be tried after. */
-export function agentsToAvoid({ failures = [] }: Pick<Task, 'failures'>): string[] {
-  return failures.filter(({ step }) => step === 'otherAgent').map(({ agent }) => agent);
+export function agentsToAvoid({ failures }: Pick<Task, 'failures'>): readonly string[] {
+  return failures === undefined
+    ? NOBODY
+    : failures.filter(({ step }) => step === 'otherAgent').map(({ agent }) => agent);
 }
 
 /** The model that the next attempt is to use; undefined where nobody said so. */

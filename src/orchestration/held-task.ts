@@ -14,6 +14,8 @@ export class HeldTask {
   readonly assignment: Assignment;
   readonly control = new RunControl();
   readonly body = new RunBody();
+  /** In the list of those who hold it. */
+  place = -1;
   /** `queued`: claimed, its slot is still busy. */
   phase: 'queued' | 'running' | 'settling' = 'queued';
   /** Whether the assignment has been written to the store. */

@@ -49,6 +49,7 @@ export function drawScores(
 ): AgentScore[] {
   const seed = seedOf(`${task.id}#${task.attempt ?? 1}`);
   const draws = new Draws(seed);
+  if (candidates.length === 1) return [onlyScore(task, candidates[0]!, experience, draws, seed)];
   const trial = trialOf(task, candidates, experience, draws);
   const known = candidates.map(({ agent }) => experience.recent(agent, task.agentType));
   const prior = priorOf(known);
@@ -58,6 +59,19 @@ export function drawScores(
   const best = bestOf(rows, ROWS_MAX);
   const lead = rows.find(({ agent }) => agent === trial);
   return table(lead === undefined ? best : [lead, ...best.filter((row) => row !== lead)], lead);
+}
+
+/** Of one that need not be compared. */
+function onlyScore(
+  task: ScorableTask,
+  candidate: Candidate,
+  experience: Experience,
+  draws: Draws,
+  seed: number,
+): AgentScore {
+  const known = experience.recent(candidate.agent, task.agentType);
+  const row = drawRow(task, candidate, known, priorOf([known]), draws.begin(seed, seedOf(candidate.agent)));
+  return { agent: row.agent, score: POINTS, parts: partsOf(row) };
 }
 
 interface Row {
@@ -154,13 +168,18 @@ function byCost(a: Row, b: Row): number {
 function table(rows: readonly Row[], trial: Row | undefined): AgentScore[] {
   const cheapest = Math.min(...rows.map(({ cost }) => cost));
   return rows.map((row) => {
-    const { agent, success, ms, load, cost } = row;
+    const { agent, cost } = row;
     const points = rounded((POINTS * cheapest) / cost);
-    const parts = { success: rounded(success), ms: Math.round(ms), ...(load > 1 && { load }) };
+    const parts = partsOf(row);
     return row === trial
       ? { agent, score: POINTS + points, parts: { ...parts, trial: POINTS } }
       : { agent, score: points, parts };
   });
+}
+
+function partsOf({ success, ms, load }: Row): AgentScore['parts'] {
+  const drawn = { success: rounded(success), ms: Math.round(ms) };
+  return load > 1 ? { ...drawn, load } : drawn;
 }
 
 /** Tables are kept with each task: more digits would tell nobody more. */

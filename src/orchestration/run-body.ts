@@ -30,19 +30,21 @@ export const DEATH_MS = 5_000;
  * run on; here they are counted, so that somebody can tell when all of it has stopped.
  */
 export class RunBody {
-  readonly #kills = new Set<() => void>();
+  // Made when they are needed: most runs are short, and nobody waits for their end.
+  #kills: Set<() => void> | undefined;
   #working = 0;
-  #whenIdle: (() => void)[] = [];
+  #whenIdle: (() => void)[] | undefined;
 
   /** Whether something of it can be ended by force: what runs in a thread or process of its own. */
   get canBeKilled(): boolean {
-    return this.#kills.size > 0;
+    return this.#kills !== undefined && this.#kills.size > 0;
   }
 
   /** Returns how to take it back. */
   onKill(kill: () => void): () => void {
+    this.#kills ??= new Set();
     this.#kills.add(kill);
-    return () => void this.#kills.delete(kill);
+    return () => void this.#kills?.delete(kill);
   }
 
   /** Counts it until it has settled. */
@@ -56,7 +58,7 @@ export class RunBody {
   async end(graceMs: number, clock: Clock): Promise<BodyEnd> {
     if (await this.#endsWithin(graceMs, clock)) return 'ended';
     if (!this.canBeKilled) return 'abandoned';
-    for (const kill of this.#kills) kill();
+    for (const kill of this.#kills ?? []) kill();
     return (await within(clock, DEATH_MS, this.idle())) ? 'killed' : 'abandoned';
   }
 
@@ -70,12 +72,14 @@ export class RunBody {
   /** Nothing is at work any more. */
   idle(): Promise<void> {
     if (this.#working === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    this.#whenIdle ??= [];
+    const waiting = this.#whenIdle;
+    return new Promise((resolve) => waiting.push(resolve));
   }
 
   readonly #done = (): void => {
     this.#working -= 1;
-    if (this.#working === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#working === 0) for (const resolve of this.#whenIdle?.splice(0) ?? []) resolve();
   };
 }
 

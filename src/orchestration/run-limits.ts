@@ -7,7 +7,7 @@ import { IdleWatch } from './idle-watch.ts';
 export class RunLimits {
   readonly #held: HeldTask;
   readonly #queue: TaskQueue;
-  readonly #timers: unknown[] = [];
+  #timers: unknown[] | undefined;
   #idle: IdleWatch | undefined;
 
   constructor(held: HeldTask, queue: TaskQueue) {
@@ -32,12 +32,13 @@ export class RunLimits {
   }
 
   stop(): void {
-    for (const timer of this.#timers) this.#queue.clock.clearTimeout(timer);
+    for (const timer of this.#timers ?? []) this.#queue.clock.clearTimeout(timer);
     this.#idle?.stop();
     this.#held.onAlive = undefined;
   }
 
   #abortAfter(ms: number, reason: () => Error): void {
+    this.#timers ??= [];
     this.#timers.push(this.#queue.clock.setTimeout(() => this.#held.abort(reason()), ms));
   }
 

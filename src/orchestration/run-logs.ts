@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { PassingMap } from '../queue/passing-map.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { RunEvent } from './run-events.ts';
 import { RunLog } from './run-log.ts';
@@ -31,7 +32,8 @@ interface OpenLog {
 export class RunLogs {
   readonly #clock: Clock;
   readonly #recorded: RecordOptions;
-  readonly #open = new Map<string, OpenLog>();
+  readonly #wantedOfAll: { readonly tokens: boolean; readonly updates: boolean };
+  readonly #open = new PassingMap<string, OpenLog>();
   readonly #pending = new Set<RunLog>();
   readonly #readers = new Map<string, Set<Reader>>();
   #timer: unknown;
@@ -39,6 +41,7 @@ export class RunLogs {
   constructor(clock: Clock, recorded: RecordOptions = {}) {
     this.#clock = clock;
     this.#recorded = recorded;
+    this.#wantedOfAll = { tokens: recorded.tokens === true, updates: recorded.updates === true };
   }
 
   /** A run of the task begins; its fence keeps earlier ones from writing. */
@@ -64,7 +67,9 @@ export class RunLogs {
 
   /** What a run that begins now is to record: what the conductor says, or a reader of this process wants. */
   wanted(taskId: string): { readonly tokens: boolean; readonly updates: boolean } {
-    const all = [this.#recorded, ...(this.#readers.get(taskId) ?? [])];
+    const readers = this.#readers.get(taskId);
+    if (readers === undefined) return this.#wantedOfAll;
+    const all = [this.#recorded, ...readers];
     return {
       tokens: all.some(({ tokens }) => tokens === true),
       updates: all.some(({ updates }) => updates === true),

@@ -25,6 +25,7 @@ import {
 } from './manager-options.ts';
 import { isRefused, RunAborted } from './outcome-of.ts';
 import { Prefetch } from './prefetch.ts';
+import { Roster } from './roster.ts';
 import { Settler } from './settler.ts';
 import { Slots } from './slots.ts';
 import { Wakeup, within } from './wakeup.ts';
@@ -42,7 +43,7 @@ export class TaskQueueManager {
   readonly #options: ResolvedManagerOptions;
   readonly #slots: Slots<HeldTask>;
   readonly #prefetch: Prefetch;
-  readonly #held = new Map<string, HeldTask>();
+  readonly #held = new Roster<HeldTask>();
   readonly #listeners = new Listeners<ManagerEvents>();
   readonly #wakeup: Wakeup;
   readonly #health: {
@@ -92,7 +93,7 @@ export class TaskQueueManager {
     this.#wakeup = new Wakeup(queue.clock);
     const health = () => new LoopHealth(queue.clock, this.#options.random);
     this.#health = { claim: health(), heartbeat: health(), settle: health(), saver: health() };
-    this.#keeper = new LeaseKeeper(queue, this.#health.heartbeat, this.#report);
+    this.#keeper = new LeaseKeeper(queue, this.#held, this.#health.heartbeat, this.#report);
     this.#settler = new Settler(queue, this.#health.settle, this.#report);
     this.#assigner = new Assigner(this.#host, queue, this.#report);
     this.#heldRun = new HeldRun({
@@ -104,7 +105,7 @@ export class TaskQueueManager {
     this.#longRuns = new LongRuns({
       queue,
       prefetch: this.#prefetch,
-      held: () => this.#held.values(),
+      held: () => this.#held.all(),
       handBack: (queued) => this.#handBackQueued(queued, 'handed back: runs became long'),
     });
   }
@@ -162,7 +163,7 @@ export class TaskQueueManager {
   }
 
   status(): ManagerStatus {
-    const held = [...this.#held.values()];
+    const held = this.#held.all();
     const { claim, heartbeat, settle } = this.#health;
     return {
       state: this.#state,
@@ -187,9 +188,10 @@ export class TaskQueueManager {
       const claimed = claims.length === 0 ? 0 : await this.#claim(claims);
       const turn = this.#turn.due();
       if (turn !== undefined) await turn;
-      if (claimed !== 0) continue;
-      if (await this.#isDone()) return;
-      await this.#wakeup.wait(pollMs);
+      if (claimed === 0) {
+        if (await this.#isDone()) return;
+        await this.#wakeup.wait(pollMs);
+      }
       // Runs that end in one turn of the loop free their slots in one claim, which shares a commit with their outcomes.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
@@ -256,15 +258,15 @@ export class TaskQueueManager {
     const held = new HeldTask(task, agent, assignment, this.#queue.clock.now());
     this.#taken += 1;
     this.#slotsUsed += 1;
-    this.#held.set(task.id, held);
-    this.#keeper.hold(held);
+    this.#held.add(held);
+    this.#keeper.watch();
     this.#longRuns.watch();
     this.#slots.add(held);
     return 1;
   }
 
   #queued(): HeldTask[] {
-    return [...this.#held.values()].filter(({ phase }) => phase === 'queued');
+    return this.#held.all().filter(({ phase }) => phase === 'queued');
   }
 
   /** Tasks claimed ahead go back uncharged, without waiting for the slots they were meant for. */
@@ -313,9 +315,8 @@ export class TaskQueueManager {
       else this.#listeners.emit('leaseLost', { taskId: held.task.id, fence: held.fence });
       if (task === null && held.abortReason === undefined) await this.#heldRun.hadStopped(held);
     } finally {
-      this.#keeper.drop(held);
       if (held.log !== undefined) this.#host.events.close(held.log);
-      if (this.#held.get(held.task.id) === held) this.#held.delete(held.task.id);
+      this.#held.remove(held);
       this.#settling -= 1;
       this.#tellIfQuiet();
       if (this.#settling === 0) this.#wakeup.notify();
@@ -349,12 +350,12 @@ export class TaskQueueManager {
     this.#state = 'stopping';
     this.#requestStop();
     this.#wakeup.notify();
-    const held = [...this.#held.values()];
+    const held = this.#held.all();
     this.#handBackQueued(this.#queued(), 'handed back before it began');
     for (const { control } of held) control.requestDrain('shutdown');
     const isDrained = this.#quiet(() => this.#slotsUsed === 0);
     await within(clock, drainMs, isDrained);
-    for (const held of this.#held.values()) held.abort(new RunAborted('shutdown', 'handed back at shutdown'));
+    for (const held of this.#held.all()) held.abort(new RunAborted('shutdown', 'handed back at shutdown'));
     const isSettled = this.#quiet(() => this.#slotsUsed === 0 && this.#settling === 0);
     if (!(await within(clock, STOP_SETTLE_MS, Promise.all([isSettled, this.#loop])))) this.#settler.abandon();
     this.#keeper.stop();
@@ -381,8 +382,8 @@ export class TaskQueueManager {
   }
 
   #loseLease({ taskId, fence, reason }: QueueEvents['leaseLost']): void {
-    const held = this.#held.get(taskId);
-    if (held === undefined || held.fence !== fence) return;
+    const held = this.#held.all().find((one) => one.task.id === taskId && one.fence === fence);
+    if (held === undefined) return;
     held.abort(
       reason === 'cancelled'
         ? new RunAborted('cancelled', 'the task was cancelled')

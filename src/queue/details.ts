@@ -2,6 +2,7 @@ import type { JsonObject, JsonValue } from '../json.ts';
 import type { Effect } from './effects.ts';
 import type { Failure } from './failures.ts';
 import type { AgentScore, TaskAnswer, TaskError, TaskInterrupt } from './task.ts';
+import type { Assignment } from './task-queue.ts';
 
 /** What the clocks of a task remember of its life; not shown. */
 interface ClockDetails {
@@ -36,6 +37,11 @@ export interface Details {
 
 export function readDetails(text: string | null): Details {
   return text === null ? {} : (JSON.parse(text) as Details);
+}
+
+/** What an assignment adds to them. */
+export function assignmentDetails({ agent, scores }: Assignment): Pick<Details, 'assignedAgent' | 'scores'> {
+  return scores.length > 0 ? { assignedAgent: agent, scores } : { assignedAgent: agent };
 }
 
 /** The text with `changes` merged in; a key given as undefined is removed. */

@@ -1,7 +1,7 @@
 import { PassingMap } from './passing-map.ts';
 import { isLeased, type NewTask, type Task } from './task.ts';
 import type { TaskRecord } from './task-store.ts';
-import { type KnownResult, type TaskDefaults, toTask } from './task-view.ts';
+import { type KnownTexts, type TaskDefaults, toTask } from './task-view.ts';
 
 export interface HeldTask {
   readonly record: TaskRecord;
@@ -35,7 +35,7 @@ export class HeldTasks {
   }
 
   /** Keeps what is leased, forgets what is not; returns the task as its users see it. */
-  take(record: TaskRecord, submission: NewTask, known?: KnownResult): Task {
+  take(record: TaskRecord, submission: NewTask, known?: KnownTexts): Task {
     const isHeld = isLeased(record.status) && record.owner === this.#owner;
     if (isHeld) this.#byId.set(record.id, { record, submission });
     else this.#byId.delete(record.id);

@@ -1,5 +1,5 @@
-/** A map that was given fewer keys than this is not worth copying. */
-const TURNOVER_MIN = 512;
+/** A map that was given fewer keys than this is not worth copying; what passes meanwhile should be young when it is left behind. */
+const TURNOVER_MIN = 128;
 
 /**
  * A map for what comes and goes: many keys pass through it, few are in it at a time. A plain Map makes a new
@@ -19,11 +19,15 @@ export class PassingMap<K, V> {
   }
 
   set(key: K, value: V): void {
-    if (++this.#given > TURNOVER_MIN && this.#given > 4 * this.#map.size) {
+    if (++this.#given > TURNOVER_MIN && this.#given > 2 * this.#map.size) {
       this.#map = new Map(this.#map);
       this.#given = this.#map.size;
     }
     this.#map.set(key, value);
+  }
+
+  has(key: K): boolean {
+    return this.#map.has(key);
   }
 
   delete(key: K): void {

@@ -7,7 +7,7 @@ import {
   StoreUnavailableError,
   TaskNotFoundError,
 } from '../errors.ts';
-import type { JsonValue } from '../json.ts';
+import { copyJson, type JsonValue } from '../json.ts';
 
 import { Admission } from './admission.ts';
 import { AlarmClock } from './alarm-clock.ts';
@@ -27,6 +27,7 @@ import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
+import { assignmentDetails } from './details.ts';
 import type { Effect } from './effects.ts';
 import { type Explanation, explain } from './explanation.ts';
 import { kindGates } from './gate.ts';
@@ -77,7 +78,7 @@ import type {
   TaskQueueOptions,
 } from './task-queue.ts';
 import type { Change, Effects, Logging, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
-import { type KnownResult, readSubmission, type TaskDefaults, toTask } from './task-view.ts';
+import { type KnownTexts, readSubmission, type TaskDefaults, toTask } from './task-view.ts';
 import { decide, type Note, type TaskAction } from './transitions.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
@@ -613,7 +614,7 @@ export class StoredTaskQueue implements TaskQueue {
       if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
       const applied = (await this.#store.apply([change], now))[0];
       if (!applied) continue;
-      const task = this.#held.take(applied.record, submission, resultIn(wanted));
+      const task = this.#held.take(applied.record, submission, knownFrom(wanted, record, change));
       if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
       if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
       if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
@@ -745,10 +746,18 @@ function idsOf(records: readonly { readonly id: string }[]): string[] {
   return records.map((record) => record.id);
 }
 
-/** The result with which a worker ends a task. */
-function resultIn(wanted: TaskAction | ActionChoice): KnownResult | undefined {
+/** The result with which a worker ends a task, and who ran it where nothing else is known of the task. */
+function knownFrom(
+  wanted: TaskAction | ActionChoice,
+  before: TaskRecord,
+  { next }: Change,
+): KnownTexts | undefined {
   if (typeof wanted === 'function' || wanted.type !== 'settle') return undefined;
-  return wanted.ending.status === 'completed' ? wanted.ending : undefined;
+  const { ending, assignment } = wanted;
+  if (ending.status !== 'completed') return undefined;
+  if (assignment === undefined || before.details !== null) return ending;
+  const shown = copyJson(assignmentDetails(assignment));
+  return { result: ending.result, value: ending.value, details: next.details, shown };
 }
 
 function isQuiet({ released, skipped, unjudged }: Effects): boolean {

@@ -52,10 +52,12 @@ export function timeoutOf(submission: NewTask, defaults: TaskDefaults): number |
   return submission.timeoutMs ?? (ofType ? defaults.agentTypes[agentType]?.timeoutMs : undefined);
 }
 
-/** A result as text and as what the text says, so that it need not be read. */
-export interface KnownResult {
+/** Texts of a record and what they say, so that they need not be read. */
+export interface KnownTexts {
   readonly result: string | null;
   readonly value?: JsonValue | undefined;
+  readonly details?: string | null;
+  readonly shown?: Details;
 }
 
 /** The task as its users see it. `known`: a result that it may have. */
@@ -63,7 +65,7 @@ export function toTask(
   record: TaskRecord,
   submission: NewTask,
   defaults: TaskDefaults,
-  known?: KnownResult,
+  known?: KnownTexts,
 ): Task {
   const task: Task = {
     id: record.id,
@@ -83,6 +85,7 @@ export function toTask(
     version: record.version,
   };
   addOptional(task as Writable<Task>, record, submission, timeoutOf(submission, defaults));
+  if (record.details !== null) Object.assign(task, detailsOf(record.details, known));
   if (record.result !== null) (task as Writable<Task>).result = resultOf(record.result, known);
   addClocks(task as Writable<Task>, submission);
   return task;
@@ -90,8 +93,12 @@ export function toTask(
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-function resultOf(text: string, known: KnownResult | undefined): JsonValue {
+function resultOf(text: string, known: KnownTexts | undefined): JsonValue {
   return known?.value !== undefined && known.result === text ? known.value : parseOr(text, null);
+}
+
+function detailsOf(text: string, known: KnownTexts | undefined): Details {
+  return known?.shown !== undefined && known.details === text ? known.shown : shownDetails(text);
 }
 
 /** Absent rather than undefined, field by field: this is on the path of every claim and settlement. */
@@ -113,7 +120,6 @@ function addOptional(
   if (record.owner !== null) {
     task.lease = { owner: record.owner, fence: record.fence, expiresAt: record.leaseExpiresAt ?? 0 };
   }
-  if (record.details !== null) Object.assign(task, shownDetails(record.details));
 }
 
 function addClocks(

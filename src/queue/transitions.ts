@@ -11,7 +11,7 @@ import { APPROVAL_TYPE, type Decision, decideApproval, timeOutApproval } from '.
 import { CHILDREN_MAX, METADATA_BYTES_MAX, QUESTIONS_BYTES_MAX, QUESTIONS_MAX } from './bounds.ts';
 import { expired, notYet, overDeadline, rungClock, withAlarm } from './clocks.ts';
 import { toEdge } from './dependencies.ts';
-import { type Details, readDetails, withDetails, withoutDetails } from './details.ts';
+import { assignmentDetails, type Details, readDetails, withDetails, withoutDetails } from './details.ts';
 import { type Effect, withEffects } from './effects.ts';
 import { type Failure, withFailure } from './failures.ts';
 import { end, move, NO_LEASE, reasonOf, refuse, release, requireMove, stay } from './moves.ts';
@@ -246,11 +246,10 @@ function settle(
     refuse(record, 'completed; answer it, or decide it');
   if (fence === null) requireMove(record, operatorTarget(ending));
   else requireLease(record, fence, ending.status);
+  if (ending.status === 'completed') return complete(record, ending.result, assignment, context.now);
   const assigned = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
   const settled = 'failure' in ending ? noteFailure(assigned, ending.failure) : assigned;
   switch (ending.status) {
-    case 'completed':
-      return complete(settled, ending.result, context.now);
     case 'failed':
       return fail(settled, ending, context);
     case 'released':
@@ -266,12 +265,18 @@ function settle(
   }
 }
 
-function complete(record: TaskRecord, result: string | null, now: number): Change {
+function complete(
+  record: TaskRecord,
+  result: string | null,
+  assignment: Assignment | undefined,
+  now: number,
+): Change {
   const change = end(record, 'completed', now);
   const next = change.next as Writable<TaskState>;
   next.result = result;
   next.startedAt ??= now;
   if (record.details) next.details = withoutDetails(record.details, ['error', 'interrupts', 'askedAt']);
+  if (assignment) next.details = withAssignment(next.details, assignment);
   return change;
 }
 
@@ -545,6 +550,7 @@ function requireLease(record: TaskRecord, fence: number | null, attempted: strin
   }
 }
 
-function withAssignment(details: string | null, { agent, scores }: Assignment): string | null {
-  return withDetails(details, { assignedAgent: agent, ...(scores.length > 0 && { scores }) });
+function withAssignment(details: string | null, assignment: Assignment): string | null {
+  const changes = assignmentDetails(assignment);
+  return details === null ? JSON.stringify(changes) : withDetails(details, changes);
 }

@@ -34,6 +34,9 @@ export const SELECT_DUE = `SELECT s.due, s.seq, t.rank, t.lane, t.weights FROM s
   WHERE s.stage = 2 AND s.due <= ? ORDER BY s.due, s.seq LIMIT +?`;
 const PROMOTE = 'UPDATE states SET stage = 1, due = ? WHERE stage = 2 AND due = ? AND seq = ?';
 
+/** A claim looks at so many before it reads those that it may take: most that meet a misfit meet one of these. */
+const LOOK_TASKS = 8;
+
 /** What a claim has got. `isAll`: there is no more; otherwise the claim is to be made again for the rest. */
 export interface Taken {
   readonly rows: TaskRow[];
@@ -107,10 +110,12 @@ function takeRows(tx: QueueTransaction, claim: Claim): Taken {
 /** null where the lanes have to be filled first. */
 function takeSome(tx: QueueTransaction, passes: Passes | null, claim: Claim): Round | null {
   const { connection } = tx;
-  const isInOrder = passes === null || doAllAheadMatch(connection, passes, claim.limit);
+  // Without quotas the first rows are taken as far as they match, so that a look at the very first will do.
+  const look = tx.quotaLanes.isEmpty ? Math.min(claim.limit, LOOK_TASKS) : claim.limit;
+  const isInOrder = passes === null || doAllAheadMatch(connection, passes, look);
   if (!isInOrder && !tx.catchUpLanes()) return null;
   const choice = choiceFor(tx, claim);
-  if (isInOrder && !choice?.first(claim.now)) return takeFirst(tx, claim);
+  if (isInOrder && !choice?.first(claim.now)) return takeFirst(tx, passes, claim);
   const heads = isInOrder
     ? (connection.prepare(SELECT_READY_HEADS).all(claim.limit) as PlainHead[])
     : mergeLanes(connection, matchingLanes(connection, passes), claim.limit);
@@ -122,9 +127,11 @@ function takeSome(tx: QueueTransaction, passes: Passes | null, claim: Claim): Ro
   return round;
 }
 
-/** The first of `ready`, in one statement, where nothing else is to be had. */
-function takeFirst(tx: QueueTransaction, { limit, now }: Claim): Round {
-  const first = selectRows(tx.connection, SELECT_READY, limit);
+/** The first of `ready`, in one statement, up to one that does not match: the claim goes on there in another way. */
+function takeFirst(tx: QueueTransaction, passes: Passes | null, { limit, now }: Claim): Round {
+  const ahead = selectRows(tx.connection, SELECT_READY, limit);
+  const misfit = passes === null ? -1 : ahead.findIndex(({ record }) => !passes(record));
+  const first = misfit < 0 ? ahead : ahead.slice(0, misfit);
   tx.readGatesOf(first);
   const rows: TaskRow[] = [];
   let looked = 0;
@@ -139,7 +146,7 @@ function takeFirst(tx: QueueTransaction, { limit, now }: Claim): Round {
   const turns = tx.quotaLanes.isEmpty ? null : tx.quotaLanes.turns;
   if (turns) for (const _ of rows) turns.serve(OWN, 1);
   const parked = looked - rows.length;
-  return { rows, parked, isAtEnd: parked === 0 && looked < limit };
+  return { rows, parked, isAtEnd: parked === 0 && misfit < 0 && looked < limit };
 }
 
 function passesOf({ gates }: QueueTransaction, filter: ClaimFilter | null): Passes | null {

@@ -1,3 +1,4 @@
+import { PassingMap } from '../../passing-map.ts';
 import type { TaskRow } from './task-row.ts';
 
 const CACHED_ROWS_MAX = 2_000;
@@ -9,7 +10,7 @@ const CACHED_CHARACTERS_MAX = 8 * 1024 * 1024;
  * cached version needs no look at the row before it is written; the write itself checks the version.
  */
 export class RowCache {
-  readonly #rows = new Map<string, TaskRow>();
+  readonly #rows = new PassingMap<string, TaskRow>();
   #characters = 0;
 
   /** The row of this id, if it is cached in this very version. */
