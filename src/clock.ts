@@ -1,6 +1,11 @@
 /** The source of time for every policy, so that tests move it instead of sleeping. All times are ms since the epoch. */
 export interface Clock {
   now(): number;
+  /**
+   * ms since any moment, whatever is done to the time of day: by this a queue notices that it was set to another
+   * one, and ends no lease for it. Without it `now` is taken to go on evenly.
+   */
+  elapsed?(): number;
   setTimeout(callback: () => void, ms: number): unknown;
   clearTimeout(handle: unknown): void;
   /**
@@ -20,6 +25,7 @@ interface TimerHandle {
 /** Wall time and unreferenced timers: a pending Jotty timer never keeps a process alive by itself. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   setTimeout(callback, ms) {
     return ms <= TIMER_MS_MAX ? setTimeout(callback, ms).unref() : longTimer(callback, ms);
   },

@@ -33,6 +33,7 @@ import { type Explanation, explain } from './explanation.ts';
 import { kindGates } from './gate.ts';
 import { HeldTasks } from './held-tasks.ts';
 import { type Intake, takeIn, validateBatch } from './intake.ts';
+import { LeaseWatch } from './lease-watch.ts';
 import { type Limit, type LimitState, toGateChange, toLimitState } from './limits.ts';
 import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
@@ -162,6 +163,7 @@ export class StoredTaskQueue implements TaskQueue {
       store,
       clock,
       approvals: this.#approvals,
+      leases: new LeaseWatch(clock, this.leaseMs),
       retentionMs: this.#options.retentionMs,
       act: (id, action, known) => this.#act(id, action, known),
       checkHeld: (now) => this.#checkHeld(now),

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { type Approvals, isAsking } from './approvals.ts';
+import type { LeaseWatch } from './lease-watch.ts';
 import { inSteps, STEP_TASKS_MAX } from './sweeper.ts';
 import type { Task } from './task.ts';
 import type { TaskRecord, TaskStore } from './task-store.ts';
@@ -12,6 +13,7 @@ export interface SweepOptions {
   readonly store: TaskStore;
   readonly clock: Clock;
   readonly approvals: Approvals;
+  readonly leases: LeaseWatch;
   readonly retentionMs: number;
   readonly act: (id: string, action: TaskAction, known: TaskRecord) => Promise<Task>;
   /** After the leases that were over: looks at the own ones. */
@@ -75,8 +77,9 @@ export class Sweep {
   }
 
   async #endLeases(now: number): Promise<number> {
-    const { store, act } = this.#options;
-    return this.#each(await store.expired(now, STEP_TASKS_MAX), (record) => act(record.id, EXPIRE, record));
+    const { store, leases, act } = this.#options;
+    const records = leases.over(await store.expired(now, STEP_TASKS_MAX));
+    return this.#each(records, (record) => act(record.id, EXPIRE, record));
   }
 
   /** Returns how many were dealt with; those that were left as they are would be found again at once. */

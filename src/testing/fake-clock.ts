@@ -17,6 +17,7 @@ export const FAKE_NOW = 1_699_999_980_000;
  */
 export class FakeClock implements Clock {
   #now: number;
+  #elapsed = 0;
   readonly #turns: number;
   readonly #turn: () => Promise<unknown>;
   #nextHandle = 1;
@@ -40,9 +41,18 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
+  elapsed(): number {
+    return this.#elapsed;
+  }
+
+  /** Sets the time of day to another one. No time passes: timers and `elapsed` take no notice. */
+  jump(ms: number): void {
+    this.#now += ms;
+  }
+
   setTimeout(callback: () => void, ms: number): unknown {
     const handle = this.#nextHandle++;
-    this.#timers.set(handle, { dueAt: this.#now + Math.max(0, ms), callback });
+    this.#timers.set(handle, { dueAt: this.#elapsed + Math.max(0, ms), callback });
     return handle;
   }
 
@@ -57,22 +67,28 @@ export class FakeClock implements Clock {
 
   /** Moves time on by `ms`, firing what falls due on the way at its own time. */
   async advance(ms: number): Promise<void> {
-    const end = this.#now + ms;
+    const end = this.#elapsed + ms;
     await this.settle();
     for (let next = this.#earliest(end); next !== null; next = this.#earliest(end)) {
       const timer = this.#timers.get(next)!;
       this.#timers.delete(next);
-      this.#now = Math.max(this.#now, timer.dueAt);
+      this.#pass(timer.dueAt);
       timer.callback();
       await this.settle();
     }
-    this.#now = end;
+    this.#pass(end);
     await this.settle();
   }
 
   /** Lets the event loop turn without moving time. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < this.#turns; turn++) await this.#turn();
+  }
+
+  #pass(until: number): void {
+    const ms = Math.max(0, until - this.#elapsed);
+    this.#elapsed += ms;
+    this.#now += ms;
   }
 
   /** The timer that fires first among those due by `end`; ties go by the order in which they were set. */

@@ -34,6 +34,23 @@ export const leaseCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'a jump of the time of day takes no lease that is renewed; one that is not is over a lease later',
+    async run({ open, clock }) {
+      const queue = open(QUICK);
+      await queue.enqueueMany(['well', 'dead'].map((id) => ({ payload: {}, id })));
+      let well = await takeStarted(queue);
+      await takeStarted(queue);
+      clock.jump(3_600_000);
+      for (let i = 0; i < 5; i++) {
+        await clock.advance(300);
+        well = await queue.heartbeat(well);
+      }
+      assert.equal(await statusOf(queue, 'dead'), 'retrying');
+      assert.equal((await read(queue, 'well')).lease?.fence, well.lease?.fence);
+      await queue.settle(well, { status: 'completed' });
+    },
+  },
+  {
     name: 'after the lease was lost, heartbeat, start and every outcome are refused',
     async run({ open, clock }) {
       const queue = open({ ...QUICK, retry: { initialInterval: 1 } });

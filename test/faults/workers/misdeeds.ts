@@ -48,9 +48,10 @@ export function isFirstRun(log: string, id: string, node = 'run'): boolean {
 
 const rightTime = Date.now;
 
-/** From now on this process's clock is wrong by this much; its timers are not. */
-export function skewClock(ms: number): void {
-  Date.now = () => rightTime() + ms;
+/** From now, or that time, on this process's clock is wrong by this much; its timers are not. */
+export function skewClock(ms: number, from = 0): void {
+  const before = Date.now;
+  Date.now = () => (rightTime() < from ? before() : rightTime() + ms);
   say('skewed', { ms });
 }
 

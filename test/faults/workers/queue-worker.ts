@@ -116,7 +116,7 @@ async function heartbeat(): Promise<void> {
 async function obey(command: Message): Promise<void> {
   if (command.type === 'claim') claiming = true;
   if (command.type === 'hold') claiming = false;
-  if (command.type === 'skew') skewClock(command.ms as number);
+  if (command.type === 'skew') skewClock(command.ms as number, command.from as number | undefined);
   if (command.type === 'dequeue') await hold(command.ids as string[]);
   if (command.type === 'race') for (const race of command.races as Race[]) void enter(race);
   wake();
