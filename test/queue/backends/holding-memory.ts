@@ -32,6 +32,7 @@ export class HoldingMemory {
   readonly #nodes = new Map<string, number>();
   readonly #dropped = new Map<string, string[]>();
   #wanted: string | null = null;
+  #latest = Number.NEGATIVE_INFINITY;
   readonly #now: () => number;
   readonly #turns = new TurnTaking(this.tasks);
   readonly #recalled = new Set<string>();
@@ -52,6 +53,15 @@ export class HoldingMemory {
     return done;
   }
 
+  /**
+   * The time as all callers together know it: a node's own is as old as its last claim, and what the tasks have found
+   * due by a later one is not in their outlook any more.
+   */
+  at(now: number): number {
+    this.#latest = Math.max(this.#latest, now);
+    return this.#latest;
+  }
+
   async claim(claim: Claim): Promise<TaskRecord[]> {
     const { records } = await this.#claimAmong(claim, () => true, []);
     return [...records];
@@ -66,6 +76,7 @@ export class HoldingMemory {
     isWanted: (record: TaskRecord) => boolean,
     held: readonly Place[],
   ): Promise<Beside> {
+    this.at(claim.now);
     await this.#expireNodes();
     const records: TaskRecord[] = [];
     const heldAfter: number[] = [];
@@ -102,7 +113,8 @@ export class HoldingMemory {
     return results;
   }
 
-  async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
+  async hold({ node, holdMs, filter, limit, last, now: asked }: HoldRequest): Promise<Held> {
+    const now = this.at(asked);
     await this.#expireNodes();
     const isPaused = (await this.tasks.isPaused()) || this.#recalled.has(node);
     const isKnown = this.#nodes.has(node);
@@ -237,7 +249,7 @@ export class RemoteMemory implements HoldingStore {
     this.#call((tasks) => tasks.appendLogs(loggings), true);
   log: HoldingStore['log'] = (id, after, limit) => this.#call((tasks) => tasks.log(id, after, limit));
   expired: HoldingStore['expired'] = (now, limit) => this.#call((tasks) => tasks.expired(now, limit));
-  outlook: HoldingStore['outlook'] = (now) => this.#call((tasks) => tasks.outlook(now));
+  outlook: HoldingStore['outlook'] = (now) => this.#call((tasks) => tasks.outlook(this.#storage.at(now)));
   alarmed: HoldingStore['alarmed'] = (now, limit) => this.#call((tasks) => tasks.alarmed(now, limit));
   gates: HoldingStore['gates'] = (keys) => this.#call((tasks) => tasks.gates(keys));
   setGates: HoldingStore['setGates'] = (changes, now) =>
