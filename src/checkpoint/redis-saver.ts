@@ -1,6 +1,7 @@
 import type { RunnableConfig } from '@langchain/core/runnables';
 import type { CheckpointTuple, DeltaChannelHistory } from '@langchain/langgraph-checkpoint';
 import { ClosedError, InvalidOptionError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../redis/redis-connection.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
 import { checkedFence } from './fence.ts';
@@ -46,8 +47,13 @@ export class RedisSaver extends IncrementalSaver {
   #isClosed = false;
 
   /** @throws InvalidOptionError; MissingPackageError when a URL is given and ioredis is not installed. */
-  constructor({ prefix = PREFIX, ttlMs = Number.POSITIVE_INFINITY, ...place }: RedisSaverOptions) {
+  constructor(options: RedisSaverOptions) {
     super();
+    const {
+      prefix = PREFIX,
+      ttlMs = Number.POSITIVE_INFINITY,
+      ...place
+    } = requireOptions(options, 'an object with url or redis');
     this.serde = new JsonTextSerializer();
     if (typeof prefix !== 'string' || prefix === '')
       throw new InvalidOptionError('prefix', 'a text that is not empty', prefix);

@@ -1,4 +1,5 @@
 import { ClosedError, InvalidOptionError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import type { SqliteConnection } from '../sqlite/connection.ts';
 import { SqliteDatabase } from '../sqlite/sqlite-database.ts';
 import type { CheckpointRows } from './checkpoint-rows.ts';
@@ -28,6 +29,7 @@ export class SQLiteSaver extends IncrementalSaver {
 
   constructor(options: SQLiteSaverOptions) {
     super();
+    requireOptions(options, 'an object with the path of a file');
     if ('path' in options && (typeof options.path !== 'string' || options.path === '')) {
       throw new InvalidOptionError('path', 'the path of a file', options.path);
     }

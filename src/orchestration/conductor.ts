@@ -1,7 +1,8 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 import { systemClock } from '../clock.ts';
-import { ClosedError, TaskFailedError } from '../errors.ts';
+import { ClosedError, InvalidOptionError, TaskFailedError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
 import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type Task } from '../queue/task.ts';
@@ -56,18 +57,22 @@ export class Conductor<Name extends string = string> {
   #ownQueue: TaskQueue | undefined;
 
   /** @throws InvalidOptionError for an agent that is none. */
-  constructor({
-    agents,
-    queue,
-    checkpointer,
-    coordinator = new AgentCoordinator(),
-    clock: givenClock,
-    classify,
-    onFailure,
-    events,
-    prices,
-    ...modeOptions
-  }: ConductorOptions<Name>) {
+  constructor(options: ConductorOptions<Name>) {
+    const {
+      agents,
+      queue,
+      checkpointer,
+      coordinator = new AgentCoordinator(),
+      clock: givenClock,
+      classify,
+      onFailure,
+      events,
+      prices,
+      ...modeOptions
+    } = requireOptions(options, 'an object with agents');
+    requireOptions(agents, 'agents by their names', 'agents');
+    if (queue !== undefined && typeof queue?.dequeueMany !== 'function')
+      throw new InvalidOptionError('queue', 'a TaskQueue', queue);
     this.#givenQueue = queue;
     const clock = givenClock ?? queue?.clock ?? systemClock;
     this.host = new AgentHost({

@@ -1,4 +1,5 @@
 import { LeaseLostError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import type { RunnableBy } from '../queue/claim-filter.ts';
 import type { Outcome, Task } from '../queue/task.ts';
 import type { QueueEvents, TaskQueue } from '../queue/task-queue.ts';
@@ -79,7 +80,7 @@ export class TaskQueueManager {
   /** @throws InvalidOptionError */
   constructor(
     conductor: { readonly host: AgentHost; readonly queue: TaskQueue },
-    queue: TaskQueue = conductor.queue,
+    queue: TaskQueue = requireOptions(conductor, 'a Conductor', 'conductor').queue,
     options: TaskQueueManagerOptions = {},
   ) {
     this.#host = conductor.host;

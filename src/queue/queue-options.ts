@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Clock, systemClock } from '../clock.ts';
 import { InvalidOptionError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { CRASHES_MAX, ID_PATTERN, INTERVAL_MS_MAX, PAYLOAD_BYTES_MAX, RETRIES_MAX } from './bounds.ts';
 import { checkLimitOptions, type Limit } from './limits.ts';
 import { checkRetryPolicy } from './submission-fields.ts';
@@ -28,6 +29,7 @@ export interface ResolvedOptions {
 
 /** The options with their defaults, in one place. Throws InvalidOptionError. */
 export function resolveOptions(options: TaskQueueOptions): ResolvedOptions {
+  requireOptions(options, 'an object');
   const leaseMs = positive('leaseMs', options.leaseMs ?? 30_000);
   const heartbeatMs = positive('heartbeatMs', options.heartbeatMs ?? Math.max(1, Math.floor(leaseMs / 3)));
   if (heartbeatMs > leaseMs / 2) {

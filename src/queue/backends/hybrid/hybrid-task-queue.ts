@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { LeaseLostError, StoreUnavailableError } from '../../../errors.ts';
+import { requireOptions } from '../../../options.ts';
 import type { Effect } from '../../effects.ts';
 import type { Task } from '../../task.ts';
 import type { RedisDurability } from '../redis/durability.ts';
@@ -40,7 +41,7 @@ export class HybridTaskQueue extends RedisTaskQueue {
 
   constructor(options: HybridTaskQueueOptions) {
     const { prefetchMs, prefetchTasksMax, prefetchTasksMin, prefetchBytesMax, flushMs, ...queueOptions } =
-      options;
+      requireOptions(options, 'an object with url or redis');
     let report: (error: unknown) => void = () => {};
     super(
       queueOptions,

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../../../errors.ts';
+import { requireOptions } from '../../../options.ts';
 import { RedisConnection, type RedisConnectionOptions } from '../../../redis/redis-connection.ts';
 import { ServerClock } from '../../../redis/server-clock.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
@@ -36,9 +37,17 @@ export class RedisTaskQueue extends StoredTaskQueue {
 
   /** `makeStore`: for queues that put something between. */
   constructor(
-    { url, redis, commandTimeoutMs, prefix = 'jotty', durability = {}, ...options }: RedisTaskQueueOptions,
+    given: RedisTaskQueueOptions,
     makeStore: (options: RedisStoreOptions) => TaskStore = (storeOptions) => new RedisTaskStore(storeOptions),
   ) {
+    const {
+      url,
+      redis,
+      commandTimeoutMs,
+      prefix = 'jotty',
+      durability = {},
+      ...options
+    } = requireOptions(given, 'an object with url or redis');
     if (!PREFIX.test(prefix))
       throw new InvalidOptionError('prefix', '1–64 characters of A–Z a–z 0–9 _ . : -', prefix);
     const connection = new RedisConnection({

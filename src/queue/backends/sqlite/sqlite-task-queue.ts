@@ -1,5 +1,6 @@
 import { systemClock } from '../../../clock.ts';
 import { InvalidOptionError } from '../../../errors.ts';
+import { requireOptions } from '../../../options.ts';
 import { SqliteDatabase } from '../../../sqlite/sqlite-database.ts';
 import { StoredTaskQueue } from '../../stored-task-queue.ts';
 import type { TaskQueueOptions } from '../../task-queue.ts';
@@ -19,7 +20,8 @@ export class SQLiteTaskQueue extends StoredTaskQueue {
   readonly #open: () => SqliteDatabase;
   #closeFile: () => Promise<void>;
 
-  constructor({ path, ...options }: SQLiteTaskQueueOptions) {
+  constructor(given: SQLiteTaskQueueOptions) {
+    const { path, ...options } = requireOptions(given, 'an object with the path of a file');
     if (typeof path !== 'string' || path === '')
       throw new InvalidOptionError('path', 'the path of a file', path);
     let database: SqliteDatabase | undefined;
