@@ -116,7 +116,7 @@ export function cloneJson(value: unknown): unknown {
 }
 
 /** Assigned, it would become the prototype; in JSON it is a key like any other. */
-function defineProto(object: object, value: unknown): void {
+export function defineProto(object: object, value: unknown): void {
   Object.defineProperty(object, '__proto__', { value, writable: true, enumerable: true, configurable: true });
 }
 

@@ -1,5 +1,5 @@
 import { InvalidTaskError } from '../errors.ts';
-import { JSON_DEPTH_MAX, type JsonObject, type JsonValue } from '../json.ts';
+import { defineProto, JSON_DEPTH_MAX, type JsonObject, type JsonValue } from '../json.ts';
 
 /**
  * A graph's state as plain JSON, as it is recorded with the task: LangChain messages become
@@ -67,13 +67,14 @@ function plainMap(map: ReadonlyMap<unknown, unknown>, path: string, ancestors: o
 }
 
 function plainRecord(value: Record<string, unknown>, path: string, ancestors: object[]): JsonObject {
-  const entries: [string, JsonValue][] = [];
+  const record: Record<string, JsonValue> = {};
   for (const key of Object.keys(value)) {
     const item = plain(value[key], `${path}.${key}`, ancestors);
-    if (item !== undefined) entries.push([key, item]);
+    if (item === undefined) continue;
+    if (key === '__proto__') defineProto(record, item);
+    else record[key] = item;
   }
-  // fromEntries defines keys, so that a key `__proto__` stays data.
-  return Object.fromEntries(entries);
+  return record;
 }
 
 /** The fields of a message that say something to its reader. */
