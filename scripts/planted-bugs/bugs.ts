@@ -317,9 +317,21 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   // Limits, turns, alarms and joins.
   {
     file: 'queue/backends/memory/memory-gates.ts',
-    find: 'return !known || obstacleAt(known.gate, weight, now) === null;',
-    replace: 'return true;',
+    find: 'const obstacle = known ? obstacleAt(known.gate, weight, now) : null;',
+    replace: 'const obstacle = known && weight < 0 ? obstacleAt(known.gate, weight, now) : null;',
     why: 'limits hold nobody back',
+  },
+  {
+    file: 'queue/lease-watch.ts',
+    find: 'if (!this.#hasJumped()) return records;',
+    replace: 'if (this.#leaseMs > 0) return records;',
+    why: 'setting the clock of the machine steals leases',
+  },
+  {
+    file: 'queue/lease-watch.ts',
+    find: 'now - this.#seen.get(id)!.since >= this.#leaseMs',
+    replace: 'now - this.#seen.get(id)!.since < 0',
+    why: 'after a jump of the clock dead workers keep their tasks',
   },
   {
     file: MEMORY,
