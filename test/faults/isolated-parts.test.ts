@@ -7,13 +7,16 @@ import type * as Jotty from '../../src/index.ts';
 import type * as Queues from '../../src/queue/index.ts';
 import { compiledWorker } from './compiled.ts';
 import { eventually, moment } from './processes.ts';
-import { TEST_TIMEOUT } from './scale.ts';
+import { scaled, TEST_TIMEOUT } from './scale.ts';
 
 /** Compiled, as an app has it: through a loader each thread and process would take seconds to start. */
 const MODULE = compiledWorker('isolated-graphs');
 const compiled = (path: string) => import(pathToFileURL(join(MODULE, '../../../../src', path)).href);
 const { Conductor } = (await compiled('index.js')) as typeof Jotty;
 const { SQLiteTaskQueue } = (await compiled('queue/index.js')) as typeof Queues;
+
+/** Both are the same code beside their start and end, which the tests of lone agents try in both. */
+const WHERE = scaled(['process'] as const, ['thread', 'process'] as const);
 
 let folder: string;
 let file: string;
@@ -57,7 +60,7 @@ function conduct(
   return { queue, conductor, enqueue, answer, run };
 }
 
-describe.each(['thread', 'process'] as const)('a part of a team in a %s', (where) => {
+describe.each<'thread' | 'process'>(WHERE)('a part of a team in a %s', (where) => {
   test.each(['dies', 'bursts'])(
     'that %s goes on in its node that fell, and the agents before it do not run again',
     async (last) => {
@@ -184,7 +187,7 @@ describe.each(['thread', 'process'] as const)('a part of a team in a %s', (where
   );
 });
 
-test.each([undefined, 'thread', 'process'] as const)(
+test.each<'thread' | 'process' | undefined>([undefined, ...WHERE])(
   'what its module says of an agent holds in a team, in isolation %s',
   async (where) => {
     const { conductor, enqueue, run } = conduct(where, ['dressed', 'chats', 'duo']);
