@@ -26,6 +26,8 @@ import {
   type Word,
 } from '../testing/reference-queue.ts';
 
+/** One that falls due in a queue just opened is asked with its first sweep, too late for a shorter life. */
+const APPROVAL_LIFE_MS = 1_000;
 /** `MODEL_RUNS=2000` runs it long, `MODEL_SEED=…` runs the printed seed again. */
 const RUNS = process.env.MODEL_RUNS === undefined ? undefined : Number(process.env.MODEL_RUNS);
 const SEED = process.env.MODEL_SEED === undefined ? Date.now() % 2 ** 31 : Number(process.env.MODEL_SEED);
@@ -400,7 +402,7 @@ class Pair {
       dependsOn: edges.filter((edge, i) => edges.findIndex((other) => other.id === edge.id) === i),
       ...(agentType && !approval && { agentType }),
       ...(timeoutMs && !approval && { timeoutMs }),
-      ...(expiresInMs && { expiresInMs, onExpiry }),
+      ...(expiresInMs && { expiresInMs: approval ? APPROVAL_LIFE_MS : expiresInMs, onExpiry }),
       ...(deadlineInMs && { deadline: this.#reference.now + deadlineInMs }),
       ...(approval && { approval }),
     };
