@@ -159,16 +159,3 @@ function resultOf(agent: Agent, state: unknown, { results }: AgentTask): JsonVal
   const { results: kept, ...own } = state as Record<string, unknown>;
   return toPlainJson(isDeepStrictEqual(kept, results) ? own : state);
 }
-
-/**
- * The outcome of `work`, or the reason of the abort as soon as the signal is aborted: code that ignores its
- * signal runs on as a zombie, but holds nothing up, and its late end is nobody's unhandled rejection.
- */
-export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject);
-  });
-}

@@ -2,8 +2,8 @@ import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '../clock.ts';
 import { CommandFailedError, HealthCheckError, InvalidOptionError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { untilAborted } from './abort-race.ts';
 import type { AttemptInfo } from './agent.ts';
-import { untilAborted } from './attempt.ts';
 import type {
   CommandAgentOptions,
   CommandCallOptions,

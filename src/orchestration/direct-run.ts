@@ -3,9 +3,10 @@ import { InvalidOptionError, InvalidTaskError, JottyError, TimeoutError } from '
 import type { JsonObject, JsonValue } from '../json.ts';
 import { type Budget, checkBudgets } from '../queue/budget.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { untilAborted } from './abort-race.ts';
 import { type Agent, type AgentTask, isResumable } from './agent.ts';
 import type { AgentHost } from './agent-host.ts';
-import { type AttemptEnd, runAttempt, untilAborted } from './attempt.ts';
+import { type AttemptEnd, runAttempt } from './attempt.ts';
 import { answerAll } from './budgets.ts';
 import { RunControl } from './graph.ts';
 import { isCallAlive, metered, placesOfRun } from './metering.ts';

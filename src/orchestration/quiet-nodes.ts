@@ -1,3 +1,4 @@
+import { untilAborted } from './abort-race.ts';
 import { withAmbientConfig } from './ambient-config.ts';
 import type { CompiledGraph } from './graph.ts';
 
@@ -165,23 +166,7 @@ function configOf(given: NodeConfig): NodeConfig {
 
 /** The end of the work, or the abort as soon as it is asked for; the work then goes on unheard. */
 export function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(abortError(signal));
-    const settled = () => signal.removeEventListener('abort', abort);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
-    work.then(
-      (value) => {
-        settled();
-        resolve(value);
-      },
-      (error: unknown) => {
-        settled();
-        reject(error);
-      },
-    );
-  });
+  return signal === undefined ? work : untilAborted(work, signal, abortError);
 }
 
 /** As LangChain tells it. */
