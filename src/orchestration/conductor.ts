@@ -135,9 +135,14 @@ export class Conductor<Name extends string = string> {
       (error: unknown) => buffer.end(error),
     );
     try {
-      for (let event = await buffer.next(); event !== null; event = await buffer.next()) yield event;
+      for (;;) {
+        const next = buffer.next();
+        const event = next instanceof Promise ? await next : next;
+        if (event === null) return;
+        yield event;
+      }
     } finally {
-      run.abort();
+      if (!buffer.isEnded) run.abort();
       await told;
     }
   }

@@ -83,8 +83,16 @@ export class EventBuffer {
     this.#wake?.();
   }
 
-  /** The next event; null at the end. Rejects with the error the writer ended with. */
-  async next(): Promise<RunEvent | null> {
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** The next event, at once where it is there; null at the end. Rejects with the error the writer ended with. */
+  next(): RunEvent | null | Promise<RunEvent | null> {
+    return this.#take() ?? this.#comes();
+  }
+
+  async #comes(): Promise<RunEvent | null> {
     for (;;) {
       const event = this.#take();
       if (event !== undefined) return event;
