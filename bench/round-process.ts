@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Figures } from './figures.ts';
 import type { Round } from './round.ts';
 import { GO, READY, STANDS } from './round-words.ts';
@@ -9,23 +9,20 @@ import { GO, READY, STANDS } from './round-words.ts';
 const ROUND_TIMEOUT_MS = 120_000;
 const ERROR_LINES_MAX = 4;
 
-/** Where databases go: beside the repository's files, since /tmp is often in memory. */
-const FOLDER = join(import.meta.dirname, '.work-');
-
 /**
  * A process of its own for each round: neither the memory nor the compiled code of one side disturbs another.
  * It loads its code at once, and begins when it is told to.
  */
 export class RoundProcess {
   readonly #child: ChildProcess;
-  readonly #folder = mkdtempSync(FOLDER);
-  readonly #remove = () => rmSync(this.#folder, { recursive: true, force: true });
+  readonly #folder: string;
   readonly #closed: Promise<string>;
   #figures: Figures | undefined;
   #complaints = '';
 
   constructor(script: string, round: Omit<Round, 'folder'>) {
-    process.once('exit', this.#remove);
+    // Beside the compiled measures, with which it goes at the latest; not in /tmp, which is often in memory.
+    this.#folder = mkdtempSync(join(dirname(script), 'round-'));
     this.#child = fork(script, [JSON.stringify({ ...round, folder: this.#folder })], {
       // Not the loader that this process may run under.
       execArgv: [],
@@ -40,8 +37,7 @@ export class RoundProcess {
     });
     this.#closed = new Promise((resolve) => {
       this.#child.once('close', (code, signal) => {
-        process.off('exit', this.#remove);
-        this.#remove();
+        rmSync(this.#folder, { recursive: true, force: true });
         resolve(`ended with ${signal ?? code}`);
       });
     });

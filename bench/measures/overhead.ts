@@ -2,16 +2,17 @@ import { join } from 'node:path';
 import { type BaseCheckpointSaver, MemorySaver } from '@langchain/langgraph';
 import { SQLiteSaver } from '../../dist/checkpoint/index.js';
 import { Conductor } from '../../dist/index.js';
-import { type Figures, inFlight, median } from '../figures.ts';
+import { type Figures, inFlight } from '../figures.ts';
 import type { Measure } from '../round.ts';
 import { openTaskQueue } from '../task-queues.ts';
 import { CONCURRENCY, threads, threeNodes } from './graphs.ts';
 
-/** Runs of one side, before the next has its turn. */
-const RUNS = 200;
-const TURNS = 7;
-const QUICK_RUNS = 40;
-const QUICK_TURNS = 2;
+/** Runs of one way, before the next has its turn: few, so that what else the machine does hits all ways alike. */
+const RUNS = 40;
+const TURNS = 35;
+const QUICK_TURNS = 8;
+/** These compile the code, and do not count. */
+const WARM_UP_TURNS = 3;
 
 /** Runs the graph so many times, and tells how; threads and goals have this name. */
 interface Way {
@@ -24,27 +25,33 @@ interface Way {
 /**
  * CPU of the whole process, ms, for one run of a graph of three trivial nodes: bare, through `conductor.run`, with its
  * events read, and through a queue, whose runs record their events durably, without and with a reader of each. All
- * in one process, turn by turn, with savers of the same kind, so that what else the machine does hits all alike.
+ * in one process, turn by turn, with savers of the same kind. The garbage of all turns is counted, so it is the mean.
  */
 export const overhead: Measure = async ({ side, folder, quick }) => {
   const ways = waysOf(side, folder);
-  const runs = quick ? QUICK_RUNS : RUNS;
-  const taken = Object.fromEntries(Object.keys(ways).map((way) => [way, [] as number[]]));
-  // The first turn compiles the code, and does not count.
-  for (let turn = 0; turn <= (quick ? QUICK_TURNS : TURNS); turn++) {
-    for (const [name, way] of Object.entries(ways)) {
-      await way.prepare?.(`${name}-${turn}`, runs);
+  const turns = quick ? QUICK_TURNS : TURNS;
+  const taken = Object.fromEntries(Object.keys(ways).map((way) => [way, 0]));
+  for (let turn = -WARM_UP_TURNS; turn < turns; turn++) {
+    for (const [name, way] of inTurn(Object.entries(ways), turn)) {
+      await way.prepare?.(`${name}-${turn}`, RUNS);
       const before = process.cpuUsage();
-      await way.run(`${name}-${turn}`, runs);
+      await way.run(`${name}-${turn}`, RUNS);
       const { user, system } = process.cpuUsage(before);
-      if (turn > 0) taken[name]?.push((user + system) / 1_000 / runs);
+      if (turn >= 0) taken[name]! += (user + system) / 1_000;
     }
   }
   for (const way of Object.values(ways)) await way.close?.();
   return Object.fromEntries(
-    Object.entries(taken).map(([name, ms]) => [`${name}Ms`, median(ms)]),
+    Object.entries(taken).map(([name, ms]) => [`${name}Ms`, ms / (turns * RUNS)]),
   ) satisfies Figures;
 };
+
+/** Each turn another is first, and each second turn they go backwards: what one leaves behind is not always the same one's load. */
+function inTurn<T>(all: readonly T[], turn: number): T[] {
+  const first = Math.abs(turn) % all.length;
+  const rotated = [...all.slice(first), ...all.slice(0, first)];
+  return turn % 2 === 0 ? rotated : rotated.reverse();
+}
 
 function waysOf(side: string, folder: string): Readonly<Record<string, Way>> {
   const saver = (name: string): BaseCheckpointSaver =>

@@ -24,7 +24,8 @@ import type { Checkpointer } from './graph.ts';
 import { type InboxOptions, type InboxPage, inbox } from './inbox.ts';
 import type { ProcessedCounts } from './manager-options.ts';
 import { withTeam } from './modes.ts';
-import { EventBuffer, type RunEvent, type TaskLifeEvent } from './run-events.ts';
+import type { RunEvent, TaskLifeEvent } from './run-events.ts';
+import { RunStream } from './run-stream.ts';
 import { Schedules } from './schedules.ts';
 import type { SimulateOptions, SimulationReport } from './simulation.ts';
 import { type EventsOptions, taskEvents } from './task-events.ts';
@@ -124,27 +125,11 @@ export class Conductor<Name extends string = string> {
   }
 
   /** As `run`, with what the nodes do on the way; the last event is `completed` or `waiting`. Leaving early aborts the run. */
-  async *stream(goal: string, options: RunOptions = {}): AsyncGenerator<RunEvent> {
-    const buffer = new EventBuffer();
-    const { run, end } = this.#runDirectly(goal, options, (event) => buffer.push(event));
-    const told = this.host.keepAlive.during(end).then(
-      (result) => {
-        buffer.push(endEvent(result));
-        buffer.end();
-      },
-      (error: unknown) => buffer.end(error),
-    );
-    try {
-      for (;;) {
-        const next = buffer.next();
-        const event = next instanceof Promise ? await next : next;
-        if (event === null) return;
-        yield event;
-      }
-    } finally {
-      if (!buffer.isEnded) run.abort();
-      await told;
-    }
+  stream(goal: string, options: RunOptions = {}): AsyncGenerator<RunEvent> {
+    return new RunStream((onEvent) => {
+      const { run, end } = this.#runDirectly(goal, options, onEvent);
+      return { abort: () => run.abort(), end: this.host.keepAlive.during(end).then(endEvent) };
+    });
   }
 
   /**

@@ -58,58 +58,67 @@ export type TaskLifeEvent = RunEvent & { readonly number: number };
 /** Events kept for a reader that does not read; what nodes do on top of it becomes a gap. Transitions and the end always come. */
 export const EVENTS_BUFFER_MAX = 1_000;
 
+type Next = IteratorResult<RunEvent, void>;
+
+type Reader = (next: Next | Promise<Next>) => void;
+
+const OVER: Next = { done: true, value: undefined };
+
 /** A bounded queue of events between a run and one reader. Its writer never waits. */
 export class EventBuffer {
   readonly #events: RunEvent[] = [];
+  /** Reads that came before their events. */
+  readonly #waiting: Reader[] = [];
   #missed = 0;
   #isEnded = false;
   #error: unknown;
-  #wake: (() => void) | undefined;
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
 
   push(event: RunEvent): void {
     if (this.#isEnded) return;
-    if (isKept(event)) {
+    const reader = this.#waiting.shift();
+    if (reader !== undefined) reader({ done: false, value: event });
+    else if (isKept(event)) {
       this.#showGap();
       this.#events.push(event);
     } else if (this.#missed > 0 || this.#events.length >= EVENTS_BUFFER_MAX) this.#missed += 1;
     else this.#events.push(event);
-    this.#wake?.();
   }
 
   end(error?: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#error = error;
-    this.#wake?.();
+    for (const reader of this.#waiting.splice(0)) reader(this.#end());
   }
 
-  get isEnded(): boolean {
-    return this.#isEnded;
+  /** From now on there is nothing more to read. */
+  close(): void {
+    this.#events.length = 0;
+    this.#missed = 0;
+    this.end();
+    this.#error = undefined;
   }
 
-  /** The next event, at once where it is there; null at the end. Rejects with the error the writer ended with. */
-  next(): RunEvent | null | Promise<RunEvent | null> {
-    return this.#take() ?? this.#comes();
-  }
-
-  async #comes(): Promise<RunEvent | null> {
-    for (;;) {
-      const event = this.#take();
-      if (event !== undefined) return event;
-      if (this.#isEnded) {
-        if (this.#error !== undefined) throw this.#error;
-        return null;
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = undefined;
-    }
-  }
-
-  #take(): RunEvent | undefined {
+  /** The next event. Rejects, once, with the error the writer ended with. */
+  next(): Promise<Next> {
     if (this.#events.length === 0) this.#showGap();
-    return this.#events.shift();
+    const event = this.#events.shift();
+    if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    if (this.#isEnded) return this.#end();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  async #end(): Promise<Next> {
+    const error = this.#error;
+    this.#error = undefined;
+    if (error !== undefined) throw error;
+    return OVER;
   }
 
   #showGap(): void {

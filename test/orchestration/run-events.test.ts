@@ -5,15 +5,34 @@ import { EventBuffer } from '../../src/orchestration/run-events.ts';
 
 const custom = (data: number): RunEvent => ({ type: 'custom', data, namespace: [], at: 0 });
 
+async function read(buffer: EventBuffer): Promise<RunEvent | null> {
+  return (await buffer.next()).value ?? null;
+}
+
 test('a slow reader gets a gap with the number of events it missed, and then goes on', async () => {
   const buffer = new EventBuffer();
   for (let i = 0; i < EVENTS_BUFFER_MAX + 5; i++) buffer.push(custom(i));
-  for (let i = 0; i < EVENTS_BUFFER_MAX; i++) expect(await buffer.next()).toEqual(custom(i));
-  expect(await buffer.next()).toEqual({ type: 'gap', missed: 5 });
+  for (let i = 0; i < EVENTS_BUFFER_MAX; i++) expect(await read(buffer)).toEqual(custom(i));
+  expect(await read(buffer)).toEqual({ type: 'gap', missed: 5 });
   buffer.push(custom(7));
   buffer.end();
-  expect(await buffer.next()).toEqual(custom(7));
-  expect(await buffer.next()).toBeNull();
+  expect(await read(buffer)).toEqual(custom(7));
+  expect(await read(buffer)).toBeNull();
+});
+
+test('reads that came before their events get them in order, and the error once', async () => {
+  const buffer = new EventBuffer();
+  const reads = [read(buffer), read(buffer), read(buffer), read(buffer)];
+  buffer.push(custom(1));
+  buffer.push(custom(2));
+  buffer.end(new Error('broken'));
+  expect(await Promise.allSettled(reads)).toEqual([
+    { status: 'fulfilled', value: custom(1) },
+    { status: 'fulfilled', value: custom(2) },
+    { status: 'rejected', reason: new Error('broken') },
+    { status: 'fulfilled', value: null },
+  ]);
+  expect(await read(buffer)).toBeNull();
 });
 
 test('a slow reader misses neither a transition nor the end', async () => {
@@ -34,7 +53,7 @@ test('a slow reader misses neither a transition nor the end', async () => {
   buffer.end();
   for (let i = 0; i < EVENTS_BUFFER_MAX; i++) await buffer.next();
   const rest: (RunEvent | null)[] = [];
-  for (let i = 0; i < 5; i++) rest.push(await buffer.next());
+  for (let i = 0; i < 5; i++) rest.push(await read(buffer));
   expect(rest).toEqual([{ type: 'gap', missed: 5 }, failed, { type: 'gap', missed: 1 }, end, null]);
 });
 
