@@ -95,7 +95,7 @@ describe('a router', () => {
       mode: 'dynamic',
       router: async () => {
         await clock.advance(400);
-        return 'quick';
+        return 'quick' as const;
       },
       maxMs: 1_000,
     });
