@@ -38,7 +38,7 @@ export interface DynamicGraphOptions {
   readonly router: Router;
   /** Runs of agents. */
   readonly maxSteps: number;
-  /** What the agents may take together, ms. */
+  /** What the agents and the router may take together, ms. */
   readonly maxMs: number;
   readonly clock: Clock;
   readonly name: string;
@@ -82,6 +82,7 @@ interface Decision {
   readonly update: {
     readonly handovers: Readonly<Record<string, readonly string[]>>;
     readonly end?: TeamEnd;
+    readonly workedMs?: number;
   };
 }
 
@@ -90,7 +91,7 @@ async function routed(
   state: TeamValues,
   config: NodeConfig,
 ): Promise<Decision> {
-  const { agents, maxSteps, maxMs, router } = options;
+  const { agents, clock, maxSteps, maxMs, router } = options;
   const { path, workedMs, handovers } = recordOf(state);
   // Each hand-over counts once.
   const update = { handovers: Object.fromEntries(Object.keys(handovers).map((agent) => [agent, []])) };
@@ -101,12 +102,14 @@ async function routed(
   if (bound !== undefined)
     return { to: [END], by: 'bound', reason: bound, update: { ...update, end: bound } };
   if (known.length > 0) return { to: known.slice(0, maxSteps - path.length), by: 'handover', update };
+  const askedAt = clock.now();
   const view = viewOf(state);
   const route = await router(view, membersOf(options, path), config.signal ? { signal: config.signal } : {});
   const { next, reason } =
     typeof route === 'object' && route !== null ? route : { next: route, reason: undefined };
   if (next !== END && !agents.has(next)) throw unknownAgent('the router chose', next, [...agents.keys()]);
-  return { to: [next], by: 'router', ...(reason !== undefined && { reason }), update };
+  const taken = { ...update, workedMs: Math.max(0, clock.now() - askedAt) };
+  return { to: [next], by: 'router', ...(reason !== undefined && { reason }), update: taken };
 }
 
 function boundHit(isAtSteps: boolean, isAtTime: boolean, isSpent: boolean): TeamEnd | undefined {

@@ -15,6 +15,11 @@ const CRITICAL = 9;
 
 /** What the type's other agents are worth as evidence of an agent, in runs. */
 const PRIOR_RUNS = 3;
+/**
+ * Each run counts as so many where success is drawn. As wide as theory has it, a draw sends more to agents known to be
+ * poor than is ever learned by that: on the fleets of bench/routing this is 1 to 3 % more success, in the same time.
+ */
+const CERTAINTY = 3;
 /** Variance of ln(duration): between agents, and of one agent's runs before there are some. */
 const BETWEEN_AGENTS = 1;
 const WITHIN_AGENT = 0.3;
@@ -92,8 +97,8 @@ function drawRow(
   const { agent, running } = candidate;
   const { weight, good, logMs, spread } = known ?? NOTHING;
   const success = draws.beta(
-    good + PRIOR_RUNS * prior.success,
-    weight - good + PRIOR_RUNS * (1 - prior.success),
+    CERTAINTY * (good + PRIOR_RUNS * prior.success),
+    CERTAINTY * (weight - good + PRIOR_RUNS * (1 - prior.success)),
   );
   const within = (spread + SPREAD_RUNS * WITHIN_AGENT) / (weight + SPREAD_RUNS);
   const precision = weight / within + 1 / BETWEEN_AGENTS;

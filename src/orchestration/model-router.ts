@@ -92,13 +92,16 @@ function unreadable(error: unknown): unknown {
     name,
     lc_error_code: code,
     message,
+    llmOutput,
   } = error as {
     readonly name?: unknown;
     readonly lc_error_code?: unknown;
     readonly message?: unknown;
+    readonly llmOutput?: unknown;
   };
   const isUnreadable = UNREADABLE.has(name) || code === 'OUTPUT_PARSING_FAILURE';
   if (!isUnreadable) throw error;
+  if (typeof llmOutput === 'string') return contentOf({ content: llmOutput });
   return { next: `an answer that cannot be read (${String(message)})` };
 }
 
@@ -138,12 +141,16 @@ function contentOf(message: unknown): unknown {
   };
   if (calls?.[0] !== undefined) return calls[0].args;
   if (typeof content !== 'string') return content;
+  const text = FENCED.exec(content)?.[1] ?? content.trim();
   try {
-    return JSON.parse(content) as unknown;
+    return JSON.parse(text) as unknown;
   } catch {
-    return content.trim();
+    return text;
   }
 }
+
+/** JSON as models without structured output like to write it. */
+const FENCED = /^\s*```(?:json)?\s*([\s\S]*?)\s*```\s*$/i;
 
 function routeOf<Name extends string>(
   answer: unknown,

@@ -68,6 +68,8 @@ function isEdge(step: unknown): step is PlanEdge {
 }
 
 function orderOfList(plan: readonly (string | readonly string[])[]): PlannedOrder {
+  if (plan.some((step) => Array.isArray(step) && step.length === 0))
+    throw new InvalidOptionError('plan', 'at least one agent in each list within', '[]');
   const seen = new Map<string, number>();
   const place = (agent: string): Place => {
     const nth = (seen.get(agent) ?? 0) + 1;

@@ -1,3 +1,4 @@
+import { v5 as threadIdOf } from 'uuid';
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
 import type { Agent, AgentCallOptions, AgentInput, AttemptInfo } from './agent.ts';
@@ -98,17 +99,29 @@ function call(agent: Agent, input: unknown, config: NodeConfig): unknown {
   const options = callOptions(agent, config);
   if (!isRemoteGraph(invokable)) return invokable.invoke(input as AgentInput, options);
   const { __pregel_resuming: isResumed, __pregel_resume_map: answers = {} } = config.configurable ?? {};
+  const thread_id = remoteThread(config);
   return runRemote({
     graph: invokable,
-    options,
+    options: { ...options, configurable: { ...options.configurable, thread_id } },
     isResumed: isResumed === true,
-    // Other agents of the team, and this one at another time, may be on it too.
-    isOwnThread: false,
+    isOwnThread: true,
     input: () => input,
     answerTo: ({ id }) =>
       Object.hasOwn(answers as object, id) ? { value: (answers as Answers)[id]! } : undefined,
   });
 }
+
+/**
+ * Of this turn of the agent alone, the same when it is resumed: on the team's thread its end could not be told from that
+ * of another turn. A deployment takes UUIDs.
+ */
+function remoteThread({ configurable = {} }: NodeConfig): string {
+  const { thread_id, checkpoint_ns } = configurable;
+  return threadIdOf(`${String(thread_id)} ${String(checkpoint_ns)}`, REMOTE_THREADS);
+}
+
+/** The name space of these ids. */
+const REMOTE_THREADS = '0b0f0c52-4f0e-4b86-9d0e-2a8f6a4f5d1c';
 
 type Answers = Readonly<Record<string, JsonValue>>;
 

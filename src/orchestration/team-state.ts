@@ -21,7 +21,7 @@ export interface TeamRecord {
   readonly results: Readonly<Record<string, JsonValue>>;
   /** To whom an agent has handed over at its last end, by its name. */
   readonly handovers: Readonly<Record<string, readonly string[]>>;
-  /** What the agents have taken so far, ms. */
+  /** What the agents and the router have taken so far, ms. */
   readonly workedMs: number;
   /** Keys of the input that no channel takes; agents without a graph get them. */
   readonly rest: JsonObject;

@@ -40,7 +40,7 @@ export interface DynamicAgentOptions<Name extends string = string> extends TeamO
   readonly router?: Router<NoInfer<Name>> | undefined;
   /** Runs of agents for one goal; it ends then, `endedBy: 'steps'`. @default 25 */
   readonly maxSteps?: number | undefined;
-  /** What the agents may take together for one goal, looked at between them, ms; `endedBy: 'time'`. @default none */
+  /** What the agents and the router may take together for one goal, looked at between them, ms; `endedBy: 'time'`. @default none */
   readonly maxMs?: number | undefined;
   /**
    * What the agents may spend together on one goal: the call of a model that comes after is refused, and the goal ends

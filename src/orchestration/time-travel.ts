@@ -1,3 +1,4 @@
+import { v7 as newTaskId } from 'uuid';
 import { InvalidOptionError, JottyError, TaskNotFoundError } from '../errors.ts';
 import { THREAD_LIMIT } from '../queue/limits.ts';
 import type { NewTask, Task } from '../queue/task.ts';
@@ -78,7 +79,7 @@ export async function rerun(
   host: AgentHost,
   queue: TaskQueue,
   id: string,
-  { from, values, agent, id: newId = crypto.randomUUID() }: RerunOptions,
+  { from, values, agent, id: newId = newTaskId() }: RerunOptions,
 ): Promise<string> {
   const task = await find(queue, id);
   const saver = (await host.checkpointer()) as WritingSaver;

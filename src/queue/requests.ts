@@ -166,6 +166,8 @@ export function toPausedKey(target: PauseTarget | undefined): string | null {
 export function toStatusAction(record: TaskRecord, status: TaskStatus, change: StatusChange): TaskAction {
   if (!TASK_STATUSES.includes(status))
     throw new InvalidOptionError('status', TASK_STATUSES.join(', '), describe(status));
+  if (change.result !== undefined && status !== 'completed')
+    throw new InvalidTaskError('result', `expected none with ${status}: only a completed task has one`);
   const isNote = change.metadata !== undefined || change.progress !== undefined;
   if (status === record.status && isNote && !isEnded(status) && status !== 'retrying')
     return { type: 'note' };

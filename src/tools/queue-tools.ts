@@ -5,6 +5,10 @@ import type { AttemptInfo } from '../orchestration/agent.ts';
 import { childId, enqueueChildren, waitForChildren } from '../orchestration/children.ts';
 import type { Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
+import { liveWorkers } from '../queue/workers.ts';
+
+/** Agents that a model is told of, where it has named none of them. */
+const AGENTS_TOLD_MAX = 50;
 
 interface EnqueueInput {
   readonly goal: string;
@@ -46,7 +50,7 @@ function enqueueTool(queue: TaskQueue): StructuredToolInterface {
       const callId = config.toolCall?.id;
       const id = callId === undefined ? {} : { id: childId(taskId, `tool ${callId}`) };
       const [child] = await enqueueChildren(config, [{ ...goal, ...urgency, ...id }]);
-      return { id: child! };
+      return { id: child!, ...(await noAgentFor(queue, child!)) };
     },
   );
 }
@@ -116,6 +120,17 @@ const TOLD: ReadonlySet<string> = new Set([
   'TOO_LARGE',
   'UNKNOWN_DEPENDENCY',
 ]);
+
+/** A model that names an agent which is not there would wait for it for ever: it is told, and may cancel. */
+async function noAgentFor(queue: TaskQueue, id: string): Promise<object | undefined> {
+  const { blockers } = await queue.explain(id);
+  if (!blockers.some(({ code }) => code === 'NO_AGENT')) return undefined;
+  const workers = await liveWorkers(queue.registry, queue.clock.now());
+  const agents = workers
+    .flatMap((worker) => worker.agents)
+    .map(({ name, capabilities }) => ({ name, capabilities }));
+  return { warning: 'no agent here takes it', agents: agents.slice(0, AGENTS_TOLD_MAX) };
+}
 
 /** @throws TaskNotFoundError also for a task that is another's: what an agent may not touch it may not see. */
 async function ownChild(queue: TaskQueue, id: string, config: ToolRunnableConfig): Promise<Task> {

@@ -89,7 +89,7 @@ async function freeze(
   const zombie = await Promise.race(
     workers.map((worker) => worker.until('in-gate', { id }).then(() => worker)),
   );
-  zombie.kill('SIGSTOP');
+  await stage.freeze(zombie);
   return zombie;
 }
 

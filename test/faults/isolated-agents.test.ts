@@ -106,7 +106,7 @@ describe('agents in processes of their own', () => {
           const zombie = await Promise.race(
             workers.map((worker) => worker.until('in-gate', { id }).then(() => worker)),
           );
-          zombie.kill('SIGSTOP');
+          await stage.freeze(zombie);
           expect((await queue.waitFor(id, { timeoutMs: 20_000 })).status).toBe('completed');
           const before = [await queue.getTask(id), await queue.history(id), await lineage(queue, id)];
           zombie.kill('SIGCONT');

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { test as base } from 'vitest';
 import type { StoredTaskQueue, TaskQueueOptions } from '../../src/queue/index.ts';
 import { compiledWorker } from './compiled.ts';
-import { Child } from './processes.ts';
+import { Child, eventually } from './processes.ts';
 import { seededRandom } from './scale.ts';
 import { type Backend, openQueue } from './workers/open-queue.ts';
 import { type LogLine, readLog, type Settings } from './workers/protocol.ts';
@@ -91,6 +92,25 @@ export class Stage {
     return queue;
   }
 
+  /**
+   * Stops a worker between two of its commits: in the middle of one it would hold the file's write lock for as long as
+   * it is stopped, and nobody could do anything.
+   */
+  async freeze(worker: Child): Promise<void> {
+    const lock = this.backend === 'sqlite' ? new Database(this.database, { timeout: 10_000 }) : undefined;
+    try {
+      lock?.exec('BEGIN IMMEDIATE');
+      worker.kill('SIGSTOP');
+      await eventually(
+        () => stateOf(worker.pid) === 'T',
+        5_000,
+        () => `${worker.name} was not stopped`,
+      );
+    } finally {
+      lock?.close();
+    }
+  }
+
   /** Runs after the test, the last one first, also when the test failed. */
   atEnd(ending: () => unknown): void {
     this.#endings.push(ending);
@@ -100,6 +120,11 @@ export class Stage {
     await Promise.all(this.children.map((child) => child.destroy()));
     for (const ending of this.#endings.reverse()) await ending();
   }
+}
+
+/** As Linux tells it, behind the name in parentheses. */
+function stateOf(pid: number): string | undefined {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.[0];
 }
 
 /** Vitest's `test` with a stage of its own for each test. */

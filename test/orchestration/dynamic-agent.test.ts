@@ -87,6 +87,23 @@ describe('a router', () => {
     });
   });
 
+  test('is bounded by the time it takes itself, too', async () => {
+    const clock = new FakeClock();
+    await using conductor = new Conductor({
+      agents: { quick: says('one') },
+      clock,
+      mode: 'dynamic',
+      router: async () => {
+        await clock.advance(400);
+        return 'quick' as const;
+      },
+      maxMs: 1_000,
+    });
+    expect(await conductor.run('go')).toMatchObject({
+      result: { path: ['quick', 'quick', 'quick'], endedBy: 'time' },
+    });
+  });
+
   test('is not asked again for what it has decided before a crash', async () => {
     const queue = new MemoryTaskQueue({ retry: { initialInterval: 0, jitter: false } });
     let asked = 0;
@@ -319,6 +336,19 @@ describe('modelRouter', () => {
       responses: ['hm', '{"next":"nobody"}', '{"next":"write"}', '{"next":"FINISH"}'],
     });
     expect(await run(model)).toMatchObject({ result: { path: ['write'], endedBy: 'done' } });
+    const fenced = fakeModel()
+      .respond(new AIMessage('```json\n{"next":"write"}\n```'))
+      .respond(new AIMessage('FINISH'));
+    expect(await run(fenced)).toMatchObject({ result: { path: ['write'], endedBy: 'done' } });
+    const said = ['```\n{"next":"write"}\n```', 'FINISH'];
+    const unparsed = {
+      invoke: () => Promise.reject(new Error('it is not asked again')),
+      withStructuredOutput: () => ({
+        invoke: () =>
+          Promise.reject({ lc_error_code: 'OUTPUT_PARSING_FAILURE', message: '?', llmOutput: said.shift() }),
+      }),
+    };
+    expect(await run(unparsed)).toMatchObject({ result: { path: ['write'], endedBy: 'done' } });
     const stubborn = fakeModel().structuredResponse({ next: 'nobody' });
     expect(await run(stubborn)).toMatchObject({ result: { path: ['research', 'write'], endedBy: 'done' } });
     const silent = new FakeListChatModel({ responses: ['hm'] });

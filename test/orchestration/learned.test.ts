@@ -90,9 +90,8 @@ test('what others learned counts at once; without their latest runs nothing is k
   expect(two.assign({ id: 't', ...WRITE })).not.toBeNull();
 });
 
-function figures(name: string, load: number): Figures {
-  const seeds = [1, 2, 3, 4, 5];
-  const all = seeds.map((seed) => simulateFleet(ROUTERS[name]!(), { seed, tasks: 2_000, load }));
+function figures(name: string, load: number, seeds = [1, 2, 3, 4, 5], tasks = 2_000): Figures {
+  const all = seeds.map((seed) => simulateFleet(ROUTERS[name]!(), { seed, tasks, load }));
   const mean = (figure: keyof Figures) => all.reduce((sum, each) => sum + each[figure], 0) / all.length;
   return {
     completionMs: mean('completionMs'),
@@ -112,4 +111,11 @@ test('on a simulated fleet it is 30 % better than round robin and 15 % better th
   expect(learned!.success).toBeGreaterThan(1.15 * seedFormula!.success);
   expect(learned!.idleWhileWaiting).toBeLessThan(0.05);
   expect(figures('learned', 4).utilisation).toBeGreaterThan(0.85);
+});
+
+test('it soon has: on twenty other fleets with few tasks, success is as much better as with many', () => {
+  const seeds = Array.from({ length: 20 }, (_, i) => 10_001 + i);
+  const [robin, learned] = ['round robin', 'learned'].map((name) => figures(name, 0.8, seeds, 1_000));
+  expect(learned!.completionMs).toBeLessThan(0.6 * robin!.completionMs);
+  expect(learned!.success).toBeGreaterThan(1.295 * robin!.success);
 });

@@ -110,6 +110,37 @@ test('a RemoteGraph asks in a team too, and without a queue', async () => {
   }
 });
 
+test('in a team the end of a RemoteGraph that was lost is found there, and each of its turns is a run of its own', async () => {
+  let acts = 0;
+  await using server = await serve(() => {
+    acts += 1;
+    return `acted ${acts}`;
+  });
+  await using queue = aQueue();
+  const far = new RemoteGraph({ graphId: 'far', url: server.url });
+  const invoke = far.invoke.bind(far);
+  let calls = 0;
+  far.invoke = async (...args) => {
+    calls += 1;
+    const end = await invoke(...args);
+    if (calls % 2 === 1) throw new Error('the connection was lost');
+    return end;
+  };
+  await using conductor = new Conductor({
+    agents: { far, near: { invoke: () => 'near' } },
+    queue,
+    mode: 'static',
+    plan: ['far', 'near', 'far'],
+  });
+  const id = await conductor.enqueueGoal('go');
+  await conductor.processQueue({ untilEmpty: true });
+  expect(await conductor.result(id)).toMatchObject({
+    path: ['far', 'near', 'far'],
+    results: { far: { log: ['read go', 'acted 2', 'told'] } },
+  });
+  expect(acts).toBe(2);
+});
+
 test('a RemoteGraph that is cancelled is no longer waited for: its request is given up', async () => {
   const begun = deferred();
   await using server = await serve((signal) => {

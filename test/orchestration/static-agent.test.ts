@@ -136,7 +136,14 @@ describe('a plan of agents', () => {
   test('is refused where it cannot be', () => {
     const { agents } = logged();
     const make = (given: unknown) => () => new Conductor({ agents, mode: 'static', plan: given as never });
-    for (const wrong of [[], undefined, ['nobody'], [{ from: 'writer', to: 'writer' }].slice(1), 'writer']) {
+    for (const wrong of [
+      [],
+      undefined,
+      ['nobody'],
+      ['writer', [], 'reviewer'],
+      [{ from: 'writer', to: 'writer' }].slice(1),
+      'writer',
+    ]) {
       expect(make(wrong)).toThrow(/plan/);
     }
     expect(

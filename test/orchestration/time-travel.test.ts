@@ -46,6 +46,7 @@ describe.each(['memory', 'sqlite', 'redis', 'hybrid'])('time travel on %s', (bac
     expect(all[1]!.parentId).toBe(all[2]!.id);
     log.length = 0;
     const copy = await conductor.rerun(id, { from: all[2]!.id, values: { notes: ['by hand'] } });
+    expect(copy, 'a UUID of version 7').toMatch(/^.{8}-.{4}-7/);
     await conductor.processQueue({ untilEmpty: true });
     expect(log).toEqual(['second', 'third']);
     expect(await conductor.result(copy)).toMatchObject({

@@ -119,6 +119,8 @@ test('an agent can neither see nor cancel what is not its own, and is told what 
   await conductor.processQueue({ untilEmpty: true });
   const { messages } = await conductor.result<{ messages: { type: string; content: string }[] }>('p');
   const said = messages.filter(({ type }) => type === 'tool').map(({ content }) => JSON.parse(content));
+  // A worker that has it may come: it is told, and decides.
+  expect(said[0]).toMatchObject({ warning: 'no agent here takes it', agents: [{ name: 'lead' }] });
   const refused = { error: expect.stringContaining('there is no task other') };
   expect(said.slice(1)).toEqual([
     refused,

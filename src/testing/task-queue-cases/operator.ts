@@ -5,6 +5,17 @@ import { complete, read, refused, statusOf, take, takenIds, takeStarted } from '
 
 export const operatorCases: readonly ConformanceCase<QueueHarness>[] = [
   {
+    name: 'a result is refused with a status that has no place for it, and nothing changes',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {}, id: 'a' });
+      await take(queue);
+      for (const status of ['in_progress', 'failed', 'waiting'] as const)
+        await refused(queue.updateStatus('a', status, { result: { pages: 3 } }), 'INVALID_TASK');
+      assert.equal(await statusOf(queue, 'a'), 'assigned');
+    },
+  },
+  {
     name: 'cancel ends a task in every status at once, and leaves an ended one unchanged',
     async run({ open }) {
       const queue = open();
