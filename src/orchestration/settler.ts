@@ -5,6 +5,7 @@ import type { LogPage } from '../queue/task-log.ts';
 import type { Assignment, TaskQueue } from '../queue/task-queue.ts';
 import type { HeldTask } from './held-task.ts';
 import type { LoopHealth } from './loop-health.ts';
+import { Refusals } from './refusals.ts';
 
 /** The store will never take this outcome; a failure that says so is recorded instead. */
 const REFUSED_CODES: ReadonlySet<unknown> = new Set(['INVALID_TASK', 'TOO_LARGE']);
@@ -21,6 +22,8 @@ const OVER_CODES: ReadonlySet<unknown> = new Set([
  * not done twice for that: the task stays held, with heartbeats, until it is recorded or lost.
  */
 export class Settler {
+  /** What is refused now, and not recorded yet. */
+  readonly refusals = new Refusals();
   readonly #queue: TaskQueue;
   readonly #health: LoopHealth;
   readonly #onError: (error: unknown) => void;
@@ -39,24 +42,29 @@ export class Settler {
 
   /** The task as recorded; null where it was no longer ours. */
   async settle(held: HeldTask, ended: Outcome): Promise<Task | null> {
-    const rest = held.log?.rest();
-    // Only where a write of its events is under way: what comes after it must not overtake it.
-    const log = rest instanceof Promise ? await rest : rest;
-    const outcome = withFacts(ended, held.spent, log);
-    for (;;) {
-      try {
-        const task = await this.#queue.settle(held.task, outcome, assignmentOf(held));
-        this.#health.succeeded();
-        return task;
-      } catch (error) {
-        const code: unknown = (error as { code?: unknown } | null)?.code;
-        if (REFUSED_CODES.has(code)) return this.#settleRefused(held, error, log);
-        const waitMs = this.#isOver(error, code) ? undefined : this.#health.failed(error);
-        if (waitMs === undefined) return null;
-        this.#onError(error);
-        await wait(this.#queue.clock, waitMs);
-        if (this.#isAbandoned) return null;
+    this.refusals.note(held.task, ended);
+    try {
+      const rest = held.log?.rest();
+      // Only where a write of its events is under way: what comes after it must not overtake it.
+      const log = rest instanceof Promise ? await rest : rest;
+      const outcome = withFacts(ended, held.spent, log);
+      for (;;) {
+        try {
+          const task = await this.#queue.settle(held.task, outcome, assignmentOf(held));
+          this.#health.succeeded();
+          return task;
+        } catch (error) {
+          const code: unknown = (error as { code?: unknown } | null)?.code;
+          if (REFUSED_CODES.has(code)) return await this.#settleRefused(held, error, log);
+          const waitMs = this.#isOver(error, code) ? undefined : this.#health.failed(error);
+          if (waitMs === undefined) return null;
+          this.#onError(error);
+          await wait(this.#queue.clock, waitMs);
+          if (this.#isAbandoned) return null;
+        }
       }
+    } finally {
+      this.refusals.recorded(held.task);
     }
   }
 

@@ -206,7 +206,7 @@ export class TaskQueueManager {
     const { maxConcurrent, maxTasks } = this.#options;
     const prefetch = this.#prefetch.tasks;
     const isFull = this.#settling > SETTLING_MAX_FACTOR * (maxConcurrent + prefetch);
-    if (this.#state !== 'running' || isFull) return [];
+    if (this.#state !== 'running' || isFull || this.#settler.refusals.isAny) return [];
     const slots = Math.min(maxConcurrent + prefetch - this.#slotsUsed, maxTasks - this.#taken);
     if (slots <= 0) return [];
     if (this.#everyone !== undefined) return [{ limit: slots, runnableBy: this.#everyone }];
@@ -249,8 +249,8 @@ export class TaskQueueManager {
   }
 
   #begin(task: Task): number {
-    if (this.#isStopping()) {
-      this.#assigner.handBack(task, 'the worker stops');
+    if (this.#isStopping() || this.#settler.refusals.concern(task)) {
+      this.#assigner.handBack(task, this.#isStopping() ? 'the worker stops' : 'handed back: too many calls');
       return 0;
     }
     const assignment = this.#assigner.assign(task);
@@ -320,7 +320,7 @@ export class TaskQueueManager {
       this.#held.remove(held);
       this.#settling -= 1;
       this.#tellIfQuiet();
-      if (this.#settling === 0) this.#wakeup.notify();
+      if (this.#settling === 0 || isRefused(outcome)) this.#wakeup.notify();
     }
   }
 

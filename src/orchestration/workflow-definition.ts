@@ -1,6 +1,6 @@
 import { JottyError } from '../errors.ts';
 import { asciiJson } from '../json.ts';
-import { planSection } from '../queue/sections.ts';
+import { GENERATIONS, generationsIn, planSection, planText } from '../queue/sections.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { WorkflowDependency } from './workflow.ts';
@@ -30,8 +30,8 @@ export async function writeDefinition(
   const now = clock.now();
   const text = asciiJson(definition);
   const stored = await registry.entries(section, now);
-  if (stored.map(({ value }) => value).join('') === text) return;
-  for (const { key } of stored) await registry.remove(section, key);
+  if (planText(stored) === text) return;
+  for (const { key } of stored) if (key !== GENERATIONS) await registry.remove(section, key);
   for (let from = 0; from < text.length; from += PART_BYTES) {
     const key = String(from / PART_BYTES).padStart(PART_DIGITS, '0');
     const value = text.slice(from, from + PART_BYTES);
@@ -47,7 +47,7 @@ export async function readDefinition(
   const parts = await registry.entries(planSection(id), clock.now());
   if (parts.length === 0) return null;
   try {
-    return JSON.parse(parts.map(({ value }) => value).join('')) as WorkflowDefinition;
+    return JSON.parse(planText(parts)) as WorkflowDefinition;
   } catch (cause) {
     throw new JottyError(
       'STORE_CORRUPT',
@@ -56,5 +56,26 @@ export async function readDefinition(
         cause,
       },
     );
+  }
+}
+
+/** The highest generation that a task of the workflow has had: tasks of earlier ones may be purged by now. */
+export async function readGenerations({ registry, clock }: TaskQueue, id: string): Promise<number> {
+  return generationsIn(await registry.entries(planSection(id), clock.now()));
+}
+
+/** Resolves when it is known that there may be tasks of this generation. It never falls. */
+export async function noteGenerations(
+  { registry, clock }: TaskQueue,
+  id: string,
+  generations: number,
+): Promise<void> {
+  const section = planSection(id);
+  for (;;) {
+    const entries = await registry.entries(section, clock.now());
+    if (generationsIn(entries) >= generations) return;
+    const version = entries.find(({ key }) => key === GENERATIONS)?.version ?? 0;
+    const entry = { key: GENERATIONS, value: String(generations), expiresAt: null };
+    if (await registry.put(section, entry, clock.now(), version)) return;
   }
 }

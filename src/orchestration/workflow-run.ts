@@ -5,7 +5,12 @@ import type { TaskQueue } from '../queue/task-queue.ts';
 import { Batch, type BatchWaitOptions, readTasks } from './batch.ts';
 import type { KeepAlive } from './keep-alive.ts';
 import { graphTask } from './workflow.ts';
-import type { DefinedTask, WorkflowDefinition } from './workflow-definition.ts';
+import {
+  type DefinedTask,
+  noteGenerations,
+  readGenerations,
+  type WorkflowDefinition,
+} from './workflow-definition.ts';
 import { mermaidOf, type WorkflowGraph, type WorkflowState } from './workflow-graph.ts';
 import { taskIdOf } from './workflow-membership.ts';
 import { type LiveTask, planRevival } from './workflow-revival.ts';
@@ -95,14 +100,17 @@ export class WorkflowRun<Ref extends string = string> {
   }
 
   /**
-   * Runs what failed again, and what was skipped for that. Failed tasks get a new life under their own ids, from
-   * their last checkpoint; those that depend on something that runs again wait for it again, and are submitted
-   * anew for that, as skipped ones are: as `<id>:<ref>:2` and so on. What has completed is left as it is, and so
-   * are branches that were not taken and what was cancelled. Calling it again goes on with a retry that was cut
-   * off.
+   * Runs again what failed, and what depends on it. Failed tasks get a new life under their own ids, from their last
+   * checkpoint; those that depend on something that runs again wait for it again, and are submitted anew for that, as
+   * `<id>:<ref>:2` and so on: what was skipped, and what ran since it failed, or in any case. All else is left as it is:
+   * what has completed, branches that were not taken, what was cancelled. Calling it again goes on with a retry that
+   * was cut off.
+   *
+   * @throws JottyError with code WORKFLOW_PURGED where it would need the result of a task that was purged.
    */
   async retry(): Promise<WorkflowStatus<Ref>> {
-    const { redrive, resubmit } = planRevival(this.id, levelsOf(await this.#live()).flat());
+    const { redrive, resubmit, generations } = planRevival(this.id, levelsOf(await this.#live()).flat());
+    await noteGenerations(this.#queue, this.id, generations);
     await Promise.all(redrive.map((id) => this.#redrive(id)));
     if (resubmit.length > 0) await this.#queue.enqueueMany(resubmit);
     return this.status();
@@ -138,18 +146,17 @@ export class WorkflowRun<Ref extends string = string> {
     return new Batch(ids, this.#queue, this.#keepAlive);
   }
 
-  /** The latest generation of each task, in the order of the plan. */
+  /** The latest generation of each task, in the order of the plan. Earlier ones had ended, and may be purged. */
   async #live(): Promise<LiveTask[]> {
+    const generations = await readGenerations(this.#queue, this.id);
     let live = await this.#read(this.#definition.tasks.map((defined) => ({ defined, generation: 1 })));
-    for (;;) {
-      const replaceable = live.filter(({ task }) => task?.status === 'skipped' || task?.status === 'failed');
-      const next = await this.#read(
-        replaceable.map(({ defined, generation }) => ({ defined, generation: generation + 1 })),
-      );
+    for (let generation = 2; generation <= generations; generation++) {
+      const ended = live.filter(({ task }) => task === null || isEnded(task.status));
+      const next = await this.#read(ended.map(({ defined }) => ({ defined, generation })));
       const found = new Map(next.filter(({ task }) => task !== null).map((one) => [one.defined.ref, one]));
-      if (found.size === 0) return live;
       live = live.map((one) => found.get(one.defined.ref) ?? one);
     }
+    return live;
   }
 
   async #read(wanted: readonly Pick<LiveTask, 'defined' | 'generation'>[]): Promise<LiveTask[]> {

@@ -1,6 +1,6 @@
 import { accountSection, keyOfWorkflow, scopeOfKey, scopeOfTask, scopeOfTeam } from './budget.ts';
 import type { Registry } from './registry.ts';
-import { planSection } from './sections.ts';
+import { generationsIn, planSection, planText } from './sections.ts';
 import type { TaskStore } from './task-store.ts';
 
 /** So many accounts, or tasks of a workflow, are looked for at a time. */
@@ -33,9 +33,13 @@ async function clear(registry: Registry, section: string, now: number): Promise<
 
 /** Whether it is a workflow with no task left. The last ones are asked for first, since they end last. */
 async function isGone(store: TaskStore, workflowId: string, now: number): Promise<boolean> {
-  const refs = refsIn(await store.registry.entries(planSection(workflowId), now));
+  const entries = await store.registry.entries(planSection(workflowId), now);
+  const refs = refsIn(planText(entries));
   if (refs === null) return false;
-  const ids = refs.map((ref) => `${workflowId}:${ref}`).reverse();
+  const ids = refs.map((ref) => `${workflowId}:${ref}`);
+  for (let n = 2; n <= generationsIn(entries); n++)
+    ids.push(...refs.map((ref) => `${workflowId}:${ref}:${n}`));
+  ids.reverse();
   for (let from = 0; from < ids.length; from += READS) {
     const records = await store.get(ids.slice(from, from + READS));
     if (records.some((record) => record !== null)) return false;
@@ -44,9 +48,9 @@ async function isGone(store: TaskStore, workflowId: string, now: number): Promis
 }
 
 /** The refs of a plan's tasks; null without a plan, and for one that cannot be read, which submitting it again mends. */
-function refsIn(parts: readonly { readonly value: string }[]): string[] | null {
+function refsIn(text: string): string[] | null {
   try {
-    const plan = JSON.parse(parts.map(({ value }) => value).join('')) as { tasks: { ref: string }[] };
+    const plan = JSON.parse(text) as { tasks: { ref: string }[] };
     return plan.tasks.map(({ ref }) => ref);
   } catch {
     return null;

@@ -10,3 +10,18 @@ export const EXPERIENCE = 'experience';
 export function planSection(workflowId: string): string {
   return `workflow:${workflowId}`;
 }
+
+/**
+ * Its entry beside the parts, whose keys are digits: the highest generation that a task of the workflow has had, where
+ * a retry submitted some anew.
+ */
+export const GENERATIONS = 'generations';
+
+/** The parts of a plan among the entries of its section, as one text. */
+export function planText(entries: readonly { readonly key: string; readonly value: string }[]): string {
+  return entries.map(({ key, value }) => (key === GENERATIONS ? '' : value)).join('');
+}
+
+export function generationsIn(entries: readonly { readonly key: string; readonly value: string }[]): number {
+  return Number(entries.find(({ key }) => key === GENERATIONS)?.value ?? 1) || 1;
+}

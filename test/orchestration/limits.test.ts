@@ -104,6 +104,35 @@ describe('limits', () => {
     await queue.close();
   });
 
+  test.each(['memory', 'sqlite', 'redis', 'hybrid'] as const)(
+    'no claim overtakes a refusal on its way to the store (%s)',
+    async (backend) => {
+      const clock = new FakeClock();
+      const queue = open(backend, place(), { clock });
+      const calls: string[] = [];
+      const agent = {
+        invoke: async ({ goal }: { goal?: string }) => {
+          calls.push(String(goal));
+          if (goal === 'refused') throw new RateLimitError('slow down', { retryAfterMs: 60_000 });
+        },
+      };
+      const conductor = new Conductor({ agents: { agent }, queue });
+      const limited = (goal: string) => ({ goal, id: goal, limits: [{ key: 'model:x', max: 5 }] });
+      await conductor.enqueueGoals([limited('refused'), limited('a'), limited('b'), { goal: 'other' }]);
+      const manager = new TaskQueueManager(conductor, queue, { maxConcurrent: 1, prefetch: 0 });
+      manager.start();
+      await until(async () => (await queue.stats()).counts.completed === 1);
+      expect(calls).toEqual(['refused', 'other']);
+      for (const id of ['refused', 'a', 'b']) {
+        expect(await queue.getTask(id)).toMatchObject({ status: 'pending', attempt: 1 });
+        expect(await queue.explain(id)).toMatchObject({ blockers: [{ code: 'KEY_CLOSED', key: 'model:x' }] });
+      }
+      await manager.stop();
+      await conductor.close();
+      await queue.close();
+    },
+  );
+
   test('a run says what it spent, and that counts in place of what was reserved', async () => {
     const queue = new MemoryTaskQueue();
     const gate = deferred();

@@ -170,15 +170,20 @@ export class Oracle {
   }
 
   /**
-   * The first time, and with each retry: what completed or was cancelled stays, the rest is decided by how things
-   * are now. Whom a cancel reached before its end is a matter of time; all else follows from that.
+   * The first time, and with each retry: what was cancelled stays, and what completed unless it depends on what
+   * failed; the rest is decided by how things are now. Whom a cancel reached before its end is a matter of time; all
+   * else follows from that.
    */
   run(cancelled: ReadonlySet<string>): void {
     this.ran.clear();
+    const again = new Set<string>();
     this.#plan.tasks.forEach((_, i) => {
       const ref = `t${i}`;
-      if (this.status[ref] === 'completed' || this.status[ref] === 'cancelled') return;
+      if (this.status[ref] === 'cancelled') return;
+      if (this.#isAgain(i, again)) again.add(ref);
+      else if (this.status[ref] === 'completed') return;
       const may = this.#mayRun(i);
+      delete this.results[ref];
       if (may) this.#start(ref, i);
       if (cancelled.has(ref)) this.status[ref] = 'cancelled';
       else if (may) this.#end(ref, i);
@@ -212,6 +217,19 @@ export class Oracle {
     expect(startedAt, `the start of t${i}, after ${JSON.stringify(edges)}`).toBeGreaterThanOrEqual(
       isAny ? Math.min(...ends) : Math.max(...ends),
     );
+  }
+
+  /** Whether a retry runs it again: it failed, or depends on what did, and nothing that stays is in its way. */
+  #isAgain(i: number, again: ReadonlySet<string>): boolean {
+    const status = this.status[`t${i}`];
+    const edges = edgesOf(this.#plan, i);
+    const stay = edges.filter(({ ref }) => !again.has(ref));
+    if (status === undefined || status === 'failed') return status === 'failed';
+    if (stay.length === edges.length) return false;
+    if (this.#plan.tasks[i]!.join === 'any') return status === 'skipped';
+    // What a custom condition says is asked again.
+    const isOpen = (edge: PlannedEdge) => edge.word === 'custom' && this.status[edge.ref] === 'completed';
+    return status === 'completed' || stay.every((edge) => isOpen(edge) || this.#holds(edge));
   }
 
   #mayRun(i: number): boolean {

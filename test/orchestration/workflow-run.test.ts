@@ -8,6 +8,7 @@ import { HybridTaskQueue } from '../../src/queue/backends/hybrid/hybrid-task-que
 import { MemoryTaskQueue } from '../../src/queue/backends/memory/memory-task-queue.ts';
 import { RedisTaskQueue } from '../../src/queue/backends/redis/redis-task-queue.ts';
 import { SQLiteTaskQueue } from '../../src/queue/backends/sqlite/sqlite-task-queue.ts';
+import type { TaskQueueOptions } from '../../src/queue/task-queue.ts';
 import { sharedRedis } from '../redis/shared-redis.ts';
 
 const redis = sharedRedis();
@@ -25,24 +26,24 @@ const OPTIONS = {
 /** Opens queues on one storage: the first for whoever submits, others as other processes have them. */
 type Storage = () => TaskQueue;
 
-const BACKENDS: Readonly<Record<string, () => Promise<Storage>>> = {
-  memory: async () => {
-    const queue = new MemoryTaskQueue(OPTIONS);
+const BACKENDS: Readonly<Record<string, (more?: TaskQueueOptions) => Promise<Storage>>> = {
+  memory: async (more) => {
+    const queue = new MemoryTaskQueue({ ...OPTIONS, ...more });
     cleanup.push(() => queue.close());
     return () => queue;
   },
-  SQLite: async () => {
+  SQLite: async (more) => {
     const folder = await mkdtemp(join(tmpdir(), 'jotty-workflow-'));
     cleanup.push(() => rm(folder, { recursive: true }));
-    return () => kept(new SQLiteTaskQueue({ path: join(folder, 'tasks.db'), ...OPTIONS }));
+    return () => kept(new SQLiteTaskQueue({ path: join(folder, 'tasks.db'), ...OPTIONS, ...more }));
   },
-  Redis: async () => {
+  Redis: async (more) => {
     const prefix = redis.prefix();
-    return () => kept(new RedisTaskQueue({ url: redis.url, prefix, ...OPTIONS }));
+    return () => kept(new RedisTaskQueue({ url: redis.url, prefix, ...OPTIONS, ...more }));
   },
-  hybrid: async () => {
+  hybrid: async (more) => {
     const prefix = redis.prefix();
-    return () => kept(new HybridTaskQueue({ url: redis.url, prefix, ...OPTIONS }));
+    return () => kept(new HybridTaskQueue({ url: redis.url, prefix, ...OPTIONS, ...more }));
   },
 };
 
@@ -199,7 +200,7 @@ describe.each(Object.keys(BACKENDS))('a workflow on %s', (backend) => {
     expect(history.at(-1)).toMatchObject({ to: 'cancelled', reason: 'not today' });
   });
 
-  test('retries what failed and what was skipped for that, and nothing else', async () => {
+  test('retries what failed and what depends on it, and nothing else', async () => {
     const storage = await open();
     let broken = true;
     const { agents, ran, inputs } = worker({
@@ -221,19 +222,23 @@ describe.each(Object.keys(BACKENDS))('a workflow on %s', (backend) => {
     // It fails once more: what is skipped again has a third generation after the next retry.
     await run.retry();
     await conductor.processQueue({ untilEmpty: true });
-    expect(ran.splice(0)).toEqual(['build']);
+    // What was told of a failure is told of the next one, and what runs in any case runs again.
+    expect(ran.splice(0)).toEqual(['build', 'apologise', 'notice']);
     broken = false;
     const other = await conduct(storage(), agents).workflow('w');
     const [{ tasks }] = await Promise.all([other.retry(), run.retry()]);
     expect(tasks.publish).toMatchObject({ id: 'w:publish:3', blockedBy: ['build'] });
     await conductor.processQueue({ untilEmpty: true });
-    expect(ran).toEqual(['build', 'publish']);
+    expect(ran).toEqual(['build', 'publish', 'notice']);
     expect(inputs.publish?.results).toEqual({ tests: { coverage: 91 }, build: 'built' });
     expect(await statuses(run)).toMatchObject({
       complain: 'skipped',
       praise: 'skipped',
       publish: 'completed',
+      apologise: 'skipped',
+      notice: 'completed',
     });
+    expect(await run.results()).not.toHaveProperty('apologise');
     expect(await conductor.queue.getTask('w:complain:2')).toBeNull();
     expect(await conductor.queue.getTask('w:praise:2')).toBeNull();
     expect((await run.status()).status).toBe('completed');
@@ -378,6 +383,105 @@ test('too large results fail the task that would get them, by name', async () =>
   const run = await conductor.submit(workflow);
   await conductor.processQueue({ untilEmpty: true });
   expect((await run.status()).tasks.end).toMatchObject({ status: 'failed', error: { code: 'TOO_LARGE' } });
+});
+
+test('of several dependencies one that stays was enough: what it set going does not run again', async () => {
+  const queue = kept(new MemoryTaskQueue(OPTIONS));
+  const fails = () => {
+    throw new Error('no');
+  };
+  const { agents, ran } = worker({ bad: fails });
+  const conductor = conduct(queue, agents);
+  const run = await conductor.submit(
+    new Workflow<string>('w')
+      .add('good', { goal: 'good' })
+      .add('bad', { goal: 'bad', maxRetries: 0 })
+      .add('either', { goal: 'either', join: 'any', dependsOn: ['good', { ref: 'bad', on: 'failure' }] })
+      .add('after', { goal: 'after', dependsOn: ['either'] })
+      .add('always', { goal: 'always', dependsOn: [{ ref: 'bad', on: 'completion' }] }),
+  );
+  await conductor.processQueue({ untilEmpty: true });
+  ran.splice(0);
+  await run.retry();
+  await conductor.processQueue({ untilEmpty: true });
+  expect(ran).toEqual(['bad', 'always']);
+});
+
+describe.each(Object.keys(BACKENDS))('a retried workflow on %s whose tasks are purged', (backend) => {
+  const RETENTION_MS = 60_000;
+
+  async function failedWorkflow(broken: { is: boolean }) {
+    const { FakeClock } = await import('../../src/testing/fake-clock.ts');
+    const clock = new FakeClock(undefined, undefined, () => new Promise((resolve) => setTimeout(resolve, 1)));
+    const queue = (await BACKENDS[backend]!({ clock, retentionMs: RETENTION_MS, sweepMs: 1_000 }))();
+    const { agents, ran } = worker({
+      build: () => {
+        if (broken.is) throw new Error('broken');
+      },
+    });
+    const conductor = conduct(queue, agents);
+    const plan = new Workflow<string>('w')
+      .add('fetch', { goal: 'fetch' })
+      .add('build', { goal: 'build', maxRetries: 0, dependsOn: ['fetch'] })
+      .add('test', { goal: 'test', dependsOn: ['build'] })
+      .add('publish', { goal: 'publish', dependsOn: ['test', { ref: 'fetch', on: 'completion' }] });
+    const run = await conductor.submit(plan, { id: 'w' });
+    await conductor.processQueue({ untilEmpty: true });
+    return { clock, conductor, run, ran };
+  }
+
+  test('is known until the last generation is gone', async () => {
+    const broken = { is: true };
+    const { clock, conductor, run } = await failedWorkflow(broken);
+    await clock.advance(RETENTION_MS - 1_000);
+    broken.is = false;
+    await run.retry();
+    await conductor.processQueue({ untilEmpty: true });
+    await clock.advance(5_000);
+    expect(await statuses(run)).toEqual({
+      fetch: 'purged',
+      build: 'completed',
+      test: 'completed',
+      publish: 'completed',
+    });
+    // One that runs again is the last that is left of it.
+    const { queue } = conductor;
+    const { id } = (await run.status()).tasks.test!;
+    expect(id).toBe('w:test:2');
+    expect((await run.retry()).status).toBe('completed');
+    await clock.advance(RETENTION_MS + 5_000);
+    expect(await queue.getTask(id)).toBeNull();
+    await expect(conductor.workflow('w')).rejects.toMatchObject({ code: 'WORKFLOW_NOT_FOUND' });
+  });
+
+  test('is refused where a result that is gone would be needed', async () => {
+    const broken = { is: true };
+    const { clock, conductor, run, ran } = await failedWorkflow(broken);
+    await clock.advance(RETENTION_MS - 1_000);
+    await run.retry();
+    await conductor.processQueue({ untilEmpty: true });
+    // Now the fetch is gone. That it has ended is all that `publish` needs of it.
+    await clock.advance(5_000);
+    broken.is = false;
+    ran.splice(0);
+    await run.retry();
+    await conductor.processQueue({ untilEmpty: true });
+    expect(ran).toEqual(['build', 'test', 'publish']);
+
+    const other = new Workflow<string>('v')
+      .add('fetch', { goal: 'fetch' })
+      .add('build', { goal: 'build', maxRetries: 0 })
+      .add('test', { goal: 'test', dependsOn: ['build', 'fetch'] });
+    broken.is = true;
+    const second = await conductor.submit(other, { id: 'v' });
+    await conductor.processQueue({ untilEmpty: true });
+    await clock.advance(RETENTION_MS - 1_000);
+    await second.retry();
+    await conductor.processQueue({ untilEmpty: true });
+    await clock.advance(5_000);
+    await expect(second.retry()).rejects.toMatchObject({ code: 'WORKFLOW_PURGED' });
+    expect(await statuses(second)).toEqual({ fetch: 'purged', build: 'failed', test: 'skipped' });
+  });
 });
 
 test('a workflow waits for a person, and is forgotten with the last of its tasks', async () => {
