@@ -295,9 +295,21 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
+    const all: TaskRecord[] = [];
     for (;;) {
-      const { records, told } = await this.claimTold({ ...claim, limit }, `c${slot}`);
-      if (records.length > 0 || told === 0) return records;
+      const { records, told } = await this.#claimRest(claim, limit - all.length, slot, all.length > 0);
+      all.push(...records);
+      if (told === 0 || all.length >= limit) return all;
+    }
+  }
+
+  /** What was claimed already is not lost with what comes after it. */
+  async #claimRest(claim: Claim, limit: number, slot: number, isMore: boolean) {
+    try {
+      return await this.claimTold({ ...claim, limit }, `c${slot}`);
+    } catch (error) {
+      if (isMore) return { records: [], told: 0 };
+      throw error;
     }
   }
 

@@ -37,7 +37,7 @@ const LANES = [['lane-ends', 'lanes']] as const;
  * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
  * is used: a function may capture 60 variables, and what lies between counts.
  */
-const CLAIM = ['first-claim', 'claim-quick'] as const;
+const CLAIM = ['turns', 'gates', 'first-claim', 'claim-quick'] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
 
 /** One program for each operation of the store; its contract stands at its top. */

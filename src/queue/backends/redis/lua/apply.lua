@@ -291,6 +291,15 @@ if #texts > 0 or isChanged then
     add(sub(moved, 2), count)
     countEnd(sub(moved, 2), now, count)
   end
+  local left = {}
+  for limits in pairs(leaving) do
+    for _, key in ipairs(turns.keysOf(limits)) do
+      left[#left + 1] = key
+    end
+  end
+  if #left > 0 then
+    gates.prefetch(left)
+  end
   for limits, count in pairs(leaving) do
     gates.leave(turns.keysOf(limits), count)
     gates.moveTasks(turns.keysOf(limits), -count)

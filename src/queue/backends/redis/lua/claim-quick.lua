@@ -1,5 +1,5 @@
--- The usual claims: of the next tasks there are, without a filter, of a queue without limits, nodes and turns, where all
--- were never claimed before. What most of a short call costs is the making of the functions that come after this; such
+-- The usual claims: of the next tasks there are, without a filter, of a queue without nodes and turns, where all were
+-- never claimed before, stand among the plain lanes and go before all groups, and pass their gates. What most of a short call costs is the making of the functions that come after this; such
 -- a claim needs none of them. Nothing is written before it is known that it is of this kind.
 local failure, answered = begin(true)
 if failure then
@@ -7,10 +7,42 @@ if failure then
 end
 counters.answered = answered
 
-local due = tonumber(counters.due or nil)
+local due, isLimited = tonumber(counters.due or nil), counters.quotas == '1'
+
+-- Whether nothing in groups goes before this rank.
+local function isBeforeGroups(rank)
+  local _, first = unpack(sound('ZRANGE', turns.GROUPS, 0, 0, 'WITHSCORES'))
+  return (not first or rank < tonumber(first)) and sound('HLEN', turns.STARTS) == 0
+    and #sound('ZRANGEBYSCORE', gates.OPENS, '-inf', int(now), 'LIMIT', 0, 1) == 0
+end
+
+-- The gates of these tasks, read at once.
+local function prefetchGates(texts)
+  local keys = {}
+  for i = 1, #texts, 2 do
+    local quota = turns.quotaOf(texts[i] and match(texts[i], '^%S+ %S+ %S+ %S+ (%S*)') or '')
+    if quota then
+      gates.gather(keys, quota)
+    end
+  end
+  gates.prefetch(keys)
+end
+
+-- What the task's state says of its limits, where it passes them; nothing where it does not.
+local function passed(identity)
+  local lane, weights = match(identity, '^%S+ %S+ %S+ %S+ (%S*) ?(%S*)\n')
+  local quota = turns.quotaOf(lane or '')
+  if not quota then
+    return lane and ''
+  elseif not gates.obstacle(quota.keys, weights, 1) then
+    gates.enter(quota.keys, weights)
+    return quota.limits
+  end
+end
 if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and ARGV[14] == ''
-  and not counters.quotas and (counters.holders or '') == '' and counters.paused ~= '1' and (not due or due > now) then
+  and (isLimited or not counters.quotas) and (counters.holders or '') == '' and counters.paused ~= '1' and (not due or due > now) then
   local limit, text, ids, seqs, ready, head, list, lane = tonumber(ARGV[5]), counters.ready or '', {}, {}
+  local limits, lastRank = {}
   local endRank, endSeq, frontRank, frontSeq, from = match(text, '^@(%S+) (%d+) (%S+) (%d+)\n()')
   local last, lastSeq = tonumber(endRank or nil), tonumber(endSeq or nil)
   if last and from <= #text then
@@ -25,12 +57,14 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
         if not tonumber(entryRank or nil) or place ~= '0' then
           break
         end
-        ids[#ids + 1], seqs[#seqs + 1], at = id, entrySeq, after
+        ids[#ids + 1], seqs[#seqs + 1], at, lastRank = id, entrySeq, after, entryRank
       end
-      if #ids == limit then
+      if #ids == limit and (not isLimited or isBeforeGroups(tonumber(lastRank))) then
         ready = sub(text, 1, from - 1) .. sub(text, at)
       end
     end
+  elseif isLimited then
+    ready = nil
   elseif frontRank == 'inf' or (from or 1) > #text and (call('HGET', COUNTERS, 'front') or '') == '' then
     -- Nothing is ready: all there is may stand in one lane.
     local heads = call('ZRANGE', HEADS, 0, 1)
@@ -54,20 +88,29 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
     names[2 * i - 1], names[2 * i] = ids[i], '=' .. ids[i]
   end
   local texts = fetch(TASKS, names)
+  if isLimited and ready then
+    prefetchGates(texts)
+  end
   for i = 1, ready and #ids or 0 do
     local identity = texts[2 * i - 1]
     if texts[2 * i] or not identity or find(identity, seqs[i] .. ' ', 1, true) ~= 1 then
       ready = nil
       break
     end
+    limits[i] = not isLimited and '' or passed(identity)
+    if not limits[i] then
+      ready = nil
+      break
+    end
   end
   if ready then
     local state, lease = firstState('')
-    local score, states, scores, reply = tonumber(lease), {}, {}, { now, 0 }
+    local score, states, scores, reply, stateOf = tonumber(lease), {}, {}, { now, 0 }, { [''] = state }
     score = score and int(ceil(score))
     for i = 1, #ids do
       local id = ids[i]
-      states[2 * i - 1], states[2 * i] = names[2 * i], state
+      stateOf[limits[i]] = stateOf[limits[i]] or firstState(limits[i])
+      states[2 * i - 1], states[2 * i] = names[2 * i], stateOf[limits[i]]
       if score then
         scores[2 * i - 1], scores[2 * i] = score, id
       end
@@ -80,6 +123,9 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
     end
     spread('HSET', TASKS, states, 2)
     spread('ZADD', AGENDA, scores, 2)
+    if isLimited then
+      gates.save()
+    end
     if ready ~= counters.ready then
       fields.ready = ready
     end

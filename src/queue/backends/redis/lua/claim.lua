@@ -67,7 +67,8 @@ if counters.paused == '1' or LIMIT <= 0 or (told and told[2] == 1) then
   return { now, told or (ARGV[14] == 'b' and { 0, {}, 0 }) or 0 }
 end
 
-local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP = 1000, 2000, 64
+local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP, KEPT_BACK_MAX = 1000, 2000, 64, 500
+local LANE_IN_TEXT = '^%S+ %S+ %S+ %S+ (%S*)'
 local FIRST_STATE, lease = firstState('')
 local started = TO == 'i' and int(now) or '-'
 local nowText = int(now)
@@ -235,16 +236,61 @@ local function holds(id, seq, place, text, state)
   end
 end
 
+-- What stood among the plain lanes and is kept back by its limits, for its own lane. Nodes hold nothing under limits.
+local keptBack = {}
+
+local function isKeptBack(quota, lane, text)
+  if IS_HOLD then
+    return true
+  end
+  local weights = match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
+  -- Nobody goes before another of his lane that weighs too much.
+  if groups.shut[lane] or gates.obstacle(quota.keys, weights, 1) then
+    groups.shut[lane] = true
+    return true
+  end
+  gates.enter(quota.keys, weights)
+end
+
+-- True where it was claimed, false for one that does not hold.
 local function claimEntry(id, seq, place, text, state)
   local task = holds(id, seq, place, text, state)
   if not task then
     return false
+  end
+  local lane = counters.quotas and match(text, LANE_IN_TEXT)
+  local quota = lane and turns.quotaOf(lane)
+  if quota and isKeptBack(quota, lane, text) then
+    keptBack[#keptBack + 1] = { lane = lane, rank = match(text, '^%S+ (%S+)'), seq = seq, id = id, place = tonumber(place) or 0 }
+    return nil
   elseif task == true then
-    claimFirst(id, text, '')
+    claimFirst(id, text, quota and quota.limits or '')
   else
     claimAgain(task, text)
   end
   return true
+end
+
+local function putBack()
+  for _, entry in ipairs(keptBack) do
+    append(openLane(entry.lane), entry.rank, tonumber(entry.rank), entry.seq, tonumber(entry.seq), entry.id, entry.place)
+  end
+  closeLanes()
+end
+
+-- The gates of all these tasks at once.
+local function prefetchGates(texts, count)
+  local keys = {}
+  for i = 1, count do
+    local lane = texts[2 * i - 1] and match(texts[2 * i - 1], LANE_IN_TEXT)
+    local quota = lane and turns.quotaOf(lane)
+    if quota then
+      gates.gather(keys, quota)
+    end
+  end
+  if #keys > 0 then
+    gates.prefetch(keys)
+  end
 end
 
 -- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What is
@@ -470,10 +516,11 @@ local function readyBound()
 end
 
 -- What is ready and goes next in any case. Returns how many, and whether what comes then is wanted no more.
-local function pickReady(want, ids, seqs, places, lanes)
+-- Of `below` on something else may go first.
+local function pickReady(want, ids, seqs, places, lanes, below)
   local lastRank, lastSeq = readyBound()
   local lowest = tonumber(endRank or nil)
-  local isAll = lowest and not isFiltered and not LAST_RANK and not comesBefore(lastRank, lastSeq, lowest, tonumber(endSeq))
+  local isAll = lowest and not isFiltered and not LAST_RANK and (not below or lowest < below) and not comesBefore(lastRank, lastSeq, lowest, tonumber(endSeq))
   local count, text, at = 0, ready.text, ready.at
   local isBeyondLast = false
   while count < want do
@@ -482,7 +529,7 @@ local function pickReady(want, ids, seqs, places, lanes)
       break
     elseif not isAll then
       local number, seqNumber = tonumber(rank), tonumber(seq)
-      if not number or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
+      if not number or (below and number >= below) or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
         break
       end
       isBeyondLast = isBeyond(number, seqNumber)
@@ -526,6 +573,11 @@ end
 local AHEAD_MIN, AHEAD_MAX = 64, 256
 local ahead = {}
 
+local function putAhead(rank, seq, id, place, lane)
+  place = place == '' and '0' or place
+  ahead[#ahead + 1] = rank .. ' ' .. seq .. ' ' .. id .. ' ' .. place .. ' ' .. lane .. '\n'
+end
+
 local function lookAhead()
   if not isOpen or ready.at <= ready.to or #ready.kept > 0 or LAST_RANK then
     return
@@ -536,8 +588,7 @@ local function lookAhead()
     if not source then
       return
     end
-    local place = source.place == '' and '0' or source.place
-    ahead[#ahead + 1] = source.rankText .. ' ' .. source.seq .. ' ' .. source.id .. ' ' .. place .. ' ' .. source.lane .. '\n'
+    putAhead(source.rankText, source.seq, source.id, source.place, source.lane)
     source.at = source.after
     used = source
   end
@@ -567,7 +618,7 @@ end
 
 -- Writes what is ready, and before it where that ends and the front begins.
 local function closeReady(frontText)
-  local ends = match(ahead[#ahead] or '', '^%S+ %d+') or (endRank and endRank .. ' ' .. endSeq) or 'inf 0'
+  local ends = ready.at > ready.to and match(ahead[#ahead] or '', '^%S+ %d+') or (endRank and endRank .. ' ' .. endSeq) or 'inf 0'
   local text = '@' .. ends .. ' ' .. frontText .. '\n' .. table.concat(ready.kept) .. table.concat(ahead) .. sub(ready.text, ready.at)
   if text ~= counters.ready then
     fields.ready = text
@@ -643,6 +694,52 @@ local function closeGroups()
   isChanged = isChanged or groups.isChanged
 end
 
+-- Texts of tasks that stand among the plain lanes: with one, those that are ready behind it.
+local plainTexts, TEXTS_AHEAD = {}, 16
+
+local function textsOf(plain)
+  if plainTexts[plain.id] == nil then
+    local ids, at = { plain.id }, plain.after
+    while plain.isReady and #ids < min(TEXTS_AHEAD, LIMIT - #taken) do
+      local _, _, id, _, _, after = match(plain.text, READY, at)
+      if not id then
+        break
+      end
+      ids[#ids + 1], at = id, after
+    end
+    local texts = fetchBoth(ids)
+    prefetchGates(texts, #ids)
+    for i, id in ipairs(ids) do
+      plainTexts[id] = { texts[2 * i - 1], texts[2 * i] }
+    end
+  end
+  return plainTexts[plain.id][1], plainTexts[plain.id][2]
+end
+
+-- The next of all lanes and groups are put in order ahead, as far as they may pass beside those that were taken.
+local function lookAheadAmongGroups()
+  if groups.isFair or isFiltered or (counters.holders or '') ~= '' then
+    return
+  end
+  local most = max(AHEAD_MIN, min(4 * LIMIT, AHEAD_MAX))
+  groups.lookAhead()
+  while #ahead < most do
+    local plain = nextSource(LIMIT)
+    local first, group = groups.next(plain)
+    if not first then
+      return
+    elseif first == true then
+      putAhead(plain.rankText, plain.seq, plain.id, plain.place, plain.lane)
+      plain.at = plain.after
+      used = plain
+    else
+      local entry = first.entries[first.at]
+      putAhead(match(first.text, '^%S+ (%S+)'), int(tonumber(entry[2])), first.id, entry[4] or '', first.quota.plain)
+      groups.takenAhead(first, group)
+    end
+  end
+end
+
 -- Claims one by one while groups of lanes wait beside the plain ones.
 local function claimAmongGroups()
   while #taken < LIMIT and groups.areWaiting() do
@@ -653,10 +750,10 @@ local function claimAmongGroups()
     end
     if first == true then
       isChanged = true
-      local text = fetchBoth({ plain.id })
-      if claimEntry(plain.id, plain.seq, plain.place, text[1], text[2]) then
+      local isClaimed = claimEntry(plain.id, plain.seq, plain.place, textsOf(plain))
+      if isClaimed then
         groups.servedPlain()
-      else
+      elseif isClaimed == false then
         forget(plain.lane)
       end
       plain.at = plain.after
@@ -664,6 +761,9 @@ local function claimAmongGroups()
     else
       claimFromGroup(first, group)
     end
+  end
+  if #taken == LIMIT then
+    lookAheadAmongGroups()
   end
 end
 
@@ -689,14 +789,42 @@ local function claimBeside()
   return after
 end
 
+local function claimPicked(ids, seqs, places, lanes)
+  local texts = fetchBoth(ids)
+  if counters.quotas and not IS_HOLD then
+    prefetchGates(texts, #ids)
+  end
+  for i = 1, #ids do
+    if claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) == false then
+      forget(lanes[i])
+    end
+  end
+  isChanged = isChanged or #ids > 0
+end
+
+-- Claims what is ready and goes before all that waits in groups.
+local function claimBeforeGroups()
+  local below = groups.firstRank()
+  repeat
+    local ids, seqs, places, lanes = {}, {}, {}, {}
+    pickReady(LIMIT - #taken, ids, seqs, places, lanes, below)
+    claimPicked(ids, seqs, places, lanes)
+  until #ids == 0 or #taken == LIMIT or #keptBack >= KEPT_BACK_MAX
+end
+
 local function claimByOrder()
   local looked, picked = 0, 0
   nextScore = tonumber(match(fields.head or counters.head or '', '^%S+') or nil) or -math.huge
   local isGrouped = counters.quotas and not IS_HOLD
   if isGrouped then
-    openSources()
     openGroups()
-    claimAmongGroups()
+    if not groups.isFair then
+      claimBeforeGroups()
+    end
+    if #taken < LIMIT and groups.areWaiting() then
+      openSources()
+      claimAmongGroups()
+    end
   elseif counters.quotas then
     gates.openDue()
     gates.save()
@@ -704,22 +832,20 @@ local function claimByOrder()
   repeat
     local want = LIMIT - #taken
     local ids, seqs, places, lanes = pick(want)
-    local texts = fetchBoth(ids)
-    for i = 1, #ids do
-      if not claimEntry(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) then
-        forget(lanes[i])
-      end
-    end
+    claimPicked(ids, seqs, places, lanes)
     picked = #ids
     looked = looked + picked
-    isChanged = isChanged or picked > 0 or opened > 0
-    if #taken == 0 and looked >= LOOKED_AT_MAX then
+    isChanged = isChanged or opened > 0
+    if #keptBack >= KEPT_BACK_MAX or (#taken == 0 and looked >= LOOKED_AT_MAX) then
       again = 1
       break
     end
   until #taken == LIMIT or picked < want
   if isGrouped then
     closeGroups()
+  end
+  if #keptBack > 0 then
+    putBack()
   end
   if #taken == LIMIT then
     lookAhead()

@@ -7,15 +7,45 @@
 local gates = {}
 
 later(gates, function()
-  gates.byKey, gates.woken, gates.GATES, gates.OPENS = {}, {}, base .. 'gates', base .. 'opens'
+  gates.byKey, gates.woken, gates.reservations, gates.GATES, gates.OPENS = {}, {}, {}, base .. 'gates', base .. 'opens'
   local GATE, SLICES = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+) ?(.*)$', 20
+  -- No start weighs less. And so many tasks for each place of a gate are no crowd, and never more.
+  local LIGHT, CROWD, CROWD_MAX = 0.001, 50, 1000
+
+  local texts = {}
+
+  -- Adds the keys of a quota to a list, once.
+  function gates.gather(keys, quota)
+    if keys[quota] then
+      return
+    end
+    keys[quota] = true
+    for _, key in ipairs(quota.keys) do
+      keys[#keys + 1] = key
+    end
+  end
+
+  -- Reads the gates of all these keys at once.
+  function gates.prefetch(keys)
+    local missing = {}
+    for _, key in ipairs(keys) do
+      if texts[key] == nil and not gates.byKey[key] then
+        missing[#missing + 1], texts[key] = key, ''
+      end
+    end
+    for from = 1, #missing, VALUES_MAX do
+      for i, text in ipairs(sound('HMGET', gates.GATES, unpack(missing, from, min(from + VALUES_MAX - 1, #missing)))) do
+        texts[missing[from + i - 1]] = text or ''
+      end
+    end
+  end
 
   function gates.of(key)
     local gate = gates.byKey[key]
     if gate then
       return gate
     end
-    local limit, used, closed, paused, rate, tasks, starts = match(sound('HGET', gates.GATES, key) or '', GATE)
+    local limit, used, closed, paused, rate, tasks, starts = match(texts[key] or sound('HGET', gates.GATES, key) or '', GATE)
     gate = { key = key, max = tonumber(limit or nil), used = tonumber(used) or 0, closed = tonumber(closed) or 0,
       isKnown = used ~= nil, isPaused = paused == '1', tasks = tonumber(tasks) or 0, from = {}, weight = {} }
     gates.setRate(gate, rate or '-')
@@ -72,7 +102,7 @@ later(gates, function()
       return false
     end
     prune(gate)
-    local sum, at = 0, now
+    local sum, at = gate.reserved or 0, now
     for _, counted in ipairs(gate.weight) do
       sum = sum + counted
     end
@@ -86,6 +116,12 @@ later(gates, function()
     return at > now, at
   end
 
+  -- For how many there is a place, as far as that is counted.
+  function gates.roomOf(key)
+    local gate = gates.of(key)
+    return gate.max and gate.max - gate.used or math.huge
+  end
+
   -- The first of these keys that keeps a start back; `weights` is a text, '' where each weighs `otherwise`.
   function gates.obstacle(keys, weights, otherwise)
     local each = weights ~= '' and string.gmatch(weights, '[^,]+')
@@ -95,6 +131,28 @@ later(gates, function()
         return key
       end
     end
+  end
+
+  -- Where a ready task of this lane waits. Under limits that keep nobody back now and will hardly do so later, it waits
+  -- like any other: it is claimed from there, or goes to its own lane when its gates keep it back. Nodes hold ahead
+  -- what waits in plain lanes; they shall not meet it there.
+  function gates.laneFor(lane)
+    local quota = turns.quotaOf(lane)
+    if not quota or not quota.plain then
+      return lane
+    elseif quota.isOpen == nil then
+      quota.isOpen = (counters.holders or '') == '' and not gates.obstacle(quota.keys, '', LIGHT)
+    end
+    if not quota.isOpen then
+      return lane
+    end
+    for _, key in ipairs(quota.keys) do
+      local gate = gates.of(key)
+      if gate.max and gate.tasks > gate.max + min(CROWD * gate.max, CROWD_MAX) then
+        return lane
+      end
+    end
+    return quota.plain
   end
 
   local function count(gate, at, by)
@@ -130,6 +188,24 @@ later(gates, function()
         count(gate, now, weight)
       end
     end
+  end
+
+  -- For the rest of a claim, what is put in order ahead counts as if it had entered.
+  function gates.reserve(keys, weights)
+    local each = weights ~= '' and string.gmatch(weights, '[^,]+')
+    for _, key in ipairs(keys) do
+      local gate = gates.of(key)
+      gate.reserved, gate.places = (gate.reserved or 0) + (each and tonumber(each()) or 1), (gate.places or 0) + 1
+      gate.used = gate.used + 1
+      gates.reservations[#gates.reservations + 1] = gate
+    end
+  end
+
+  function gates.endReservations()
+    for _, gate in ipairs(gates.reservations) do
+      gate.used, gate.places, gate.reserved = gate.used - (gate.places or 0), nil, nil
+    end
+    gates.reservations = {}
   end
 
   function gates.leave(keys, tasks)

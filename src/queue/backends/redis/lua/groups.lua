@@ -5,8 +5,8 @@
 local groups = {}
 
 later(groups, function()
-  groups.opened, groups.byId, groups.parked, groups.gone, groups.looked, groups.order, groups.runners = {}, {}, {}, {}, 0, {}, {}
-  local TURN, GROUPS_STEP, PORTION_MIN, ENTRIES_MAX, LOOKED_MAX = 1000000, 64, 8, 128, 2000
+  groups.opened, groups.byId, groups.parked, groups.gone, groups.looked, groups.order, groups.runners, groups.shut = {}, {}, {}, {}, 0, {}, {}, {}
+  local TURN, GROUPS_STEP, HEADS_STEP, PORTION_MIN, ENTRIES_MAX, LOOKED_MAX = 1000000, 64, 6, 8, 128, 2000
   -- No start weighs less.
   local LIGHT = 0.001
 
@@ -81,6 +81,15 @@ later(groups, function()
     return false
   end
 
+  -- How many entries of a lane are read first: seldom more than its gates let pass, or than are wanted of each.
+  local function portionOf(group, quota)
+    local most = group.isFair and 2 or max(2, min(PORTION_MIN, groups.want), ceil(groups.want / 3 / #groups.opened))
+    for _, key in ipairs(quota.keys) do
+      most = min(most, gates.roomOf(key))
+    end
+    return max(1, min(most, groups.want))
+  end
+
   local function openLane(group, head, score)
     local name = sub(head, 2)
     local quota = turns.quotaOf(name)
@@ -90,7 +99,7 @@ later(groups, function()
       local kind = sub(head, 1, 1)
       local lane = { head = head, name = name, quota = quota, score = score, kind = kind,
         key = base .. kind .. ':' .. name, turn = 0,
-        before = 0, at = 0, entries = {}, portion = min(groups.want, group.isFair and 2 or max(PORTION_MIN, ceil(groups.want / 3))) }
+        before = 0, at = 0, entries = {}, portion = portionOf(group, quota) }
       group.lanes[#group.lanes + 1] = lane
       if advance(lane) then
         sortIn(group.order, lane)
@@ -98,12 +107,30 @@ later(groups, function()
     end
   end
 
+  -- Members of a sorted set, a step at a time.
+  local function streamOf(key, step)
+    return { key = key, step = step, at = 1, asked = 0, values = {} }
+  end
+
+  local function headOf(stream)
+    if not stream.values[stream.at] and not stream.isOver then
+      stream.values = sound('ZRANGE', stream.key, stream.asked, stream.asked + stream.step - 1, 'WITHSCORES')
+      stream.at, stream.asked = 1, stream.asked + stream.step
+      stream.isOver = #stream.values < 2 * stream.step
+    end
+    return stream.values[stream.at], tonumber(stream.values[stream.at + 1] or nil)
+  end
+
   -- The next entry of a group that its gates let pass; each lane is looked into only when it may be the first.
   local function peek(group)
     local order = group.order
+    -- All lanes of a group without a fair key are under the same limits.
+    if not group.isFair and gates.obstacle(group.keys, '', LIGHT) then
+      return nil
+    end
     while true do
       local lane = order[#order]
-      local head, score = group.heads[group.at], tonumber(group.heads[group.at + 1] or nil)
+      local head, score = headOf(group.heads)
       if lane and lane.isTaken then
         order[#order] = nil
         if advance(lane) then
@@ -111,15 +138,15 @@ later(groups, function()
         end
       elseif lane and (not head or lane.rank < (score or -math.huge)) then
         -- Who is kept back keeps back its whole lane: the list, and what came out of order.
-        local isShut = group.shut[lane.name] or gates.obstacle(lane.quota.keys, lane.weights, 1)
+        local isShut = groups.shut[lane.name] or gates.obstacle(lane.quota.keys, lane.weights, 1)
         if not isShut then
           group.rank, group.seqNumber = lane.rank, lane.seqNumber
           return lane
         end
-        group.shut[lane.name] = true
+        groups.shut[lane.name] = true
         order[#order] = nil
       elseif head then
-        group.at = group.at + 2
+        group.heads.at = group.heads.at + 2
         openLane(group, head, score)
       else
         return nil
@@ -131,25 +158,10 @@ later(groups, function()
     if groups.byId[id] then
       return nil
     end
-    local group = { id = id, isFair = isFair, turn = turn, at = 1, order = {}, lanes = {}, shut = {},
-      heads = sound('ZRANGE', base .. 'heads:' .. id, 0, -1, 'WITHSCORES') }
+    local group = { id = id, isFair = isFair, turn = turn, keys = turns.keysOf(';' .. id), order = {}, lanes = {}, heads = streamOf(base .. 'heads:' .. id, HEADS_STEP) }
     groups.byId[id] = group
     groups.opened[#groups.opened + 1] = group
     return group
-  end
-
-  -- Members of a sorted set, a step at a time.
-  local function streamOf(key)
-    return { key = key, at = 1, asked = 0, values = {} }
-  end
-
-  local function headOf(stream)
-    if not stream.values[stream.at] and not stream.isOver then
-      stream.values = sound('ZRANGE', stream.key, stream.asked, stream.asked + GROUPS_STEP - 1, 'WITHSCORES')
-      stream.at, stream.asked = 1, stream.asked + GROUPS_STEP
-      stream.isOver = #stream.values < 2 * GROUPS_STEP
-    end
-    return stream.values[stream.at], tonumber(stream.values[stream.at + 1] or nil)
   end
 
   -- The first among those that are open; what was taken from since is put in its place again.
@@ -184,10 +196,13 @@ later(groups, function()
       end
       groups.stream.at = groups.stream.at + 2
       local key = gates.obstacle(turns.keysOf(';' .. id), '', LIGHT)
-      if key then
+      if key and not groups.isAhead then
         groups.parked[id] = key
-      else
+      elseif not key then
         group = openGroup(id, false, 0)
+        if group then
+          group.score = score
+        end
         if group and peek(group) then
           sortIn(groups.order, group)
         end
@@ -245,7 +260,7 @@ later(groups, function()
     groups.isChanged = gates.openDue()
     gates.save()
     groups.want = want
-    groups.stream, groups.line = streamOf(turns.GROUPS), streamOf(turns.BACKLOGS)
+    groups.stream, groups.line = streamOf(turns.GROUPS, GROUPS_STEP), streamOf(turns.BACKLOGS, GROUPS_STEP)
     groups.isFair = sound('HLEN', turns.STARTS) > 0
     if groups.isFair then
       catchUp()
@@ -271,6 +286,22 @@ later(groups, function()
       return lane, group
     end
     return isPlain or ownLane, own
+  end
+
+  -- Below which rank nothing waits in groups without a fair key.
+  function groups.firstRank()
+    local _, rank = headOf(groups.stream)
+    return rank or math.huge
+  end
+
+  -- What comes next is not claimed, but may pass at the same time as what was taken before.
+  function groups.lookAhead()
+    groups.isAhead = true
+  end
+
+  function groups.takenAhead(lane, group)
+    gates.reserve(lane.quota.keys, lane.weights)
+    lane.isTaken, lane.isTouched, group.isServed = true, true, true
   end
 
   -- Whether anything but the plain lanes may be next, or turns must be counted.
@@ -322,7 +353,7 @@ later(groups, function()
   end
 
   -- The gates that keep back all lanes of a group, each once; nothing where one lane may pass.
-  local function keysAgainst(group, heads)
+  local function keysAgainst(heads)
     local keys, seen = {}, {}
     for i = 1, #heads, 2 do
       local quota = turns.quotaOf(sub(heads[i], 2))
@@ -338,26 +369,28 @@ later(groups, function()
   end
 
   local function park(id, key)
-    groups.isChanged = true
+    groups.isChanged, turns.areParked = true, true
     sound('ZADD', turns.PARKED, 0, key .. '|' .. id)
   end
 
-  local function closeOwn(group, heads)
+  local function closeOwn(group)
+    local heads = sound('ZRANGE', group.heads.key, 0, 0, 'WITHSCORES')
     if #heads == 0 then
       groups.isChanged = true
       call('ZREM', turns.GROUPS, group.id)
       return
     end
-    local keys = keysAgainst(group, heads)
-    if keys then
+    local key = gates.obstacle(group.keys, '', LIGHT)
+    if key then
       call('ZREM', turns.GROUPS, group.id)
-      park(group.id, keys[1])
-    elseif heads[2] ~= group.heads[2] then
+      park(group.id, key)
+    elseif tonumber(heads[2]) ~= group.score then
       call('ZADD', turns.GROUPS, heads[2], group.id)
     end
   end
 
-  local function closeFair(group, heads)
+  local function closeFair(group)
+    local heads = sound('ZRANGE', group.heads.key, 0, -1, 'WITHSCORES')
     if #heads == 0 then
       groups.isChanged = true
       call('ZREM', turns.BACKLOGS, group.member)
@@ -367,7 +400,7 @@ later(groups, function()
       end
       return
     end
-    local keys = keysAgainst(group, heads)
+    local keys = keysAgainst(heads)
     local isSame = group.turn == group.start and turns.member(group.id, heads[2]) == group.member
     if not keys and isSame then
       return
@@ -384,6 +417,7 @@ later(groups, function()
 
   -- Writes where everything stands now.
   function groups.close()
+    gates.endReservations()
     for id, key in pairs(groups.parked) do
       call('ZREM', turns.GROUPS, id)
       park(id, key)
@@ -392,11 +426,10 @@ later(groups, function()
       for _, lane in ipairs(group.lanes) do
         closeLane(group, lane)
       end
-      local heads = sound('ZRANGE', base .. 'heads:' .. group.id, 0, -1, 'WITHSCORES')
       if group.isFair then
-        closeFair(group, heads)
+        closeFair(group)
       else
-        closeOwn(group, heads)
+        closeOwn(group)
       end
     end
     spread('ZREM', turns.BACKLOGS, groups.gone)

@@ -118,6 +118,20 @@ local function linkAll(linked, effects)
   end
 end
 
+local function prefetchGates()
+  local keys = {}
+  for i = 1, #ids do
+    local _, lane = match(identities[i], RANK_AND_LANE)
+    local quota = turns.quotaOf(lane)
+    if quota then
+      gates.gather(keys, quota)
+    end
+  end
+  if #keys > 0 then
+    gates.prefetch(keys)
+  end
+end
+
 local function unknownOf(linked, group)
   local unknown = {}
   for _, one in ipairs(linked) do
@@ -180,7 +194,7 @@ local function place(special, id, rank, lane, seqText)
   elseif (tonumber(runAt) or 0) > now then
     delay(id, tonumber(runAt))
   else
-    append(openLane(lane), rank, tonumber(rank), seqText, seq, id, 0)
+    append(openLane(gates.laneFor(lane)), rank, tonumber(rank), seqText, seq, id, 0)
     tell('new')
   end
 end
@@ -233,6 +247,7 @@ local function insertGroup(index, from, to)
   end
 end
 
+prefetchGates()
 if ARGV[5] == '' then
   for i = 1, #ids do
     if hasSpecials or exists[ids[i]] then

@@ -1,7 +1,7 @@
 -- How tasks come into lanes (`lane-ends.lua`) and leave them, by where they stand.
 local function appendTask(task)
   identify(task)
-  append(openLane(task.lane), task.rank, tonumber(task.rank), task.seq, tonumber(task.seq), task.id, task.place)
+  append(openLane(gates.laneFor(task.lane)), task.rank, tonumber(task.rank), task.seq, tonumber(task.seq), task.id, task.place)
 end
 
 local function pushOne(task)
@@ -45,29 +45,41 @@ local function cutLine(name, line)
   return from ~= nil
 end
 
-local function leaveFront(task)
+local function leaveFront(task, lane)
   local entry = task.rank .. ' ' .. task.seq .. ' ' .. task.id
-  return cutLine('ready', entry .. ' ' .. int(task.place) .. ' ' .. task.lane) or cutLine('front', withPlace(entry, task.place))
+  return cutLine('ready', entry .. ' ' .. int(task.place) .. ' ' .. lane) or cutLine('front', withPlace(entry, task.place))
 end
 
-local function leaveSide(task)
-  local side = base .. 'z:' .. task.lane
+local function leaveSide(task, lane)
+  local side = base .. 'z:' .. lane
   if call('ZREM', side, sideEntry(task.seq, task.id, task.place)) == 0 then
     return false
   end
   if call('EXISTS', side) == 0 then
-    call('ZREM', headsOf(task.lane), 'z' .. task.lane)
+    call('ZREM', headsOf(lane), 'z' .. lane)
   end
   return true
 end
 
--- A ready task goes elsewhere, not by a claim from its lane.
+local function countStale(lane)
+  if call('HINCRBY', STALE, lane, 1) >= call('LLEN', base .. 'r:' .. lane) then
+    sift(lane)
+  end
+end
+
+-- A ready task goes elsewhere, not by a claim from its lane. Under limits it may stand in either of two: what is counted
+-- in the wrong one is put right when that is sifted.
 local function leaveLane(task)
   identify(task)
-  local isGone = leaveFront(task) or leaveSide(task)
+  local quota = turns.quotaOf(task.lane)
+  local plain = quota and quota.plain or task.lane
+  local isGone = leaveFront(task, plain) or leaveSide(task, plain) or (plain ~= task.lane and leaveSide(task, task.lane))
   task.place = task.place + 1
-  if not isGone and call('HINCRBY', STALE, task.lane, 1) >= call('LLEN', base .. 'r:' .. task.lane) then
-    sift(task.lane)
+  if not isGone then
+    countStale(plain)
+  end
+  if not isGone and plain ~= task.lane then
+    countStale(task.lane)
   end
 end
 

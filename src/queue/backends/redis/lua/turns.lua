@@ -16,9 +16,10 @@ local turns = { quotas = {} }
 function turns.quotaOf(lane)
   local quota = turns.quotas[lane]
   if quota == nil then
-    local keys, fair, weight = match(lane, '^[^|]*|[^|]*|[^|]*|([^|]*)|([^*]*)%*?(.*)$')
+    local plain, keys, fair, weight = match(lane, '^([^|]*|[^|]*|[^|]*)|([^|]*)|([^*]*)%*?(.*)$')
     quota = keys and { limits = keys == '' and '' or ';' .. keys, weight = tonumber(weight) or 1, isFair = fair ~= '' } or false
     if quota then
+      quota.plain = fair == '' and plain
       quota.group = fair ~= '' and '*' .. fair or keys
       quota.heads = base .. 'heads:' .. quota.group
       quota.keys = turns.keysOf(quota.limits)
@@ -103,14 +104,20 @@ later(turns, function()
 
   -- What this gate kept back may go on.
   function turns.unpark(key)
-    local members = sound('ZRANGEBYLEX', turns.PARKED, '[' .. key .. '|', '(' .. key .. '}')
+    if turns.areParked == nil then
+      turns.areParked = call('EXISTS', turns.PARKED) == 1
+    end
+    local members = turns.areParked and sound('ZRANGEBYLEX', turns.PARKED, '[' .. key .. '|', '(' .. key .. '}') or {}
     if #members == 0 then
       return
     end
     for _, member in ipairs(members) do
       local group = sub(member, #key + 2)
       if sub(group, 1, 1) ~= '*' then
-        sound('ZADD', turns.GROUPS, 'LT', '-inf', group)
+        local rank = sound('ZRANGE', base .. 'heads:' .. group, 0, 0, 'WITHSCORES')[2]
+        if rank then
+          sound('ZADD', turns.GROUPS, 'LT', rank, group)
+        end
       else
         local start, rank = turns.known(group)
         if start then
