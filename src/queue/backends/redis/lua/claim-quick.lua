@@ -42,7 +42,7 @@ end
 if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and ARGV[14] == ''
   and (isLimited or not counters.quotas) and (counters.holders or '') == '' and counters.paused ~= '1' and (not due or due > now) then
   local limit, text, ids, seqs, ready, head, list, lane = tonumber(ARGV[5]), counters.ready or '', {}, {}
-  local limits, lastRank = {}
+  local limits = {}
   local endRank, endSeq, frontRank, frontSeq, from = match(text, '^@(%S+) (%d+) (%S+) (%d+)\n()')
   local last, lastSeq = tonumber(endRank or nil), tonumber(endSeq or nil)
   if last and from <= #text then
@@ -51,15 +51,20 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
     rank, seq = tonumber(rank or nil) or -math.huge, tonumber(seq or nil) or 0
     local front, first = tonumber(frontRank) or -math.huge, tonumber(frontSeq)
     if (rank > last or (rank == last and seq >= lastSeq)) and (front > last or (front == last and first >= lastSeq)) then
-      local at = from
+      local at, entryAt = from
       while #ids < limit do
-        local entryRank, entrySeq, id, place, _, after = match(text, '^(%S+) (%d+) (%S+) (%d+) (%S+)\n()', at)
-        if not tonumber(entryRank or nil) or place ~= '0' then
+        -- `rank seq id 0 lane`
+        local first = find(text, ' ', at, true)
+        local second = first and find(text, ' ', first + 1, true)
+        local third = second and find(text, ' 0 ', second + 1, true)
+        local lineEnd = third and find(text, '\n', third + 3, true)
+        if not lineEnd then
           break
         end
-        ids[#ids + 1], seqs[#seqs + 1], at, lastRank = id, entrySeq, after, entryRank
+        ids[#ids + 1], seqs[#seqs + 1] = sub(text, second + 1, third - 1), sub(text, first + 1, second - 1)
+        entryAt, at = at, lineEnd + 1
       end
-      if #ids == limit and (not isLimited or isBeforeGroups(tonumber(lastRank))) then
+      if #ids == limit and (not isLimited or isBeforeGroups(tonumber(match(text, '^%S+', entryAt) or nil))) then
         ready = sub(text, 1, from - 1) .. sub(text, at)
       end
     end
