@@ -99,11 +99,20 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
 
   async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
     const [priorityMin, agentTypes, agents, types] = filterArguments(filter);
-    const place = last ? [last.rank, last.seq] : ['', ''];
-    const values = [limit, node, holdMs, '', 'h', priorityMin!, agentTypes!, agents!, types!, '', ...place];
+    const values = [
+      limit,
+      node,
+      holdMs,
+      last?.rank ?? '',
+      last?.seq ?? '',
+      priorityMin!,
+      agentTypes!,
+      agents!,
+      types!,
+    ];
     await this.submitted();
     for (;;) {
-      const reply = await this.scripts.run('claim', { now: this.judgeAt(now), mark: HOLD_MARK, values });
+      const reply = await this.scripts.run('hold', { now: this.judgeAt(now), mark: HOLD_MARK, values });
       const told = reply[1] as Told;
       const records = readHeld(reply as readonly string[]);
       if (records.length > 0 || told[5] !== 1) return toHeld(records, told);

@@ -20,6 +20,8 @@ type Prelude =
   | 'records'
   | 'buckets'
   | 'holds'
+  | 'lane-filter'
+  | 'due'
   | 'logs';
 
 /** Preludes in a list of their own share a function. */
@@ -35,6 +37,9 @@ const TASKS = ['endings', ...CHANGED] as const;
 
 /** …and moves them between lanes. */
 const LANES = [['lane-ends', 'lanes']] as const;
+
+/** What takes tasks off lanes needs beside these. */
+const CLAIMED = ['records', 'holds', ['lane-filter', 'due']] as const;
 
 /**
  * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
@@ -61,17 +66,9 @@ export const SCRIPTS = {
     'buckets',
   ),
   handOver: script('hand-over', 'first-claim', 'buckets'),
-  claim: script('claim', ...CLAIM, ...TASKS, ...LANES, 'records', 'holds', 'no-groups', 'first-claim'),
-  claimAmongGroups: script(
-    'claim',
-    ...CLAIM,
-    ...TASKS,
-    ...LANES,
-    'records',
-    'holds',
-    'groups',
-    'first-claim',
-  ),
+  claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
+  claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
+  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED),
   release: script('release', ...TASKS, ...LANES, 'holds'),
   nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
   writeHeld: script('write-held', ...TASKS),

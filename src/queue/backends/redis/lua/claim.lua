@@ -67,85 +67,17 @@ if counters.paused == '1' or LIMIT <= 0 or (told and told[2] == 1) then
   return { now, told or (ARGV[14] == 'b' and { 0, {}, 0 }) or 0 }
 end
 
-local PROMOTIONS_MAX, LOOKED_AT_MAX, HEADS_STEP, KEPT_BACK_MAX = 1000, 2000, 64, 500
+local LOOKED_AT_MAX, HEADS_STEP, KEPT_BACK_MAX = 2000, 64, 500
 local LANE_IN_TEXT = '^%S+ %S+ %S+ %S+ (%S*)'
 local FIRST_STATE, lease = firstState('')
 local started = TO == 'i' and int(now) or '-'
 local nowText = int(now)
 local isChanged, again = false, 0
 
-local function isBefore(a, b)
-  local first, second = tonumber(a.rank), tonumber(b.rank)
-  return first < second or (first == second and tonumber(a.seq) < tonumber(b.seq))
-end
-
--- What has fallen due becomes ready.
-local function promote()
-  local due = counters.due
-  if not due or due == '' or (tonumber(due) or 0) > now then
-    return
-  end
-  local ids = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), int(DELAYED + now), 'LIMIT', 0, PROMOTIONS_MAX)
-  local texts, tasks = fetchBoth(ids), {}
-  for i, id in ipairs(ids) do
-    taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
-    local task = taskTexts[id] and load(id)
-    if task and isReady(task) then
-      identify(task)
-      tasks[#tasks + 1] = task
-    end
-    loaded[id] = nil
-  end
-  table.sort(tasks, isBefore)
-  spread('ZREM', AGENDA, ids)
-  for _, task in ipairs(tasks) do
-    appendTask(task)
-  end
-  closeLanes()
-  local nextDue = call('ZRANGEBYSCORE', AGENDA, int(DELAYED), '(' .. int(ENDED), 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  fields.due = nextDue and int(tonumber(nextDue) - DELAYED) or ''
-  isChanged = true
-end
-
-local PRIORITY_MIN, TYPES, AGENTS, AGENT_TYPES = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
-local paused = match(counters.quotas or '', '\n.*')
-local isFiltered = PRIORITY_MIN or TYPES ~= '*' or AGENTS ~= '*' or paused
-
-local function has(names, name)
-  return find(names, ' ' .. name .. ' ', 1, true) ~= nil
-end
-
-local function isWanted(lane)
-  local priority, agentType, agent = match(lane, '^(%d+)|([^|]*)|([^|]*)')
-  if not priority or (PRIORITY_MIN and tonumber(priority) < PRIORITY_MIN) then
-    return false
-  end
-  if paused and (find(paused .. '\n', '\n@type:' .. agentType .. '\n', 1, true) or find(paused .. '\n', '\n@agent:' .. agent .. '\n', 1, true)) then
-    return false
-  end
-  if TYPES ~= '*' and (agentType == '' or not has(TYPES, agentType)) then
-    return false
-  end
-  if AGENTS == '*' then
-    return true
-  elseif agent ~= '' then
-    return has(AGENTS, agent)
-  elseif AGENTS == ' ' then
-    return false
-  end
-  return agentType == '' or AGENT_TYPES == '*' or has(AGENT_TYPES, agentType)
-end
-
-local matching = {}
+local isFiltered = leavesLanesOut()
 
 local function laneMatches(lane)
-  if not isFiltered then
-    return true
-  end
-  if matching[lane] == nil then
-    matching[lane] = isWanted(lane)
-  end
-  return matching[lane]
+  return not isFiltered or matchesFilter(lane)
 end
 
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
