@@ -7,6 +7,8 @@ type Prelude =
   | 'no-groups'
   | 'idle'
   | 'first-claim'
+  | 'alone'
+  | 'grant'
   | 'tasks'
   | 'alarms'
   | 'lane-ends'
@@ -39,23 +41,16 @@ const LANES = [['lane-ends', 'lanes']] as const;
  */
 const CLAIM = ['first-claim', 'claim-quick'] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
+const INSERT_ANY = ['gates', 'tasks', 'alarms', 'lanes', 'edges', 'links', 'records', 'buckets'] as const;
 
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script(
-    'insert',
-    ...INSERT,
-    'gates',
-    'tasks',
-    'alarms',
-    'lanes',
-    'edges',
-    'links',
-    'records',
-    'buckets',
-  ),
-  handOver: script('hand-over', 'first-claim', 'buckets'),
+  insert: script('insert', ...INSERT, ...INSERT_ANY),
+  insertLone: script('insert', 'first-claim', 'buckets', 'alone', 'grant', ...INSERT, ...INSERT_ANY),
+  standby: script('standby'),
+  recall: script('recall'),
+  handOver: script('hand-over', 'first-claim', 'buckets', 'alone'),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, 'records', 'holds', 'no-groups', 'first-claim'),
   claimAmongGroups: script(
     'claim',
