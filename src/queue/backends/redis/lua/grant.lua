@@ -59,7 +59,7 @@ if standing[1] then
         if type(count) == 'number' and count > 0 then
           call('ZADD', AGENDA, leaseEnd, id)
           appendToBuckets({ bucketEntry(seqText, id) }, seq)
-          call('HSET', base .. 'granted', instance, id)
+          sound('HSET', base .. 'granted', instance, id)
           fields.seq = seqText
           add(to, 1)
           if others then
