@@ -30,6 +30,11 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
   readonly #freeSlots: string[] = [];
   #slots = 0;
 
+  /** Tasks are held ahead instead. */
+  protected override get standsBy(): boolean {
+    return false;
+  }
+
   /** The batches are made above; nothing is gathered here a second time. */
   override async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     const answers = new Array<Applied | null>(changes.length).fill(null);

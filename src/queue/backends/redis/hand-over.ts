@@ -2,8 +2,9 @@ import { laneMatches } from '../../claim-filter.ts';
 import type { Claim, InsertOutcome, TaskRecord } from '../../task-store.ts';
 import type { Batcher } from './batcher.ts';
 import { type Insertion, isStaged } from './insertions.ts';
-import { specialText } from './record-text.ts';
-import { INSERTED } from './replies.ts';
+import { type FirstState, firstRecord, identityText, specialText } from './record-text.ts';
+import { claimArguments, INSERTED } from './replies.ts';
+import type { ScriptRunner } from './script-runner.ts';
 
 export interface HandOverOptions {
   readonly inserts: Batcher<Insertion, InsertOutcome>;
@@ -11,8 +12,12 @@ export interface HandOverOptions {
   /** The usual way, one call after the other. */
   readonly insert: (insertion: Insertion, slot: number) => Promise<InsertOutcome>;
   readonly claim: (claim: Claim, slot: number) => Promise<TaskRecord[]>;
-  /** Both in one call; null where Redis refused it, since something else is ready or counts. */
-  readonly send: (insertion: Insertion, claim: Claim, slot: number) => Promise<TaskRecord | null>;
+  readonly scripts: ScriptRunner;
+  /** The time by which it is judged, and the end of its lease, as scripts are told. */
+  readonly terms: (claim: Claim) => readonly [now: number | '', leaseEnd: string];
+  /** What the claim makes of a new task. */
+  readonly firstState: (claim: Claim, at: number) => FirstState;
+  readonly onClaimed: (claim: Claim, record: TaskRecord) => void;
 }
 
 /** So many chances are passed over at most after a refusal. */
@@ -68,9 +73,27 @@ export class HandOver {
   }
 
   async #both(insertion: Insertion, claim: Claim, slot: number): Promise<Both> {
-    const record = await this.#options.send(insertion, claim, slot);
+    const record = await this.#send(insertion, claim, slot);
     this.#patience = record ? 0 : Math.min(2 * this.#patience + 1, PASSED_MAX);
     return record ? { outcome: INSERTED, record } : { outcome: await this.#options.insert(insertion, slot) };
+  }
+
+  /** Both in one call; null where Redis refused it, since something else is ready or counts. */
+  async #send({ records }: Insertion, claim: Claim, slot: number): Promise<TaskRecord | null> {
+    const { scripts, terms, firstState, onClaimed } = this.#options;
+    const [now, leaseEnd] = terms(claim);
+    const { id } = records[0]!;
+    const identity = identityText(records[0]!);
+    const [, ...words] = claimArguments(claim, leaseEnd);
+    const values = [id, ...words.slice(0, 4), identity];
+    const askedAt = performance.now();
+    const reply = await scripts.run('handOver', { now, mark: `i${slot}`, values });
+    if (reply.length === 0) return null;
+    const [at, seq] = reply as [number, number];
+    scripts.learn(at, askedAt);
+    const record = firstRecord(id, `${seq} ${identity}`, firstState(claim, at), seq);
+    onClaimed(claim, record);
+    return record;
   }
 }
 
@@ -82,7 +105,13 @@ interface Both {
 /** Whether the submission is one task that is ready at once, under no limits, and what the claim asks for. */
 function isSimple(insertion: Insertion, { filter, now }: Claim): boolean {
   const [record] = insertion.records;
-  if (record === undefined || insertion.records.length > 1 || isStaged(insertion)) return false;
-  if (record.quota !== undefined || specialText(record, now, insertion.rules) !== '') return false;
+  if (record === undefined || isStaged(insertion) || !isPlain(insertion, now)) return false;
   return filter === null || (filter.ids === null && laneMatches(record, filter));
+}
+
+/** Whether it is one task that is ready at once, under no limits. */
+export function isPlain({ records, rules }: Insertion, now: number): boolean {
+  const [record] = records;
+  if (record === undefined || records.length > 1 || record.quota !== undefined) return false;
+  return specialText(record, now, rules) === '';
 }

@@ -32,11 +32,12 @@ import { HandOver } from './hand-over.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { purge } from './purge.ts';
-import { blockersOf, type FirstState, firstRecord, identityText } from './record-text.ts';
+import { blockersOf, type FirstState } from './record-text.ts';
 import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import type { RedisStoreOptions } from './redis-store-options.ts';
 import { RedisTaskReader } from './redis-task-reader.ts';
+import { Relay } from './relay.ts';
 import { claimArguments, isLarge, readClaimed, readRecords, toEffects, verdictWords } from './replies.ts';
 import { ScriptRunner } from './script-runner.ts';
 import { StoreSignal } from './store-signal.ts';
@@ -60,6 +61,8 @@ export class RedisTaskStore implements TaskStore {
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #changes: Batcher<Application, (Applied | null)[]>;
   readonly #logs: RedisLogs;
+  /** Absent where tasks are not handed over between processes. */
+  readonly #relay: Relay | undefined;
   #closing: Promise<void> | undefined;
 
   constructor({ connection, prefix = 'jotty', time, ...hooks }: RedisStoreOptions) {
@@ -71,7 +74,8 @@ export class RedisTaskStore implements TaskStore {
     this.#isTimedByRedis = time !== undefined;
     this.#signal = new StoreSignal(connection, this.#scripts);
     this.#inserts = new Batcher({
-      send: (items, slot) => sendInsertions(this.#scripts, items, slot),
+      send: (items, slot) =>
+        this.#relay ? this.#relay.insert(items, slot) : sendInsertions(this.#scripts, items, slot),
       keyOf: ({ now }) => this.#keyOf(now),
       sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
@@ -88,7 +92,10 @@ export class RedisTaskStore implements TaskStore {
         claims: () => this.#claims,
         insert: async (item, slot) => (await sendInsertions(this.#scripts, [item], slot))[0]!,
         claim: (item, slot) => this.#claimOnce(item, item.limit, slot),
-        send: (insertion, claim, slot) => this.#sendHandOver(insertion, claim, slot),
+        scripts: this.#scripts,
+        terms: (claim) => [this.judgeAt(claim.now), this.leaseEnd(claim.leaseExpiresAt, claim.now)],
+        firstState: (claim, at) => this.#firstState(claim, at),
+        onClaimed: (claim, record) => this.#remember(claim, [record]),
       }),
       isUrgent: isLarge,
     });
@@ -99,6 +106,15 @@ export class RedisTaskStore implements TaskStore {
       parallel: PARALLEL,
     });
     this.#logs = new RedisLogs(this.#scripts);
+    // Redis counts who listens on one node only; what is replicated must be so before it is acted on.
+    if (time === undefined || connection.isCluster || hooks.onWritten || !this.standsBy) return;
+    const [scripts, reader, signal, known] = [this.#scripts, this.#reader, this.#signal, this.known];
+    this.#relay = new Relay({ connection, scripts, reader, signal, known, time, changes: this.#changes });
+  }
+
+  /** Whether tasks are handed over to store objects of other processes that have nothing to do, and to this one. */
+  protected get standsBy(): boolean {
+    return true;
   }
 
   async insert(
@@ -119,7 +135,9 @@ export class RedisTaskStore implements TaskStore {
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
     this.#use();
-    return claim.limit <= 0 ? [] : this.#claims.ask(claim);
+    if (claim.limit <= 0) return [];
+    const granted = this.#relay?.take(claim);
+    return granted ? [granted] : this.#claims.ask(claim);
   }
 
   async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
@@ -205,7 +223,7 @@ export class RedisTaskStore implements TaskStore {
   async judge(verdicts: readonly Verdict[], now: number): Promise<Effects> {
     this.#use();
     const values = verdicts.flatMap(verdictWords);
-    return toEffects(await this.#scripts.run('judge', { now, mark: this.#ownMark('j'), values }), 0);
+    return toEffects(await this.#scripts.run('judge', { now, mark: this.#scripts.ownMark('j'), values }), 0);
   }
 
   async setPaused(paused: boolean): Promise<void> {
@@ -220,14 +238,15 @@ export class RedisTaskStore implements TaskStore {
 
   async purge(endedBefore: number, limit: number): Promise<Purged> {
     this.#use();
-    const mark = this.#ownMark('p');
+    const mark = this.#scripts.ownMark('p');
     const [connection, prefix, scripts] = [this.#connection, this.#prefix, this.#scripts];
     return purge({ connection, prefix, scripts, mark }, Math.max(0, endedBefore), limit);
   }
 
   watch(listener: (isNew?: boolean) => void): () => void {
     this.#use();
-    return this.#signal.watch(listener);
+    const unwatch = this.#signal.watch(listener);
+    return this.#relay ? this.#relay.watch(unwatch) : unwatch;
   }
 
   /** Resolves after the writes in flight. */
@@ -237,6 +256,7 @@ export class RedisTaskStore implements TaskStore {
   }
 
   async #close(): Promise<void> {
+    await this.#relay?.close();
     const batchers = [this.#inserts, this.#claims, this.#changes, this.#logs];
     await Promise.all(batchers.map((batcher) => batcher.idle()));
     await this.#signal.close();
@@ -255,14 +275,6 @@ export class RedisTaskStore implements TaskStore {
   #use(): void {
     if (this.#closing) throw new ClosedError('the task store');
   }
-
-  /** Calls of one kind that are not batched never share the memory of an answer. */
-  #ownMark(kind: string): string {
-    this.#markCount = (this.#markCount + 1) % OWN_MARKS;
-    return kind + this.#markCount;
-  }
-
-  #markCount = 0;
 
   /** With injected time every call is judged by its own; by Redis it is the same for all. */
   #keyOf(now: number): number {
@@ -327,8 +339,13 @@ export class RedisTaskStore implements TaskStore {
     const at = reply[0] as number;
     this.#scripts.learn(at, askedAt);
     const records = readClaimed(reply, this.#firstState(claim, at));
-    for (const record of records) this.known.put(record);
+    this.#remember(claim, records);
     return { records, told: reply[1] };
+  }
+
+  #remember(claim: Claim, records: readonly TaskRecord[]): void {
+    for (const record of records) this.known.put(record);
+    this.#relay?.claimed(claim, records);
   }
 
   /** What a claim makes of a task that was never claimed. */
@@ -343,23 +360,6 @@ export class RedisTaskStore implements TaskStore {
     };
   }
 
-  /** Null where it takes an insertion and a claim. */
-  async #sendHandOver({ records }: Insertion, claim: Claim, slot: number): Promise<TaskRecord | null> {
-    const { leaseExpiresAt, now } = claim;
-    const { id } = records[0]!;
-    const identity = identityText(records[0]!);
-    const [, ...words] = claimArguments(claim, this.leaseEnd(leaseExpiresAt, now));
-    const values = [id, ...words.slice(0, 4), identity];
-    const askedAt = performance.now();
-    const reply = await this.#scripts.run('handOver', { now: this.judgeAt(now), mark: `i${slot}`, values });
-    if (reply.length === 0) return null;
-    const [at, seq] = reply as [number, number];
-    this.#scripts.learn(at, askedAt);
-    const record = firstRecord(id, `${seq} ${identity}`, this.#firstState(claim, at), seq);
-    this.known.put(record);
-    return record;
-  }
-
   /** Sends these in one call. Calls of one slot are made one after another. */
   protected async sendChanges(
     items: readonly Application[],
@@ -369,6 +369,7 @@ export class RedisTaskStore implements TaskStore {
     const values = changeArguments(items, this.known, leaseEnd);
     const { now } = items.at(-1)!;
     const reply = await this.#scripts.run('apply', { now, mark: `a${slot}`, values });
+    this.#relay?.changed(items);
     const ids = unknownIds(items, reply, this.known);
     const read = ids.length === 0 ? undefined : await this.#reader.read(ids);
     let i = 1;
@@ -404,6 +405,3 @@ export class RedisTaskStore implements TaskStore {
     return { record, effects };
   }
 }
-
-/** More verdicts or purges of one store than this are never under way at the same time. */
-const OWN_MARKS = 8;

@@ -18,6 +18,9 @@ export interface ScriptCall {
   readonly values?: readonly RedisArgument[];
 }
 
+/** More verdicts or purges of one store than this are never under way at the same time. */
+const OWN_MARKS = 8;
+
 /** Clocks of one machine and of Redis agree better than this. */
 const SKEW_MS_MIN = 1_000;
 
@@ -49,6 +52,7 @@ export class ScriptRunner {
   #isClosed = false;
   #hasGroups = false;
   readonly #marks = new Set<string>();
+  #ownMarks = 0;
 
   constructor(connection: RedisConnection, prefix: string, time: ServerClock | null, hooks: Hooks) {
     this.#connection = connection;
@@ -61,6 +65,12 @@ export class ScriptRunner {
   /** A key, or the channel, of this queue. */
   key(name: string): string {
     return this.#base + name;
+  }
+
+  /** Calls of one kind that are not batched never share the memory of an answer. */
+  ownMark(kind: string): string {
+    this.#ownMarks = (this.#ownMarks + 1) % OWN_MARKS;
+    return kind + this.#ownMarks;
   }
 
   async run(

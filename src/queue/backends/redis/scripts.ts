@@ -8,6 +8,8 @@ type Prelude =
   | 'idle'
   | 'first-claim'
   | 'endings'
+  | 'alone'
+  | 'grant'
   | 'tasks'
   | 'alarms'
   | 'lane-ends'
@@ -48,24 +50,26 @@ const CLAIMED = ['records', 'holds', ['lane-filter', 'due']] as const;
 const CLAIM = ['turns', 'gates', 'first-claim', 'claim-quick'] as const;
 const APPLY = ['endings', 'apply-quick'] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
+const INSERT_ANY = [
+  'gates',
+  'endings',
+  'tasks',
+  'alarms',
+  'lanes',
+  'edges',
+  'links',
+  'records',
+  'buckets',
+] as const;
 
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
-  insert: script(
-    'insert',
-    ...INSERT,
-    'gates',
-    'endings',
-    'tasks',
-    'alarms',
-    'lanes',
-    'edges',
-    'links',
-    'records',
-    'buckets',
-  ),
-  handOver: script('hand-over', 'first-claim', 'buckets'),
+  insert: script('insert', ...INSERT, ...INSERT_ANY),
+  insertLone: script('insert', 'first-claim', 'buckets', 'alone', 'grant', ...INSERT, ...INSERT_ANY),
+  standby: script('standby'),
+  recall: script('recall'),
+  handOver: script('hand-over', 'first-claim', 'buckets', 'alone'),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
   hold: script('hold', ...TASKS, ...LANES, ...CLAIMED),

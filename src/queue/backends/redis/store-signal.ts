@@ -20,6 +20,10 @@ export class StoreSignal {
     this.#scripts = scripts;
   }
 
+  get isWatched(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   watch(listener: (isNew: boolean) => void): () => void {
     const own = (isNew: boolean) => listener(isNew);
     this.#listeners.add(own);

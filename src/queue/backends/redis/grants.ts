@@ -1,0 +1,94 @@
+import { systemClock } from '../../../clock.ts';
+import type { InsertOutcome, TaskRecord } from '../../task-store.ts';
+import { isPlain } from './hand-over.ts';
+import type { Insertion } from './insertions.ts';
+import { identityText } from './record-text.ts';
+import { INSERTED, toOutcome } from './replies.ts';
+import type { ScriptRunner } from './script-runner.ts';
+import { isAsGranted } from './standby.ts';
+
+/** Larger submissions are fetched by a claim. */
+const SUBMISSION_CHARS_MAX = 64 * 1024;
+/** In this part of its lease a worker has to say that it heard of the task it was granted; it has a heartbeat by then. */
+const RECALL_PART = 1 / 2;
+
+export interface GrantsOptions {
+  readonly scripts: ScriptRunner;
+  readonly read: (ids: readonly string[]) => Promise<ReadonlyMap<string, TaskRecord>>;
+  readonly giveBack: (record: TaskRecord) => Promise<void>;
+}
+
+interface Grant {
+  readonly to: string;
+  readonly id: string;
+  /** When it is taken back, by `performance.now()`. */
+  readonly due: number;
+}
+
+/**
+ * The submitter's side of a hand-over between processes: a lone submission is made by a program that claims it for a
+ * worker that stands by (see `Standby`), where there is one. A worker that has been frozen, or cut off without a word,
+ * says nothing: then the task is taken back, and nobody is charged for it.
+ */
+export class Grants {
+  readonly #options: GrantsOptions;
+  #grants: Grant[] = [];
+  #timer: unknown;
+  #isClosed = false;
+
+  constructor(options: GrantsOptions) {
+    this.#options = options;
+  }
+
+  /** As `sendInsertions`, for a single one that `isGrantable`. */
+  async send({ records, now }: Insertion, slot: number): Promise<InsertOutcome> {
+    const { id } = records[0]!;
+    const values = ['', 1, id, identityText(records[0]!)];
+    const reply = await this.#options.scripts.run('insertLone', { now, mark: `i${slot}`, values });
+    if (reply.length === 0) return INSERTED;
+    const [, kind, found] = reply as [number, string, string[]];
+    if (kind !== 'granted') return toOutcome(kind, found);
+    this.#note(found[0]!, id, RECALL_PART * Number(found[1]));
+    return INSERTED;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#timer !== undefined) systemClock.clearTimeout(this.#timer);
+  }
+
+  #note(to: string, id: string, ms: number): void {
+    this.#grants.push({ to, id, due: performance.now() + ms });
+    this.#arm(ms);
+  }
+
+  #arm(ms: number): void {
+    if (this.#timer !== undefined || this.#isClosed) return;
+    this.#timer = systemClock.setTimeout(() => void this.#recallDue(ms), ms);
+  }
+
+  /** Where Redis cannot be reached now, the leases end by themselves. */
+  async #recallDue(ms: number): Promise<void> {
+    const now = performance.now();
+    const due = this.#grants.filter((grant) => grant.due <= now);
+    this.#grants = this.#grants.filter((grant) => grant.due > now);
+    await this.#recall(due).catch(() => {});
+    this.#timer = undefined;
+    if (this.#grants.length > 0) this.#arm(ms);
+  }
+
+  async #recall(due: readonly Grant[]): Promise<void> {
+    if (due.length === 0) return;
+    const { scripts, read, giveBack } = this.#options;
+    const values = due.flatMap(({ to, id }) => [to, id]);
+    const unheard = await scripts.run('recall', { now: '', mark: scripts.ownMark('g'), values });
+    if (unheard.length === 0) return;
+    const records = await read(unheard as string[]);
+    await Promise.all([...records.values()].filter(isAsGranted).map((record) => giveBack(record)));
+  }
+}
+
+/** Whether it is one task of no great size that is ready at once, under no limits. */
+export function isGrantable(insertion: Insertion): boolean {
+  return insertion.bytes <= SUBMISSION_CHARS_MAX && isPlain(insertion, insertion.now);
+}
