@@ -27,7 +27,11 @@ export class Batch {
   readonly #queue: TaskQueue;
   readonly #keepAlive: KeepAlive;
 
+  /** @throws InvalidOptionError */
   constructor(ids: readonly string[], queue: TaskQueue, keepAlive: KeepAlive) {
+    if (!Array.isArray(ids)) throw new InvalidOptionError('ids', 'a list of ids', ids);
+    const wrong = ids.findIndex((id) => typeof id !== 'string');
+    if (wrong >= 0) throw new InvalidOptionError(`ids[${wrong}]`, 'an id', ids[wrong]);
     this.ids = [...new Set(ids)];
     this.#queue = queue;
     this.#keepAlive = keepAlive;

@@ -54,8 +54,8 @@ export async function enqueueChildren(
   config: RunConfig,
   goals: readonly (string | Goal)[],
 ): Promise<string[]> {
-  const { configurable = {} } = config;
   const { children, taskId } = infoOf(config);
+  const { configurable = {} } = config;
   if (!Array.isArray(goals)) throw new InvalidTaskError('tasks', 'expected a list of goals');
   const call = calls.get(configurable) ?? 0;
   calls.set(configurable, call + 1);
@@ -124,8 +124,8 @@ function endOf(id: string, child: Task | null): ChildEnd {
   };
 }
 
-function infoOf({ configurable }: RunConfig) {
-  const { children, taskId } = (configurable?.jotty ?? {}) as Partial<AttemptInfo>;
+function infoOf(config: RunConfig | null | undefined) {
+  const { children, taskId } = (config?.configurable?.jotty ?? {}) as Partial<AttemptInfo>;
   if (children === undefined || taskId === undefined)
     throw new JottyError(
       'NO_QUEUE',

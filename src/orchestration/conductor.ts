@@ -192,7 +192,7 @@ export class Conductor<Name extends string = string> {
    * for what only a person's answer or an agent of somebody else can set going.
    */
   async processQueue(options: ProcessQueueOptions = {}): Promise<ProcessedCounts> {
-    const { signal, drainMs, onError, ...loop } = options;
+    const { signal, drainMs, onError, ...loop } = requireOptions(options, 'an object');
     this.#refuseClosed();
     const manager = new TaskQueueManager(this, this.queue, loop);
     if (onError !== undefined) manager.on('error', onError);

@@ -1,5 +1,6 @@
 import { InvalidOptionError, JottyError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import { checkEntry, type Registry, type RegistryEntry } from '../queue/registry.ts';
 import { SCHEDULES } from '../queue/sections.ts';
 import type { NewTask } from '../queue/task.ts';
@@ -75,9 +76,10 @@ export class Schedules {
    * @throws InvalidOptionError for a rule that never ticks; InvalidTaskError, TooLargeError.
    */
   async upsert(id: string, options: ScheduleOptions): Promise<Schedule> {
-    if (!SCHEDULE_ID.test(id)) throw new InvalidOptionError('id', `a name like ${SCHEDULE_ID.source}`, id);
+    if (typeof id !== 'string' || !SCHEDULE_ID.test(id))
+      throw new InvalidOptionError('id', `a name like ${SCHEDULE_ID.source}`, id);
     const now = this.#queue().clock.now();
-    const fresh = this.#fresh(id, options, now);
+    const fresh = this.#fresh(id, requireOptions(options, 'an object with a goal'), now);
     const stored = await this.#change(id, (old) => {
       if (old === null) return fresh;
       const isSameRule = JSON.stringify(old.rule) === JSON.stringify(fresh.rule);

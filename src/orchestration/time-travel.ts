@@ -1,4 +1,5 @@
 import { InvalidOptionError, JottyError, TaskNotFoundError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { THREAD_LIMIT } from '../queue/limits.ts';
 import type { NewTask, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -78,8 +79,14 @@ export async function rerun(
   host: AgentHost,
   queue: TaskQueue,
   id: string,
-  { from, values, agent, id: newId = crypto.randomUUID() }: RerunOptions,
+  options: RerunOptions,
 ): Promise<string> {
+  const {
+    from,
+    values,
+    agent,
+    id: newId = crypto.randomUUID(),
+  } = requireOptions(options, 'an object with from');
   const task = await find(queue, id);
   const saver = (await host.checkpointer()) as WritingSaver;
   const found: FoundCheckpoint | undefined = await saver.getTuple(at(threadOf(task), from));

@@ -1,5 +1,6 @@
 import { TimeoutError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import { isEnded, type Task, type TaskError, type TaskInterrupt, type TaskStatus } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { Batch, type BatchWaitOptions, readTasks } from './batch.ts';
@@ -71,7 +72,8 @@ export class WorkflowRun<Ref extends string = string> {
   }
 
   /** Until all of it has ended, in whatever way. Rejects with TimeoutError or the signal's reason. */
-  async wait({ signal, timeoutMs = Infinity }: BatchWaitOptions = {}): Promise<WorkflowStatus<Ref>> {
+  async wait(options: BatchWaitOptions = {}): Promise<WorkflowStatus<Ref>> {
+    const { signal, timeoutMs = Infinity } = requireOptions(options, 'an object');
     const { clock } = this.#queue;
     const deadline = clock.now() + timeoutMs;
     for (;;) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { v7 as newWorkflowId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { type Amounts, type Budget, budgetsIn, checkBudgets, keyOfWorkflow } from '../queue/budget.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -46,9 +47,12 @@ export class Workflows {
 
   async submit<Ref extends string>(
     workflow: Workflow<Ref>,
-    { id = newWorkflowId(), input, metadata, deadline, budget }: SubmitOptions,
+    options: SubmitOptions,
   ): Promise<WorkflowRun<Ref>> {
     const { queue, keepAlive } = this.#options;
+    if (typeof workflow?.check !== 'function')
+      throw new InvalidOptionError('workflow', 'a Workflow', workflow);
+    const { id = newWorkflowId(), input, metadata, deadline, budget } = requireOptions(options, 'an object');
     if (typeof id !== 'string' || !WORKFLOW_ID.test(id))
       throw new InvalidOptionError('id', `a name like ${WORKFLOW_ID.source}`, id);
     for (const [path, value] of Object.entries({ input, metadata })) {

@@ -292,6 +292,7 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   async heartbeatMany(tasks: readonly Task[]): Promise<(Task | null)[]> {
+    if (!Array.isArray(tasks)) throw new InvalidOptionError('tasks', 'a list of tasks', tasks);
     return Promise.all(
       tasks.map((task) =>
         this.heartbeat(task).catch((error: unknown) => {
@@ -422,7 +423,7 @@ export class StoredTaskQueue implements TaskQueue {
 
   async limits(keys?: readonly string[]): Promise<LimitState[]> {
     this.#use();
-    checkNames(keys, 'keys');
+    checkNames(typeof keys === 'string' ? [null] : keys, 'keys');
     const gates = await this.#store.gates(keys ?? null);
     const now = this.clock.now();
     return gates.flatMap((gate) => (gate && !gate.key.startsWith('@') ? [toLimitState(gate, now)] : []));
