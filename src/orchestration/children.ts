@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InvalidTaskError, JottyError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { readTasks } from '../queue/batch.ts';
 import {
   type EndStatus,
   isEnded,
@@ -12,7 +13,6 @@ import {
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AttemptInfo } from './agent.ts';
 import type { AttemptEnd } from './attempt.ts';
-import { readTasks } from './batch.ts';
 import type { Goal } from './goal.ts';
 import { goalOfDeque } from './task-deque.ts';
 

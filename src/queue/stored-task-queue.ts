@@ -22,6 +22,7 @@ import {
 import { AnalyticsLog } from './analytics-log.ts';
 import { APPROVAL_TYPE } from './approval.ts';
 import { Approvals } from './approvals.ts';
+import { type EnqueuedTasks, enqueued } from './batch.ts';
 
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
@@ -221,12 +222,12 @@ export class StoredTaskQueue implements TaskQueue {
     return record.id;
   }
 
-  async enqueueMany(tasks: readonly NewTask[]): Promise<string[]> {
+  async enqueueMany(tasks: readonly NewTask[]): Promise<EnqueuedTasks> {
     this.#use();
     const now = this.clock.now();
     const records = await validateBatch(tasks, now, this.#rules);
     await this.#takeIn(records, now);
-    return idsOf(records);
+    return enqueued(idsOf(records), this);
   }
 
   async enqueueChildren(parent: Task, tasks: readonly NewTask[]): Promise<string[]> {
