@@ -39,5 +39,10 @@ queue.on('transition', async ({ taskId, to }) => {
 await conductor.schedules.runNow('nightly');
 await conductor.processQueue({ signal: stop.signal });
 
-for (const { id, lastRunAt } of await conductor.schedules.list())
-  console.log(id, lastRunAt === null ? 'has not ticked' : 'has ticked');
+for (const { id, lastRunAt, lastTaskId } of await conductor.schedules.list())
+  console.log(
+    id,
+    lastTaskId === null ? 'has not ticked,' : 'has ticked,',
+    'last run',
+    new Date(lastRunAt ?? 0),
+  );

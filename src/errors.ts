@@ -268,10 +268,14 @@ export class ClosedError extends JottyError {
   }
 }
 
-/** An option has a value that cannot work. */
+/** An option has a value that cannot work. `path` names the option, or its place, e.g. `filter.ids`. */
 export class InvalidOptionError extends JottyError {
+  readonly path: string;
+
   constructor(option: string, expected: string, got: unknown) {
-    super('INVALID_OPTION', `${option}: expected ${expected}, got ${String(got)}`);
+    const told = typeof got === 'object' && got !== null ? 'an object' : String(got);
+    super('INVALID_OPTION', `${option}: expected ${expected}, got ${told}`);
+    this.path = option;
   }
 }
 

@@ -61,7 +61,6 @@ export {
   type Strategy,
   type StrategyFunction,
 } from './orchestration/agent-coordinator.ts';
-export { Batch, type BatchProgress, type BatchWaitOptions } from './orchestration/batch.ts';
 // Budgets: what tasks, workflows and keys may spend, and who decides when it is spent.
 export type { BudgetQuestion } from './orchestration/budget-question.ts';
 export type { BudgetHandle, BudgetOwner, BudgetStatus } from './orchestration/budgets.ts';
@@ -195,6 +194,7 @@ export {
 } from './orchestration/workflow-membership.ts';
 export { WorkflowRun, type WorkflowStatus, type WorkflowTaskStatus } from './orchestration/workflow-run.ts';
 export type { SubmitOptions } from './orchestration/workflows.ts';
+export { Batch, type BatchProgress, type BatchWaitOptions, type EnqueuedTasks } from './queue/batch.ts';
 export { type Amounts, BUDGETS_MAX, type Budget } from './queue/budget.ts';
 export type { Effect } from './queue/effects.ts';
 export type { Failure, FailureClass, NextStep } from './queue/failures.ts';

@@ -303,7 +303,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'a rejected result is not tried again',
   },
   {
-    file: 'queue/stored-task-queue.ts',
+    file: 'queue/task-writer.ts',
     find: 'const accepted = submission.validate ? this.#accept(action, record, submission) : action;',
     replace: 'const accepted = action;',
     why: 'every result is accepted',
@@ -436,7 +436,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     why: 'an answer 429 closes no key',
   },
   {
-    file: 'queue/stored-task-queue.ts',
+    file: 'queue/task-writer.ts',
     find: "if (task.status !== 'cancelled' || task.children === undefined) return task;",
     replace: 'return task;',
     why: 'children outlive the cancelling of their parent',

@@ -1,5 +1,6 @@
 import { isFenced } from '../checkpoint/fence.ts';
 import { InvalidOptionError, TaskNotFoundError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { scopeOfTask } from '../queue/budget.ts';
 import { isEnded, isLeased, type Task, type TaskEvent } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -44,7 +45,8 @@ export class Cancellation {
   }
 
   /** @throws TaskNotFoundError, InvalidOptionError */
-  async cancel(id: string, { graceMs = GRACE_MS, reason }: CancelOptions): Promise<CancelReceipt> {
+  async cancel(id: string, options: CancelOptions): Promise<CancelReceipt> {
+    const { graceMs = GRACE_MS, reason } = requireOptions(options, 'an object');
     if (!(graceMs >= 0 && graceMs <= GRACE_MS_MAX))
       throw new InvalidOptionError('graceMs', `a number between 0 and ${GRACE_MS_MAX}`, graceMs);
     const before = await this.#queue.getTask(id);

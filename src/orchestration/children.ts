@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InvalidTaskError, JottyError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { readTasks } from '../queue/batch.ts';
 import {
   type EndStatus,
   isEnded,
@@ -12,7 +13,6 @@ import {
 import type { TaskQueue } from '../queue/task-queue.ts';
 import type { AttemptInfo } from './agent.ts';
 import type { AttemptEnd } from './attempt.ts';
-import { readTasks } from './batch.ts';
 import type { Goal } from './goal.ts';
 import { goalOfDeque } from './task-deque.ts';
 
@@ -54,8 +54,8 @@ export async function enqueueChildren(
   config: RunConfig,
   goals: readonly (string | Goal)[],
 ): Promise<string[]> {
-  const { configurable = {} } = config;
   const { children, taskId } = infoOf(config);
+  const { configurable = {} } = config;
   if (!Array.isArray(goals)) throw new InvalidTaskError('tasks', 'expected a list of goals');
   const call = calls.get(configurable) ?? 0;
   calls.set(configurable, call + 1);
@@ -124,8 +124,8 @@ function endOf(id: string, child: Task | null): ChildEnd {
   };
 }
 
-function infoOf({ configurable }: RunConfig) {
-  const { children, taskId } = (configurable?.jotty ?? {}) as Partial<AttemptInfo>;
+function infoOf(config: RunConfig | null | undefined) {
+  const { children, taskId } = (config?.configurable?.jotty ?? {}) as Partial<AttemptInfo>;
   if (children === undefined || taskId === undefined)
     throw new JottyError(
       'NO_QUEUE',

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import type { AgentSettings } from './agent.ts';
 import type { CommandRule } from './command-allow-list.ts';
 import type { HealthReport } from './command-health.ts';
@@ -116,7 +117,13 @@ export interface CommandAgent
  * @throws InvalidOptionError
  */
 export function commandAgent(options: CommandAgentOptions = {}): CommandAgent {
-  const { capabilities, maxConcurrent, description, timeoutMs, toResult = (result) => result } = options;
+  const {
+    capabilities,
+    maxConcurrent,
+    description,
+    timeoutMs,
+    toResult = (result: CommandResult) => result,
+  } = requireOptions(options, 'an object');
   const runner = new CommandRunner(options);
   return {
     capabilities,

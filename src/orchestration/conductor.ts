@@ -4,6 +4,7 @@ import { ClosedError, InvalidOptionError, TaskFailedError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
 import { requireOptions } from '../options.ts';
 import { MemoryTaskQueue } from '../queue/backends/memory/memory-task-queue.ts';
+import { Batch, type EnqueuedTasks } from '../queue/batch.ts';
 import type { Explanation } from '../queue/explanation.ts';
 import { isLeased, type Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -11,7 +12,6 @@ import { liveWorkers, type Worker } from '../queue/workers.ts';
 import type { Accounts } from './accounts.ts';
 import { AgentCoordinator } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
-import { Batch } from './batch.ts';
 import { budgetAsked } from './budget-question.ts';
 import { answerBudget, BudgetHandle, type BudgetOwner, scopeOfOwner } from './budgets.ts';
 import type { CancelOptions, CancelReceipt } from './cancel-receipt.ts';
@@ -94,7 +94,6 @@ export class Conductor<Name extends string = string> {
     this.#workflows = new Workflows({
       queue: () => this.queue,
       toTask: (goal, options) => toTask(this.host, { ...options, goal }),
-      keepAlive: this.host.keepAlive,
     });
   }
 
@@ -141,8 +140,8 @@ export class Conductor<Name extends string = string> {
     return this.queue.enqueue(toTask(this.host, { ...options, goal }));
   }
 
-  /** All or none; the goals may depend on one another by their ids. */
-  async enqueueGoals(goals: readonly (string | Goal)[]): Promise<string[]> {
+  /** All or none; the goals may depend on one another by their ids. The ids can be waited for as a batch. */
+  async enqueueGoals(goals: readonly (string | Goal)[]): Promise<EnqueuedTasks> {
     return this.queue.enqueueMany(toTasks(this.host, goals));
   }
 
@@ -170,9 +169,9 @@ export class Conductor<Name extends string = string> {
     return this.#workflows.find<Ref>(id);
   }
 
-  /** Tasks to wait for together, e.g. those of one `enqueueGoals`. */
+  /** Tasks to wait for together, e.g. those of several `enqueueGoals`. Throws InvalidOptionError. */
   batch(ids: readonly string[]): Batch {
-    return new Batch(ids, this.queue, this.host.keepAlive);
+    return new Batch(ids, this.queue);
   }
 
   /**
@@ -182,7 +181,7 @@ export class Conductor<Name extends string = string> {
    * for what only a person's answer or an agent of somebody else can set going.
    */
   async processQueue(options: ProcessQueueOptions = {}): Promise<ProcessedCounts> {
-    const { signal, drainMs, onError, ...loop } = options;
+    const { signal, drainMs, onError, ...loop } = requireOptions(options, 'an object');
     this.#refuseClosed();
     const manager = new TaskQueueManager(this, this.queue, loop);
     if (onError !== undefined) manager.on('error', onError);

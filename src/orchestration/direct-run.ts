@@ -1,6 +1,7 @@
 import { v7 as newThreadId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError, TimeoutError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import { type Budget, checkBudgets } from '../queue/budget.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { untilAborted } from './abort-race.ts';
@@ -71,7 +72,7 @@ export class DirectRun {
     closing: AbortSignal,
     queue: () => TaskQueue,
   ) {
-    const { timeoutMs, input, threadId, budget } = options;
+    const { timeoutMs, input, threadId, budget } = requireOptions(options, 'an object');
     if (budget !== undefined) checkBudgets(budget, (field = '') => field, 'budget');
     this.#queue = queue;
     if (timeoutMs !== undefined && !(timeoutMs > 0)) {

@@ -1,5 +1,6 @@
 import { InvalidOptionError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import type { ApprovalQuestion, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { type BudgetQuestion, budgetAsked } from './budget-question.ts';
@@ -57,10 +58,8 @@ interface Placed {
  * All that waits for people, approvals and questions of graphs, by when it began to wait. Waiting tasks are read in
  * pages, and no more is kept in memory than the page that is asked for.
  */
-export async function inbox(
-  queue: TaskQueue,
-  { limit = ENTRIES_DEFAULT, cursor }: InboxOptions,
-): Promise<InboxPage> {
+export async function inbox(queue: TaskQueue, options: InboxOptions): Promise<InboxPage> {
+  const { limit = ENTRIES_DEFAULT, cursor } = requireOptions(options, 'an object');
   if (!Number.isInteger(limit) || limit < 1 || limit > INBOX_ENTRIES_MAX)
     throw new InvalidOptionError('limit', `a whole number from 1 to ${INBOX_ENTRIES_MAX}`, limit);
   const after = cursor === undefined ? undefined : toPlace(cursor);
@@ -132,8 +131,8 @@ function toCursor(place: Place): string {
 }
 
 function toPlace(cursor: string): Place {
-  const [since, taskId, index] = cursor.split('|');
+  const [since, taskId, index] = String(cursor).split('|');
   if (!/^\d{1,16}$/.test(since ?? '') || !taskId || !/^\d{1,6}$/.test(index ?? ''))
-    throw new InvalidOptionError('cursor', 'a cursor that inbox() returned', cursor.slice(0, 32));
+    throw new InvalidOptionError('cursor', 'a cursor that inbox() returned', String(cursor).slice(0, 32));
   return [Number(since), taskId, Number(index)];
 }

@@ -63,11 +63,16 @@ export function checkRule({ cron, tz, everyMs }: ScheduleRule, now: number): voi
     );
   }
   if (everyMs !== undefined) {
-    if (!(everyMs >= EVERY_MS_MIN && everyMs <= INTERVAL_MS_MAX)) {
+    if (typeof everyMs !== 'number' || !(everyMs >= EVERY_MS_MIN && everyMs <= INTERVAL_MS_MAX)) {
       throw new InvalidOptionError('everyMs', `ms from ${EVERY_MS_MIN} to ${INTERVAL_MS_MAX}`, everyMs);
     }
     if (tz !== undefined) throw new InvalidOptionError('tz', 'none with everyMs', tz);
     return;
+  }
+  // Neither is checked by what reads the pattern: a zone of NaN it would never come to an end with.
+  for (const [field, text] of Object.entries({ cron, tz })) {
+    if (text !== undefined && (typeof text !== 'string' || text === ''))
+      throw new InvalidOptionError(field, field === 'cron' ? 'a pattern' : 'an IANA time zone', text);
   }
   let next: number | null;
   try {

@@ -1,5 +1,6 @@
 import { InvalidOptionError, JottyError } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
+import { requireOptions } from '../options.ts';
 import { checkEntry, type Registry, type RegistryEntry } from '../queue/registry.ts';
 import { SCHEDULES } from '../queue/sections.ts';
 import type { NewTask } from '../queue/task.ts';
@@ -45,6 +46,7 @@ export interface Schedule extends ScheduleRule {
   readonly isPaused: boolean;
   /** When it ticks next, ms since the epoch; null while it is paused. */
   readonly nextRunAt: number | null;
+  /** Of the latest tick that became a task, or run by hand. */
   readonly lastRunAt: number | null;
   /** The task of the latest tick. */
   readonly lastTaskId: string | null;
@@ -75,9 +77,10 @@ export class Schedules {
    * @throws InvalidOptionError for a rule that never ticks; InvalidTaskError, TooLargeError.
    */
   async upsert(id: string, options: ScheduleOptions): Promise<Schedule> {
-    if (!SCHEDULE_ID.test(id)) throw new InvalidOptionError('id', `a name like ${SCHEDULE_ID.source}`, id);
+    if (typeof id !== 'string' || !SCHEDULE_ID.test(id))
+      throw new InvalidOptionError('id', `a name like ${SCHEDULE_ID.source}`, id);
     const now = this.#queue().clock.now();
-    const fresh = this.#fresh(id, options, now);
+    const fresh = this.#fresh(id, requireOptions(options, 'an object with a goal'), now);
     const stored = await this.#change(id, (old) => {
       if (old === null) return fresh;
       const isSameRule = JSON.stringify(old.rule) === JSON.stringify(fresh.rule);
@@ -98,11 +101,21 @@ export class Schedules {
     return this.#update(id, (old) => (old.isPaused ? { ...old, isPaused: false, lastTick: now } : old));
   }
 
-  /** Enqueues its goal at once, beside its ticks. Resolves with the id of the task. */
+  /**
+   * Enqueues its goal at once, beside its ticks: also while it is paused, and whatever its last task does. Resolves
+   * with the id of the task, whose metadata name the schedule.
+   */
   async runNow(id: string): Promise<string> {
     const { stored } = await this.#read(id);
     if (stored === null) throw notFound(id);
-    return this.#queue().enqueue(stored.task);
+    const { task } = stored;
+    const taskId = await this.#queue().enqueue({ ...task, metadata: { ...task.metadata, schedule: id } });
+    const now = this.#queue().clock.now();
+    // It may have been removed meanwhile.
+    await this.#update(id, (old) => ({ ...old, lastRunAt: now })).catch((error: unknown) => {
+      if (!(error instanceof JottyError) || error.code !== 'SCHEDULE_NOT_FOUND') throw error;
+    });
+    return taskId;
   }
 
   /** The tasks it has made are left as they are. */

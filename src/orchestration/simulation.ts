@@ -1,4 +1,5 @@
 import { wait } from '../clock.ts';
+import { requireOptions } from '../options.ts';
 import { MemoryTaskStore } from '../queue/backends/memory/memory-task-store.ts';
 import { INTERVAL_MS_MAX } from '../queue/bounds.ts';
 import type { Limit } from '../queue/limits.ts';
@@ -82,6 +83,7 @@ export interface Simulated {
  */
 export async function simulate(today: Simulated, options: SimulateOptions): Promise<SimulationReport> {
   const { queue } = today;
+  requireOptions(options, 'an object');
   const tasks = await recordedTasks(queue, options.since ?? 0, SIMULATED_TASKS_MAX);
   const keys = [...new Set(tasks.flatMap(({ task }) => task.limits?.map(({ key }) => key) ?? []))];
   const limits = options.limits ?? (keys.length === 0 ? [] : await queue.limits(keys));

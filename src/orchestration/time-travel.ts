@@ -1,5 +1,6 @@
 import { v7 as newTaskId } from 'uuid';
 import { InvalidOptionError, JottyError, TaskNotFoundError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { THREAD_LIMIT } from '../queue/limits.ts';
 import type { NewTask, Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
@@ -79,8 +80,9 @@ export async function rerun(
   host: AgentHost,
   queue: TaskQueue,
   id: string,
-  { from, values, agent, id: newId = newTaskId() }: RerunOptions,
+  options: RerunOptions,
 ): Promise<string> {
+  const { from, values, agent, id: newId = newTaskId() } = requireOptions(options, 'an object with from');
   const task = await find(queue, id);
   const saver = (await host.checkpointer()) as WritingSaver;
   const found: FoundCheckpoint | undefined = await saver.getTuple(at(threadOf(task), from));

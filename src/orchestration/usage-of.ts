@@ -1,7 +1,7 @@
+import { readTasks } from '../queue/batch.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { type Account, addByModel } from './account.ts';
 import type { Accounts } from './accounts.ts';
-import { readTasks } from './batch.ts';
 import { type BudgetOwner, scopeOfOwner } from './budgets.ts';
 import { scopeOfAgent } from './metering.ts';
 import { NO_USAGE, type TaskUsage, type UsageByModel } from './usage.ts';

@@ -1,8 +1,8 @@
 import { TooLargeError } from '../errors.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { readTasks } from '../queue/batch.ts';
 import type { Task } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
-import { readTasks } from './batch.ts';
 
 /** All results that one run is given, as JSON text. Larger ones belong where a result can name them. */
 export const DEPENDENCY_RESULTS_BYTES_MAX = 16 * 1024 * 1024;

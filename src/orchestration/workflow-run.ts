@@ -1,9 +1,9 @@
 import { TimeoutError } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
+import { Batch, type BatchWaitOptions, readTasks } from '../queue/batch.ts';
 import { isEnded, type Task, type TaskError, type TaskInterrupt, type TaskStatus } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
-import { Batch, type BatchWaitOptions, readTasks } from './batch.ts';
-import type { KeepAlive } from './keep-alive.ts';
 import { graphTask } from './workflow.ts';
 import {
   type DefinedTask,
@@ -42,14 +42,12 @@ export class WorkflowRun<Ref extends string = string> {
   readonly name: string;
   readonly #definition: WorkflowDefinition;
   readonly #queue: TaskQueue;
-  readonly #keepAlive: KeepAlive;
 
-  constructor(id: string, definition: WorkflowDefinition, queue: TaskQueue, keepAlive: KeepAlive) {
+  constructor(id: string, definition: WorkflowDefinition, queue: TaskQueue) {
     this.id = id;
     this.name = definition.name;
     this.#definition = definition;
     this.#queue = queue;
-    this.#keepAlive = keepAlive;
   }
 
   async status(): Promise<WorkflowStatus<Ref>> {
@@ -71,7 +69,8 @@ export class WorkflowRun<Ref extends string = string> {
   }
 
   /** Until all of it has ended, in whatever way. Rejects with TimeoutError or the signal's reason. */
-  async wait({ signal, timeoutMs = Infinity }: BatchWaitOptions = {}): Promise<WorkflowStatus<Ref>> {
+  async wait(options: BatchWaitOptions = {}): Promise<WorkflowStatus<Ref>> {
+    const { signal, timeoutMs = Infinity } = requireOptions(options, 'an object');
     const { clock } = this.#queue;
     const deadline = clock.now() + timeoutMs;
     for (;;) {
@@ -143,7 +142,7 @@ export class WorkflowRun<Ref extends string = string> {
   }
 
   #batch(ids: readonly string[]): Batch {
-    return new Batch(ids, this.#queue, this.#keepAlive);
+    return new Batch(ids, this.#queue);
   }
 
   /** The latest generation of each task, in the order of the plan. Earlier ones had ended, and may be purged. */

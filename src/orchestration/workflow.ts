@@ -5,8 +5,10 @@ import {
   TooLargeError,
   UnknownDependencyError,
 } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { BATCH_TASKS_MAX } from '../queue/bounds.ts';
 import { edgeOn, findCycle } from '../queue/dependencies.ts';
+import { describe } from '../queue/description.ts';
 import type { Approval, DependencyCondition, NewTask, Where } from '../queue/task.ts';
 import { mermaidOf, type WorkflowGraph } from './workflow-graph.ts';
 
@@ -83,8 +85,16 @@ export class Workflow<Ref extends string = never> {
   addWorkflow<Prefix extends string, Inner extends string>(
     prefix: Prefix,
     workflow: Workflow<Inner>,
-    { dependsOn }: { readonly dependsOn?: Dependencies<Ref> | undefined } = {},
+    options: { readonly dependsOn?: Dependencies<Ref> | undefined } = {},
   ): Workflow<Ref | `${Prefix}.${Inner}`> {
+    const { dependsOn } = requireOptions(options, 'an object');
+    if (typeof workflow?.tasks !== 'function')
+      throw new InvalidOptionError('workflow', 'a Workflow', workflow);
+    if (typeof prefix !== 'string' || !REF.test(prefix))
+      throw new InvalidTaskError(
+        `${this.#at}.ref`,
+        `expected a prefix like ${REF.source}, got ${describe(prefix)}`,
+      );
     const before = planned(dependsOn, this.#at);
     for (const task of workflow.tasks()) {
       const inside = task.dependsOn.map((edge) => ({ ...edge, ref: `${prefix}.${edge.ref}` }));
@@ -150,8 +160,11 @@ export class Workflow<Ref extends string = never> {
   }
 
   #place(task: PlannedTask): void {
-    if (!REF.test(task.ref))
-      throw new InvalidTaskError(`${this.#at}.ref`, `expected a name like ${REF.source}, got ${task.ref}`);
+    if (typeof task.ref !== 'string' || !REF.test(task.ref))
+      throw new InvalidTaskError(
+        `${this.#at}.ref`,
+        `expected a name like ${REF.source}, got ${describe(task.ref)}`,
+      );
     if (this.#tasks.has(task.ref))
       throw new InvalidTaskError(`${this.#at}.ref`, `there is a task ${task.ref} already`);
     this.#tasks.set(task.ref, task);

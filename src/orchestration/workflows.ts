@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { v7 as newWorkflowId } from 'uuid';
 import { InvalidOptionError, InvalidTaskError, JottyError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { type Amounts, type Budget, budgetsIn, checkBudgets, keyOfWorkflow } from '../queue/budget.ts';
 import type { NewTask } from '../queue/task.ts';
 import type { TaskQueue } from '../queue/task-queue.ts';
 import { placed } from './goal.ts';
-import type { KeepAlive } from './keep-alive.ts';
 import type { PlannedTask, Workflow } from './workflow.ts';
 import { readDefinition, type WorkflowDefinition, writeDefinition } from './workflow-definition.ts';
 import { type StoredMembership, taskIdOf } from './workflow-membership.ts';
@@ -33,7 +33,6 @@ const WORKFLOW_ID = /^[A-Za-z0-9_.-]{1,64}$/;
 export interface WorkflowsOptions {
   readonly queue: () => TaskQueue;
   readonly toTask: (goal: string | undefined, options: object) => NewTask;
-  readonly keepAlive: KeepAlive;
 }
 
 /** Submits workflows, and finds those that were. */
@@ -46,9 +45,12 @@ export class Workflows {
 
   async submit<Ref extends string>(
     workflow: Workflow<Ref>,
-    { id = newWorkflowId(), input, metadata, deadline, budget }: SubmitOptions,
+    options: SubmitOptions,
   ): Promise<WorkflowRun<Ref>> {
-    const { queue, keepAlive } = this.#options;
+    const { queue } = this.#options;
+    if (typeof workflow?.check !== 'function')
+      throw new InvalidOptionError('workflow', 'a Workflow', workflow);
+    const { id = newWorkflowId(), input, metadata, deadline, budget } = requireOptions(options, 'an object');
     if (typeof id !== 'string' || !WORKFLOW_ID.test(id))
       throw new InvalidOptionError('id', `a name like ${WORKFLOW_ID.source}`, id);
     for (const [path, value] of Object.entries({ input, metadata })) {
@@ -68,18 +70,18 @@ export class Workflows {
     // Acknowledged when both are there; after a crash in between the same submission again writes the plan.
     const definition = { name: workflow.name, tasks: planned.map(defined) };
     await writeDefinition(queue(), id, definition);
-    return new WorkflowRun<Ref>(id, definition, queue(), keepAlive);
+    return new WorkflowRun<Ref>(id, definition, queue());
   }
 
   /** @throws JottyError with code WORKFLOW_NOT_FOUND */
   async find<Ref extends string>(id: string): Promise<WorkflowRun<Ref>> {
-    const { queue, keepAlive } = this.#options;
+    const { queue } = this.#options;
     const definition = WORKFLOW_ID.test(id) ? await readDefinition(queue(), id) : null;
     if (definition === null) {
       const why = `there is no workflow ${id}; it was never submitted here, or it was purged`;
       throw new JottyError('WORKFLOW_NOT_FOUND', why);
     }
-    return new WorkflowRun<Ref>(id, definition, queue(), keepAlive);
+    return new WorkflowRun<Ref>(id, definition, queue());
   }
 
   #toTask(task: PlannedTask, at: string, workflow: StoredMembership, shared: object | undefined): NewTask {

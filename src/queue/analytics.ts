@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import type { Registry } from './registry.ts';
 import { merge, Sketch, type Spread, spreadOf } from './sketch.ts';
 import type { EndStatus, TaskStatus } from './task.ts';
@@ -92,7 +93,8 @@ export function sectionOf(segment: number): string {
 
 export const ANALYTICS_SECTIONS: readonly string[] = Array.from({ length: SECTIONS }, (_, n) => sectionOf(n));
 
-export function checkWindow({ windowMs = 3_600_000 }: AnalyticsOptions): number {
+export function checkWindow(options: AnalyticsOptions): number {
+  const { windowMs = 3_600_000 } = requireOptions(options, 'an object');
   if (typeof windowMs === 'number' && windowMs >= MINUTE_MS && windowMs <= ANALYTICS_MS_MAX) return windowMs;
   throw new InvalidOptionError('windowMs', `a number from ${MINUTE_MS} to ${ANALYTICS_MS_MAX}, ms`, windowMs);
 }

@@ -16,7 +16,7 @@ export class Conditions {
   readonly #byName = new Map<string, ConditionFunction>();
 
   register(name: string, condition: ConditionFunction): void {
-    if (!ID_PATTERN.test(name)) {
+    if (typeof name !== 'string' || !ID_PATTERN.test(name)) {
       throw new InvalidOptionError('condition name', '1–128 characters of A–Z a–z 0–9 _ . : -', name);
     }
     if (typeof condition !== 'function')

@@ -39,6 +39,8 @@ export { MemoryTaskStore } from './backends/memory/memory-task-store.ts';
 export type { DurabilityDemand, DurabilityLevel, RedisDurability } from './backends/redis/durability.ts';
 export { RedisTaskQueue, type RedisTaskQueueOptions } from './backends/redis/redis-task-queue.ts';
 export { SQLiteTaskQueue, type SQLiteTaskQueueOptions } from './backends/sqlite/sqlite-task-queue.ts';
+// Batches: tasks to wait for together.
+export { Batch, type BatchProgress, type BatchWaitOptions, type EnqueuedTasks } from './batch.ts';
 // Bounds.
 export {
   APPROVAL_QUESTION_MAX,

@@ -87,6 +87,8 @@ export function checkLimitOptions(limits: readonly Limit[]): readonly Limit[] {
 
 /** What is said of one key by hand. Throws InvalidOptionError. */
 export function toGateChange(key: string, limit: Omit<Limit, 'key' | 'weight'>): GateChange {
+  if (typeof limit !== 'object' || limit === null)
+    throw new InvalidOptionError('limit', '{ max } or { rate }', describe(limit));
   const problem = problemOf({ ...limit, key });
   if (problem) throw new InvalidOptionError(`limit${problem[0]}`, problem[1], describe(limit));
   requireKey(key);

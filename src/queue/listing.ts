@@ -55,6 +55,7 @@ function hasMetadata(task: Task, wanted: ListTasksQuery['metadata']): boolean {
 
 function statusesOf(status: ListTasksQuery['status']): readonly TaskStatus[] | null {
   if (status === undefined) return null;
+  checkNames(status, 'status');
   const statuses: readonly TaskStatus[] = typeof status === 'string' ? [status] : status;
   const unknown = statuses.find((name) => !TASK_STATUSES.includes(name));
   if (unknown !== undefined) throw new InvalidOptionError('status', TASK_STATUSES.join(', '), unknown);
@@ -64,8 +65,8 @@ function statusesOf(status: ListTasksQuery['status']): readonly TaskStatus[] | n
 function cursorToSeq(cursor: string | undefined): number {
   if (cursor === undefined) return 0;
   const seq = Number(cursor);
-  if (!/^\d{1,16}$/.test(cursor) || !Number.isSafeInteger(seq)) {
-    throw new InvalidOptionError('cursor', 'a cursor that listTasks() returned', cursor.slice(0, 32));
+  if (typeof cursor !== 'string' || !/^\d{1,16}$/.test(cursor) || !Number.isSafeInteger(seq)) {
+    throw new InvalidOptionError('cursor', 'a cursor that listTasks() returned', String(cursor).slice(0, 32));
   }
   return seq;
 }

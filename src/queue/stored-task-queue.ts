@@ -4,10 +4,9 @@ import {
   InvalidOptionError,
   LeaseLostError,
   QueuePausedError,
-  StoreUnavailableError,
   TaskNotFoundError,
 } from '../errors.ts';
-import { copyJson, type JsonValue } from '../json.ts';
+import type { JsonValue } from '../json.ts';
 
 import { Admission } from './admission.ts';
 import { AlarmClock } from './alarm-clock.ts';
@@ -22,12 +21,12 @@ import {
 import { AnalyticsLog } from './analytics-log.ts';
 import { APPROVAL_TYPE } from './approval.ts';
 import { Approvals } from './approvals.ts';
+import { type EnqueuedTasks, enqueued } from './batch.ts';
 
 import { CLAIM_TASKS_MAX } from './bounds.ts';
 import { childOf } from './children.ts';
 import type { ClaimFilter } from './claim-filter.ts';
 import { Conditions } from './conditions.ts';
-import { assignmentDetails } from './details.ts';
 import type { Effect } from './effects.ts';
 import { type Explanation, explain } from './explanation.ts';
 import { kindGates } from './gate.ts';
@@ -39,6 +38,7 @@ import { listTasks } from './listing.ts';
 import { Loop } from './loop.ts';
 import type { MoveReport } from './move.ts';
 import { Observers } from './observers.ts';
+import { isQuiet, Propagation } from './propagation.ts';
 import { forgetEntriesOf } from './purged-entries.ts';
 import { type MoveOptions, moveQueue } from './queue-move.ts';
 import { type ResolvedOptions, resolveOptions } from './queue-options.ts';
@@ -58,11 +58,10 @@ import {
 import { toStats } from './stats.ts';
 import { type SubmissionRules, type SubmittedRecord, toRecord } from './submission.ts';
 import { placeIn } from './submission-fields.ts';
-import { EXPIRE, Sweep } from './sweep.ts';
+import { Sweep } from './sweep.ts';
 import { STEP_TASKS_MAX } from './sweeper.ts';
 import { isLeased, type NewTask, type Outcome, type Task, type TaskEvent, type TaskStatus } from './task.ts';
-import { TaskContext } from './task-context.ts';
-import type { LogPage, TaskLog } from './task-log.ts';
+import type { TaskLog } from './task-log.ts';
 import type {
   ApprovalDecision,
   Assignment,
@@ -78,19 +77,12 @@ import type {
   TaskQueue,
   TaskQueueOptions,
 } from './task-queue.ts';
-import type { Change, Effects, Logging, TaskRecord, TaskStore, UnjudgedEdge } from './task-store.ts';
-import { type KnownTexts, readSubmission, type TaskDefaults, toTask } from './task-view.ts';
-import { decide, type Note, type TaskAction } from './transitions.ts';
+import type { Logging, TaskRecord, TaskStore } from './task-store.ts';
+import { readSubmission, type TaskDefaults, toTask } from './task-view.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
 
-/** A compare-and-set that loses this often in a row meets a broken store, not other writers. */
-const APPLY_ROUNDS_MAX = 100;
-
 const TASK = placeIn('task');
-
-/** Chooses an action by where the task stands. */
-type ActionChoice = (record: TaskRecord) => { readonly action: TaskAction; readonly note: Note | undefined };
 
 /**
  * The queue: all policy over the narrow TaskStore port. What happens to a task is decided by a pure function
@@ -112,6 +104,8 @@ export class StoredTaskQueue implements TaskQueue {
   readonly #approvals: Approvals;
   readonly #admission: Admission;
   readonly #rules: SubmissionRules;
+  readonly #propagation: Propagation;
+  readonly #writer: TaskWriter;
   #checkpointer: Promise<unknown> | null = null;
   /** The saver made here; a backend with one of its own purges both in one step. */
   #threads: { deleteThreads(threadIds: readonly string[]): Promise<void> } | null = null;
@@ -141,12 +135,13 @@ export class StoredTaskQueue implements TaskQueue {
       onAlarm: () => void this.#alarm.ringNow(),
     });
     const onError = (error: unknown) => this.#observers.report(error);
+    this.#log = new AnalyticsLog(() => store.registry, clock, this.#options.owner, onError);
     this.#approvals = new Approvals({
       store,
       clock,
       owner: this.owner,
       leaseMs: this.leaseMs,
-      act: (id, wanted, known) => this.#act(id, wanted, known),
+      act: (id, wanted, known) => this.#writer.act(id, wanted, known),
       admit: (records) => this.#admission.admit(records, false, []),
       onError,
     });
@@ -156,8 +151,31 @@ export class StoredTaskQueue implements TaskQueue {
       isInProcess: this.#rules.isInProcess,
       held: this.#held,
       approvals: this.#approvals,
-      act: (id, action, known) => this.#act(id, action, known),
+      act: (id, action, known) => this.#writer.act(id, action, known),
       onError,
+    });
+    this.#propagation = new Propagation({
+      store,
+      clock,
+      leaseMs: this.leaseMs,
+      conditions: this.#conditions,
+      observers: this.#observers,
+      approvals: this.#approvals,
+      log: this.#log,
+      view: (record) => this.#view(record),
+    });
+    this.#writer = new TaskWriter({
+      store,
+      options: this.#options,
+      held: this.#held,
+      conditions: this.#conditions,
+      observers: this.#observers,
+      approvals: this.#approvals,
+      log: this.#log,
+      propagation: this.#propagation,
+      setAlarm: (at) => this.#alarm.set(at),
+      use: () => this.#use(),
+      view: (record, submission) => this.#view(record, submission),
     });
     const sweep = new Sweep({
       store,
@@ -165,14 +183,13 @@ export class StoredTaskQueue implements TaskQueue {
       approvals: this.#approvals,
       leases: new LeaseWatch(clock, this.leaseMs),
       retentionMs: this.#options.retentionMs,
-      act: (id, action, known) => this.#act(id, action, known),
+      act: (id, action, known) => this.#writer.act(id, action, known),
       checkHeld: (now) => this.#checkHeld(now),
-      judge: () => this.#follow({ released: [], skipped: [], unjudged: true }),
+      judge: () => this.#propagation.judge(),
       purge: (endedBefore) => this.#purge(endedBefore),
       onError,
     });
     this.#alarm = new AlarmClock(clock, () => sweep.ring(), onError);
-    this.#log = new AnalyticsLog(() => store.registry, clock, this.#options.owner, onError);
     this.#sweeper = new Loop(
       clock,
       sweepMs,
@@ -221,25 +238,25 @@ export class StoredTaskQueue implements TaskQueue {
     return record.id;
   }
 
-  async enqueueMany(tasks: readonly NewTask[]): Promise<string[]> {
+  async enqueueMany(tasks: readonly NewTask[]): Promise<EnqueuedTasks> {
     this.#use();
     const now = this.clock.now();
     const records = await validateBatch(tasks, now, this.#rules);
     await this.#takeIn(records, now);
-    return idsOf(records);
+    return enqueued(idsOf(records), this);
   }
 
   async enqueueChildren(parent: Task, tasks: readonly NewTask[]): Promise<string[]> {
     const fence = fenceOf(parent);
     this.#use();
     const now = this.clock.now();
-    const record = await this.#load(parent.id);
+    const record = await this.#writer.load(parent.id);
     const submission = readSubmission(record);
     // Checked before they inherit, so that an error names what was passed.
     await validateBatch(tasks, now, this.#rules);
     const children = tasks.map((task) => childOf(record, submission, task));
     const records = await validateBatch(children, now, { ...this.#rules, areChildren: true });
-    await this.#act(parent.id, { type: 'adopt', fence, ids: idsOf(records) });
+    await this.#writer.act(parent.id, { type: 'adopt', fence, ids: idsOf(records) });
     await this.#takeIn(records, now);
     return idsOf(records);
   }
@@ -281,17 +298,18 @@ export class StoredTaskQueue implements TaskQueue {
     const fence = fenceOf(task);
     this.#use();
     if (await this.#isPaused(task.id)) throw new QueuePausedError(task.id);
-    return await this.#act(task.id, { type: 'start', fence });
+    return await this.#writer.act(task.id, { type: 'start', fence });
   }
 
   async heartbeat(task: Task): Promise<Task> {
     const fence = fenceOf(task);
-    const beaten = await this.#act(task.id, { type: 'heartbeat', fence });
+    const beaten = await this.#writer.act(task.id, { type: 'heartbeat', fence });
     if (!isLeased(beaten.status)) throw new LeaseLostError(task.id, fence, 'the attempt timed out');
     return beaten;
   }
 
   async heartbeatMany(tasks: readonly Task[]): Promise<(Task | null)[]> {
+    if (!Array.isArray(tasks)) throw new InvalidOptionError('tasks', 'a list of tasks', tasks);
     return Promise.all(
       tasks.map((task) =>
         this.heartbeat(task).catch((error: unknown) => {
@@ -308,7 +326,12 @@ export class StoredTaskQueue implements TaskQueue {
       const fence = fenceOf(task);
       const ending = toEnding(outcome);
       const spent = toSpent(outcome);
-      return this.#act(task.id, { type: 'settle', fence, ending, assignment, spent }, undefined, outcome.log);
+      return this.#writer.act(
+        task.id,
+        { type: 'settle', fence, ending, assignment, spent },
+        undefined,
+        outcome.log,
+      );
     } catch (error) {
       return Promise.reject(error);
     }
@@ -316,12 +339,12 @@ export class StoredTaskQueue implements TaskQueue {
 
   async assign(task: Task, assignment: Assignment): Promise<Task> {
     const fence = fenceOf(task);
-    return await this.#act(task.id, { type: 'assign', fence, assignment });
+    return await this.#writer.act(task.id, { type: 'assign', fence, assignment });
   }
 
   async recordEffects(task: Task, effects: readonly Effect[]): Promise<Task> {
     const fence = fenceOf(task);
-    return await this.#act(task.id, { type: 'record', fence, effects });
+    return await this.#writer.act(task.id, { type: 'record', fence, effects });
   }
 
   async updateStatus(id: string, status: TaskStatus, change: StatusChange = {}): Promise<Task> {
@@ -329,7 +352,7 @@ export class StoredTaskQueue implements TaskQueue {
     const isPaused = status === 'in_progress' && (await this.#isPaused(id));
     const note = toNote(change);
     // The action depends on where the task stands, so it is chosen anew with each record that is decided on.
-    return await this.#act(id, (record) => {
+    return await this.#writer.act(id, (record) => {
       const action = toStatusAction(record, status, change);
       if (action.type === 'start' && isPaused) throw new QueuePausedError(id);
       return { action, note };
@@ -337,15 +360,15 @@ export class StoredTaskQueue implements TaskQueue {
   }
 
   async cancel(id: string, reason?: string): Promise<Task> {
-    return await this.#act(id, { type: 'cancel', reason });
+    return await this.#writer.act(id, { type: 'cancel', reason });
   }
 
   async retry(id: string): Promise<Task> {
-    return await this.#act(id, { type: 'redrive' });
+    return await this.#writer.act(id, { type: 'redrive' });
   }
 
   async answer(id: string, interruptId: string, value: JsonValue): Promise<Task> {
-    return await this.#act(id, toAnswer(interruptId, value));
+    return await this.#writer.act(id, toAnswer(interruptId, value));
   }
 
   async decide(id: string, decision: ApprovalDecision): Promise<Task> {
@@ -422,7 +445,7 @@ export class StoredTaskQueue implements TaskQueue {
 
   async limits(keys?: readonly string[]): Promise<LimitState[]> {
     this.#use();
-    checkNames(keys, 'keys');
+    checkNames(typeof keys === 'string' ? [null] : keys, 'keys');
     const gates = await this.#store.gates(keys ?? null);
     const now = this.clock.now();
     return gates.flatMap((gate) => (gate && !gate.key.startsWith('@') ? [toLimitState(gate, now)] : []));
@@ -430,7 +453,7 @@ export class StoredTaskQueue implements TaskQueue {
 
   async explain(id: string): Promise<Explanation> {
     this.#use();
-    return explain(this.#store, await this.#load(id), this.clock.now());
+    return explain(this.#store, await this.#writer.load(id), this.clock.now());
   }
 
   async waitFor(id: string, options: WaitOptions = {}): Promise<Task> {
@@ -554,7 +577,7 @@ export class StoredTaskQueue implements TaskQueue {
     const { inserted, effects } = await taken;
     this.#observers.welcome(inserted, now);
     this.#log.submitted(inserted, now);
-    if (!isQuiet(effects)) await this.#follow(effects);
+    if (!isQuiet(effects)) await this.#propagation.follow(effects);
     await this.#watchOver(inserted);
   }
 
@@ -591,127 +614,6 @@ export class StoredTaskQueue implements TaskQueue {
     return (await this.#store.gates(keys)).some((gate) => gate?.isPaused);
   }
 
-  /**
-   * Decides and writes until nobody wrote in between. What a remembered record refuses, or says was done
-   * already, is checked against a fresh one before it is believed.
-   */
-  async #act(
-    id: string,
-    wanted: TaskAction | ActionChoice,
-    known?: TaskRecord,
-    log?: readonly LogPage[],
-  ): Promise<Task> {
-    this.#use();
-    const held = this.#held.get(id);
-    let remembered = known ?? held?.record;
-    for (let round = 0; round < APPLY_ROUNDS_MAX; round++) {
-      const isFresh = remembered === undefined;
-      const record: TaskRecord = remembered ?? (await this.#load(id));
-      remembered = undefined;
-      const submission = held?.submission ?? readSubmission(record);
-      const now = this.clock.now();
-      const decided = this.#decide(record, wanted, submission, isFresh, now);
-      const change = log && decided !== null && decided !== 'refused' ? { ...decided, log } : decided;
-      if (change === 'refused' || (change === null && !isFresh)) continue;
-      if (change === null) return await this.#cancelledWhole(this.#view(record, submission));
-      const applied = (await this.#store.apply([change], now))[0];
-      if (!applied) continue;
-      const task = this.#held.take(applied.record, submission, knownFrom(wanted, record, change));
-      if (applied.record.alarmAt !== null) this.#alarm.set(applied.record.alarmAt);
-      if (held && task.status === 'cancelled') this.#observers.loseLease(held.record, 'cancelled');
-      if (held && wanted === EXPIRE) this.#observers.loseLease(held.record, 'taken over');
-      this.#log.changed(record, applied.record, task, now);
-      this.#observers.announce(change, applied.record, task);
-      if (applied.record.quota) this.#observers.freed(applied.record, change);
-      if (!isQuiet(applied.effects)) await this.#follow(applied.effects, id);
-      if (applied.record.agentType === APPROVAL_TYPE) {
-        await this.#approvals.moved(applied.record);
-        // Who runs until nothing is left may have taken it for something that is.
-        if (applied.record.status === 'waiting') this.#observers.emit('available', undefined);
-      }
-      return task.status === 'cancelled' ? await this.#cancelledWhole(task) : task;
-    }
-    throw new StoreUnavailableError(
-      `task ${id} was changed ${APPLY_ROUNDS_MAX} times while being written; try again`,
-    );
-  }
-
-  /** The children of a cancelled task are cancelled with it; done again with each call, since the first may be cut off. */
-  async #cancelledWhole(task: Task): Promise<Task> {
-    if (task.status !== 'cancelled' || task.children === undefined) return task;
-    const cancel: TaskAction = { type: 'cancel', reason: `its parent ${task.id} was cancelled` };
-    await Promise.all(
-      task.children.map((id) =>
-        this.#act(id, cancel).catch((error: unknown) => {
-          if (!(error instanceof TaskNotFoundError)) throw error;
-        }),
-      ),
-    );
-    return task;
-  }
-
-  #decide(
-    record: TaskRecord,
-    wanted: TaskAction | ActionChoice,
-    submission: NewTask,
-    isFresh: boolean,
-    now: number,
-  ): Change | null | 'refused' {
-    try {
-      const { action, note } = typeof wanted === 'function' ? wanted(record) : { action: wanted };
-      const accepted = submission.validate ? this.#accept(action, record, submission) : action;
-      return decide(record, accepted, new TaskContext(record, submission, this.#options, now), note);
-    } catch (error) {
-      if (isFresh) throw error;
-      return 'refused';
-    }
-  }
-
-  #accept(action: TaskAction, record: TaskRecord, submission: NewTask): TaskAction {
-    const { validate } = submission;
-    if (!validate || action.type !== 'settle' || action.ending.status !== 'completed') return action;
-    const view = () => this.#view(record, submission);
-    return { ...action, ending: this.#conditions.accept(action.ending, validate, view) };
-  }
-
-  /**
-   * What an ending, of `endedId` where it was one, did to other tasks: wakes who waits for them, and judges what
-   * only this layer can judge.
-   */
-  async #follow(effects: Effects, endedId?: string): Promise<void> {
-    let { released, skipped, unjudged } = effects;
-    for (;;) {
-      if (released.length > 0) {
-        this.#observers.emit('available', undefined);
-        await this.#approvals.openExpected();
-      }
-      this.#log.skipped(skipped.length);
-      await this.#observers.tellLatest(skipped);
-      await this.#observers.tellWaiters(skipped);
-      if (!unjudged) return;
-      const edges = await this.#store.unjudged(100);
-      if (edges.length === 0) return;
-      const dependencies = await this.#store.get(edges.map((edge) => edge.dependencyId));
-      const verdicts = edges.flatMap((edge, i) => {
-        const dependency = dependencies[i] ?? null;
-        if (edge.dependencyId !== endedId && this.#isForOthers(edge, dependency)) return [];
-        return [this.#conditions.judge(edge, dependency && this.#view(dependency))];
-      });
-      if (verdicts.length === 0) return;
-      ({ released, skipped } = await this.#store.judge(verdicts, this.clock.now()));
-      unjudged = true;
-    }
-  }
-
-  /**
-   * An edge that came up here by chance, while whoever settled its dependency is about to judge it: a process
-   * that does not know the condition would fail it. Once that one can be taken for dead, somebody must.
-   */
-  #isForOthers({ condition }: UnjudgedEdge, dependency: TaskRecord | null): boolean {
-    if (this.#conditions.knows(condition)) return false;
-    return this.clock.now() - (dependency?.completedAt ?? 0) < this.leaseMs;
-  }
-
   async #checkHeld(now: number): Promise<void> {
     // After a blocked event loop the sweep may come before any other look: who listens is told before it is forgotten.
     await this.#observers.checkHeld();
@@ -733,12 +635,6 @@ export class StoredTaskQueue implements TaskQueue {
     return tasks.length;
   }
 
-  async #load(id: string): Promise<TaskRecord> {
-    const [record] = await this.#store.get([id]);
-    if (!record) throw new TaskNotFoundError(id);
-    return record;
-  }
-
   #view(record: TaskRecord, submission = readSubmission(record)): Task {
     return toTask(record, submission, this.#defaults);
   }
@@ -746,22 +642,4 @@ export class StoredTaskQueue implements TaskQueue {
 
 function idsOf(records: readonly { readonly id: string }[]): string[] {
   return records.map((record) => record.id);
-}
-
-/** The result with which a worker ends a task, and who ran it where nothing else is known of the task. */
-function knownFrom(
-  wanted: TaskAction | ActionChoice,
-  before: TaskRecord,
-  { next }: Change,
-): KnownTexts | undefined {
-  if (typeof wanted === 'function' || wanted.type !== 'settle') return undefined;
-  const { ending, assignment } = wanted;
-  if (ending.status !== 'completed') return undefined;
-  if (assignment === undefined || before.details !== null) return ending;
-  const shown = copyJson(assignmentDetails(assignment));
-  return { result: ending.result, value: ending.value, details: next.details, shown };
-}
-
-function isQuiet({ released, skipped, unjudged }: Effects): boolean {
-  return released.length === 0 && skipped.length === 0 && !unjudged;
 }

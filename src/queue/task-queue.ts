@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { JsonValue } from '../json.ts';
 import type { AnalyticsOptions, QueueAnalytics } from './analytics.ts';
+import type { EnqueuedTasks } from './batch.ts';
 import type { RunnableBy } from './claim-filter.ts';
 import type { Effect } from './effects.ts';
 import type { Explanation } from './explanation.ts';
@@ -145,8 +146,8 @@ export interface TaskQueue {
    * generations. With ids, a repeated call changes nothing. Throws LeaseLostError, and what `enqueueMany` does.
    */
   enqueueChildren(parent: Task, tasks: readonly NewTask[]): Promise<string[]>;
-  /** All or none; the tasks may depend on one another. */
-  enqueueMany(tasks: readonly NewTask[]): Promise<string[]>;
+  /** All or none; the tasks may depend on one another. The ids can be waited for: `waitAll`, `waitFirst`, `progress`. */
+  enqueueMany(tasks: readonly NewTask[]): Promise<EnqueuedTasks>;
   /** Refuses what `enqueue` would refuse of a task for itself, with the same errors, and stores nothing. */
   validate(task: NewTask): void;
   /** Claims and leases the first claimable task, null without one. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { ClosedError, InvalidOptionError, JottyError, TaskNotFoundError, TimeoutError } from '../errors.ts';
+import { requireOptions } from '../options.ts';
 import { WAITERS_MAX } from './bounds.ts';
 import { isEnded, type Task } from './task.ts';
 
@@ -32,7 +33,8 @@ export class Waiters {
     return this.#count;
   }
 
-  wait(id: string, { signal, timeoutMs }: WaitOptions): Promise<Task> {
+  wait(id: string, options: WaitOptions): Promise<Task> {
+    const { signal, timeoutMs } = requireOptions(options, 'an object');
     if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
       return Promise.reject(new InvalidOptionError('timeoutMs', 'a positive number of ms', timeoutMs));
     }

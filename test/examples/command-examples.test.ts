@@ -27,5 +27,7 @@ test('nightly runs by hand and by its interval, and tells when the night is', as
   expect(output).toMatch(/the first night ends \d{4}-\d\d-\d\dT0[01]:30:00.000Z/);
   expect(output.match(/by hand: \{ kilobytes: [1-9]\d* \}/g)).toHaveLength(1);
   expect(output.match(/a tick: \{ kilobytes: [1-9]\d* \}/g)).toHaveLength(2);
-  expect(output).toMatch(/by-the-second has ticked\nnightly has not ticked/);
+  expect(output).toMatch(
+    /by-the-second has ticked, last run 20\S+Z\nnightly has not ticked, last run 20\S+Z/,
+  );
 });

@@ -34,6 +34,25 @@ test('a batch tells the first end, all ends, and how far it is', async () => {
   expect(await conductor.batch([...ids, 'gone']).progress()).toMatchObject({ total: 4, missing: 1 });
 });
 
+test('the ids of tasks enqueued together are a batch', async () => {
+  await using queue = new MemoryTaskQueue();
+  await using conductor = new Conductor({ agents: { agent: { invoke: () => 'done' } }, queue });
+  const ids = await queue.enqueueMany([
+    { id: 'a', payload: { goal: 'a' } },
+    { id: 'b', payload: { goal: 'b' }, dependsOn: ['a'] },
+  ]);
+  expect(ids).toStrictEqual(['a', 'b']);
+  expect(JSON.stringify(ids)).toBe('["a","b"]');
+  expect(await ids.progress()).toMatchObject({ total: 2, ended: 0 });
+  const first = ids.waitFirst();
+  const goals = await conductor.enqueueGoals(['c', 'd']);
+  await conductor.processQueue({ untilEmpty: true });
+  expect((await first).id).toBe('a');
+  expect((await ids.waitAll()).map(({ status }) => status)).toEqual(['completed', 'completed']);
+  expect((await goals.waitAll()).map(({ id }) => id)).toEqual([...goals]);
+  expect(await goals.progress()).toMatchObject({ total: 2, ended: 2 });
+});
+
 test('a wait for many ends with its signal, its time, or an id that is not there, and leaves nothing behind', async () => {
   const clock = new FakeClock();
   await using queue = new MemoryTaskQueue({ clock });

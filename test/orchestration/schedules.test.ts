@@ -180,7 +180,11 @@ test('a schedule ticks into tasks, says when it ticks next, and is paused, resum
   expect(await conductor.schedules.pause('report')).toMatchObject({ isPaused: true, nextRunAt: null });
   await clock.advance(30 * MINUTE);
   expect((await queue.listTasks()).tasks).toHaveLength(3);
-  await conductor.schedules.runNow('report');
+  const byHand = await conductor.schedules.runNow('report');
+  expect((await queue.getTask(byHand))?.metadata).toEqual({ schedule: 'report' });
+  expect(await conductor.schedules.list()).toMatchObject([
+    { id: 'report', lastRunAt: clock.now(), lastTaskId: tasks[2]!.id, isPaused: true },
+  ]);
   await conductor.schedules.resume('report');
   expect((await queue.listTasks()).tasks).toHaveLength(4);
   await clock.advance(5 * MINUTE);

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { InvalidOptionError } from '../errors.ts';
-import { isEnded, TASK_STATUSES, type Task, type TaskStatus } from '../queue/task.ts';
-import type { TaskQueue } from '../queue/task-queue.ts';
-import type { KeepAlive } from './keep-alive.ts';
+import { requireOptions } from '../options.ts';
+import { isEnded, TASK_STATUSES, type Task, type TaskStatus } from './task.ts';
+import type { TaskQueue } from './task-queue.ts';
 
 /** So many tasks are asked for at a time. */
 const READ_TASKS = 500;
@@ -21,16 +21,20 @@ export interface BatchProgress {
   readonly missing: number;
 }
 
-/** Some tasks taken together, e.g. those of one `enqueueGoals`. */
+type Reads = Pick<TaskQueue, 'waitFor' | 'getTask'>;
+
+/** Some tasks taken together, e.g. those of several `enqueueMany`. */
 export class Batch {
   readonly ids: readonly string[];
-  readonly #queue: TaskQueue;
-  readonly #keepAlive: KeepAlive;
+  readonly #queue: Reads;
 
-  constructor(ids: readonly string[], queue: TaskQueue, keepAlive: KeepAlive) {
+  /** @throws InvalidOptionError */
+  constructor(ids: readonly string[], queue: Reads) {
+    if (!Array.isArray(ids)) throw new InvalidOptionError('ids', 'a list of ids', ids);
+    const wrong = ids.findIndex((id) => typeof id !== 'string');
+    if (wrong >= 0) throw new InvalidOptionError(`ids[${wrong}]`, 'an id', ids[wrong]);
     this.ids = [...new Set(ids)];
     this.#queue = queue;
-    this.#keepAlive = keepAlive;
   }
 
   /**
@@ -60,9 +64,10 @@ export class Batch {
 
   /** Whatever comes first, nobody waits on for the others. */
   async #waiting<T>(
-    { signal, timeoutMs }: BatchWaitOptions,
+    options: BatchWaitOptions,
     join: (waits: readonly Promise<Task>[]) => Promise<T>,
   ): Promise<T> {
+    const { signal, timeoutMs } = requireOptions(options, 'an object');
     signal?.throwIfAborted();
     const over = new AbortController();
     setMaxListeners(0, over.signal);
@@ -71,7 +76,7 @@ export class Batch {
     const waits = this.ids.map((id) => this.#queue.waitFor(id, { signal: over.signal, timeoutMs }));
     for (const wait of waits) wait.catch(() => {});
     try {
-      return await this.#keepAlive.during(join(waits));
+      return await join(waits);
     } finally {
       signal?.removeEventListener('abort', abort);
       over.abort(new Error('nobody waits for it any more'));
@@ -79,8 +84,24 @@ export class Batch {
   }
 }
 
+/** The ids of tasks that were enqueued together, in their order: a list with the verbs of a batch. */
+export type EnqueuedTasks = string[] & Pick<Batch, 'waitAll' | 'waitFirst' | 'progress'>;
+
+/** The verbs are no entries: what is done with the list, as JSON or in a comparison, knows the ids alone. */
+export function enqueued(ids: string[], queue: Reads): EnqueuedTasks {
+  const batch = () => new Batch(ids, queue);
+  return Object.defineProperties(ids, {
+    waitAll: { value: (options?: BatchWaitOptions) => batch().waitAll(options) },
+    waitFirst: { value: (options?: BatchWaitOptions) => batch().waitFirst(options) },
+    progress: { value: () => batch().progress() },
+  }) as EnqueuedTasks;
+}
+
 /** In the order of the ids; null for what is not there. */
-export async function readTasks(queue: TaskQueue, ids: readonly string[]): Promise<(Task | null)[]> {
+export async function readTasks(
+  queue: Pick<TaskQueue, 'getTask'>,
+  ids: readonly string[],
+): Promise<(Task | null)[]> {
   const tasks: (Task | null)[] = [];
   for (let from = 0; from < ids.length; from += READ_TASKS) {
     const slice = ids.slice(from, from + READ_TASKS);
