@@ -11,6 +11,7 @@ import type { Crossing } from './isolated-run.ts';
 import { crashOf, type IsolatedUnit, startUnit } from './isolated-unit.ts';
 import type { ModulePlace, ResolvedIsolation } from './isolation.ts';
 import { aroundOf, type PartStream } from './part-graph.ts';
+import { TOKENS_MODE } from './part-tokens.ts';
 import { type MeterHandler, meterAmong } from './remote-meter.ts';
 import { bodyOf, DEATH_MS, RunBody, setBody } from './run-body.ts';
 import type { StoreErrors } from './store-errors.ts';
@@ -18,8 +19,8 @@ import type { TeamOffer } from './team-input.ts';
 import type { MemberEnd, NodeConfig } from './team-node.ts';
 import { within } from './wakeup.ts';
 
-/** What a part tells as it goes; tokens of models are not among it. */
-const PART_MODES: readonly string[] = ['tasks', 'updates'];
+/** What a part tells as it goes. */
+const PART_MODES: readonly string[] = ['tasks', 'updates', TOKENS_MODE];
 
 /**
  * An agent in threads or processes of its own, one for each run at a time: there are as many as runs of it, and

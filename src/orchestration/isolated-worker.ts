@@ -23,6 +23,7 @@ import {
 import { checkTeamBudget } from './isolation.ts';
 import { lightCallbacks } from './light-callbacks.ts';
 import { type PartStream, partConfigurable } from './part-graph.ts';
+import { partTokens, TOKENS_MODE } from './part-tokens.ts';
 import { RemoteMeter } from './remote-meter.ts';
 import { RemoteFencedSaver, RemoteSaver } from './remote-saver.ts';
 import { RunBody, setBody } from './run-body.ts';
@@ -137,10 +138,10 @@ class WorkerRun {
 
   async #callAgent(agent: Agent, call: PartCall): Promise<MemberEnd> {
     const info = this.#info();
-    const { isMetered, metadata } = this.#data;
+    const { metadata } = this.#data;
     const graph = agent.compose === undefined ? agent.graph : await agent.compose();
     const worker: unknown = graph ?? agent.invokable;
-    const callbacks = isMetered ? await this.#callbacks(isGraph(worker)) : undefined;
+    const callbacks = await this.#callbacks(isGraph(worker), call);
     const { input } = await inputOf(agent, call.offer);
     const options = {
       signal: this.#controller.signal,
@@ -163,7 +164,14 @@ class WorkerRun {
     return partConfigurable(place, hasSaver ? this.#saver() : undefined, stream);
   }
 
-  async #callbacks(isOfGraph: boolean): Promise<object> {
+  async #callbacks(isOfGraph: boolean, { modes, place }: PartCall): Promise<object | undefined> {
+    const { isMetered } = this.#data;
+    if (modes.includes(TOKENS_MODE)) {
+      const push: PartStream['push'] = ([namespace, mode, chunk]) => this.#tell(mode, namespace, chunk);
+      const tokens = await partTokens(push, place.checkpoint_ns);
+      return isMetered ? [this.#meter(), tokens] : [tokens];
+    }
+    if (!isMetered) return undefined;
     return isOfGraph ? (await lightCallbacks())(this.#meter()) : [this.#meter()];
   }
 

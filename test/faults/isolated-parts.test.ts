@@ -188,6 +188,29 @@ describe.each<'thread' | 'process'>(WHERE)('a part of a team in a %s', (where) =
 });
 
 test.each<'thread' | 'process' | undefined>([undefined, ...WHERE])(
+  'tokens of its models are told where somebody reads them, in isolation %s',
+  async (where) => {
+    const { conductor, enqueue, run } = conduct(where, ['speaks', 'plain']);
+    await enqueue();
+    const reading = (async () => {
+      const heard: string[] = [];
+      for await (const event of conductor.events('team', { tokens: true })) {
+        if (event.type !== 'token') continue;
+        const [path = ''] = event.namespace.map((at) => at.split(':')[0]);
+        heard.push(`${path}.${event.node}: ${event.text}`);
+      }
+      return heard;
+    })();
+    await run();
+    const heard = await reading;
+    expect(new Set(heard.map((said) => said.split(':')[0]))).toEqual(new Set(['speaks.b']));
+    expect(heard.map((said) => said.split(': ')[1]).join('')).toBe('by and by');
+    expect(await conductor.result('team')).toMatchObject({ path: ['speaks', 'plain'] });
+  },
+  TEST_TIMEOUT.timeout,
+);
+
+test.each<'thread' | 'process' | undefined>([undefined, ...WHERE])(
   'what its module says of an agent holds in a team, in isolation %s',
   async (where) => {
     const { conductor, enqueue, run } = conduct(where, ['dressed', 'chats', 'duo']);

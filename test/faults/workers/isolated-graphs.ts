@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { AIMessage } from '@langchain/core/messages';
 import { fakeModel } from '@langchain/core/testing';
+import { FakeListChatModel } from '@langchain/core/utils/testing';
 import {
   Annotation,
   Command,
@@ -235,6 +236,10 @@ export const asking = {
 export const exits = around(() => process.exit(3));
 /** Of two agents, the second of which dies. */
 export const pair = staticAgent({ agents: { first, dies }, plan: ['first', 'dies'] });
+/** Word for word, where somebody listens. */
+export const speaks = around(async () => {
+  await new FakeListChatModel({ responses: ['by and by'] }).invoke('go');
+});
 export const duo = staticAgent({ agents: { first, plain }, plan: ['first', 'plain'] });
 export const call = { invoke: ({ goal }: { goal?: string }) => ({ said: goal, pid: process.pid }) };
 export const chats = new StateGraph(MessagesAnnotation)
