@@ -79,6 +79,7 @@ import type {
 } from './task-queue.ts';
 import type { Logging, TaskRecord, TaskStore } from './task-store.ts';
 import { readSubmission, type TaskDefaults, toTask } from './task-view.ts';
+import { TaskWriter } from './task-writer.ts';
 import type { WaitOptions } from './waiters.ts';
 import { liveWorkers } from './workers.ts';
 
