@@ -295,7 +295,8 @@ class Pair {
       }
       case 'update': {
         const id = this.#id(step.pick);
-        const change = { result: 0, error: { name: 'Error', message: 'boom' } };
+        const error = { name: 'Error', message: 'boom' };
+        const change = step.status === 'completed' ? { result: 0, error } : { error };
         return id && void (await queue.updateStatus(id, step.status, change));
       }
       case 'advance':
