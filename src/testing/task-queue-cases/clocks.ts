@@ -23,6 +23,27 @@ export const clockCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'one whose time is over, and whose end nobody has recorded yet, is not said to be free',
+    async run({ open, clock }) {
+      const queue = open(RARE);
+      await queue.enqueueMany([
+        { payload: {}, id: 'expired', expiresInMs: 1_000 },
+        { payload: {}, id: 'over', deadline: clock.now() + 1_000 },
+        { payload: {}, id: 'free', expiresInMs: 10_000 },
+      ]);
+      clock.jump(2_000);
+      const codes = async (id: string) => (await queue.explain(id)).blockers.map(({ code }) => code);
+      assert.deepEqual(await codes('expired'), ['OVERDUE']);
+      assert.deepEqual(await codes('over'), ['OVERDUE']);
+      assert.deepEqual(await codes('free'), []);
+      assert.deepEqual(
+        (await queue.dequeueMany(9)).map(({ id }) => id),
+        ['free'],
+      );
+      assert.deepEqual([await codes('expired'), await codes('over')], [['ENDED'], ['ENDED']]);
+    },
+  },
+  {
     name: 'onExpiry skip ends it as skipped; either end is seen by what depends on it',
     async run({ open, clock }) {
       const queue = open(RARE);
