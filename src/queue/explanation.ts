@@ -1,8 +1,10 @@
 import { APPROVAL_TYPE, openQuestion } from './approval.ts';
+import { rungClock } from './clocks.ts';
 import { readDetails } from './details.ts';
 import { kindGates, type Obstacle, obstacleAt } from './gate.ts';
 import { type AgentScore, isEnded, isLeased, type TaskStatus } from './task.ts';
 import type { StoreCounts, TaskRecord, TaskStore } from './task-store.ts';
+import { readSubmission } from './task-view.ts';
 import { liveWorkers, unservedKinds } from './workers.ts';
 
 /** One thing that keeps a task from being claimed. */
@@ -10,6 +12,7 @@ export interface Blocker {
   /**
    * `ENDED`, `RUNNING` · `WAITS_FOR_PERSON` · `DEPENDENCY` and `CONDITION` (it has ended, its condition is not judged
    * yet) · `RUN_AT` · `QUEUE_PAUSED`, `AGENT_PAUSED`, `TYPE_PAUSED`, `KEY_PAUSED` · `KEY_FULL`, `KEY_RATE`, `KEY_CLOSED`
+   * · `OVERDUE` (it has waited too long, or its deadline has passed: it ends as soon as somebody looks)
    * · `GRAPH_CHANGED` (with `until`: it was begun by another version of its graph, and is offered again then)
    * · `NO_AGENT` (there are workers, and none of them has an agent for it)
    */
@@ -20,6 +23,7 @@ export interface Blocker {
     | 'DEPENDENCY'
     | 'CONDITION'
     | 'RUN_AT'
+    | 'OVERDUE'
     | 'QUEUE_PAUSED'
     | 'AGENT_PAUSED'
     | 'TYPE_PAUSED'
@@ -91,6 +95,7 @@ async function blockersOf(store: TaskStore, record: TaskRecord, now: number): Pr
   return [
     ...dependencies,
     ...(late ? [lateBlocker(record)] : []),
+    ...overdueBlockers(record, now),
     ...(paused ? [{ code: 'QUEUE_PAUSED' as const, message: 'the queue is paused; call resume()' }] : []),
     ...gates,
     ...agents,
@@ -116,6 +121,15 @@ function lateBlocker({ runAt, details }: TaskRecord): Blocker {
   const message = `it starts not before ${timeOf(runAt)}`;
   if (error?.code !== 'GRAPH_CHANGED') return { code: 'RUN_AT', message, until: runAt };
   return { code: 'GRAPH_CHANGED', message: `${error.message}; ${message}`, until: runAt };
+}
+
+/** A claim would end it. */
+function overdueBlockers(record: TaskRecord, now: number): Blocker[] {
+  if (record.alarmAt === null || record.alarmAt > now) return [];
+  const clock = rungClock(record, readSubmission(record), now);
+  if (clock === null) return [];
+  const why = clock.kind === 'deadline' ? 'its deadline has passed' : 'it has waited too long for its start';
+  return [{ code: 'OVERDUE', message: `${why}, at ${timeOf(clock.at)}; it ends as soon as it is looked at` }];
 }
 
 async function dependencyBlockers(store: TaskStore, { blockedBy }: TaskRecord): Promise<Blocker[]> {

@@ -385,6 +385,8 @@ export class StoredTaskQueue implements TaskQueue {
 
   async listTasks(query: ListTasksQuery = {}): Promise<TaskPage> {
     this.#use();
+    // Whoever looks for what waits for people, e.g. right after opening the queue, finds what has fallen due by now.
+    if ([query?.status].flat().includes('waiting')) await this.#approvals.open();
     return listTasks(this.#store, query, (record) => this.#view(record));
   }
 

@@ -37,9 +37,9 @@ export class Sweep {
     const { store, clock, approvals, retentionMs, checkHeld, judge, purge } = this.#options;
     const now = clock.now();
     const found = await store.outlook(now);
-    await Promise.all([
-      found.hasExpired ? inSteps(() => this.#endLeases(now)) : null,
-      found.hasAlarmed ? this.#ring(now) : null,
+    const [, rung] = await Promise.all([
+      found.hasExpired ? inSteps(() => this.#endLeases(now)) : 0,
+      found.hasAlarmed ? this.#ring(now) : 0,
     ]);
     // What has ended or was released just now may have left something to judge or to ask.
     const isMoved = found.hasExpired || found.hasAlarmed;
@@ -49,7 +49,7 @@ export class Sweep {
       found.hasPending || isMoved ? approvals.open() : null,
     ]);
     if (Number.isFinite(retentionMs)) await inSteps(() => purge(now - retentionMs));
-    return isMoved ? this.#nextDueAt() : found.nextDueAt;
+    return isMoved ? this.#nextDueAt(rung) : found.nextDueAt;
   }
 
   /** Does what the clocks of waiting tasks say. Returns when to look again. */
@@ -57,19 +57,23 @@ export class Sweep {
     const { store, clock, approvals } = this.#options;
     const now = clock.now();
     const found = await store.outlook(now);
-    if (found.hasAlarmed) await this.#ring(now);
+    const rung = found.hasAlarmed ? await this.#ring(now) : 0;
     await approvals.openExpected();
-    return found.hasAlarmed ? this.#nextDueAt() : found.nextDueAt;
+    return found.hasAlarmed ? this.#nextDueAt(rung) : found.nextDueAt;
   }
 
-  async #nextDueAt(): Promise<number | null> {
+  /** What has fallen due while others were dealt with is due now; what nobody can deal with is left to the sweeps. */
+  async #nextDueAt(rung: number): Promise<number | null> {
     const { store, clock } = this.#options;
-    return (await store.outlook(clock.now())).nextDueAt;
+    const now = clock.now();
+    const { hasAlarmed, nextDueAt } = await store.outlook(now);
+    return hasAlarmed && rung > 0 ? now : nextDueAt;
   }
 
-  async #ring(now: number): Promise<void> {
+  /** Returns how many were dealt with. */
+  #ring(now: number): Promise<number> {
     const { store, approvals, act } = this.#options;
-    await inSteps(async () =>
+    return inSteps(async () =>
       this.#each(await store.alarmed(now, STEP_TASKS_MAX), (record) =>
         isAsking(record) ? approvals.ring(record) : act(record.id, RING, record),
       ),

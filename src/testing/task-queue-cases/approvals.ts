@@ -42,6 +42,22 @@ export const approvalCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'one that fell due while nobody looked is asked by whoever lists what waits',
+    needs: 'durable',
+    async run({ open, clock }) {
+      const first = open();
+      await first.enqueue({ payload: {}, id: 'a', approval, delayMs: 1_000 });
+      await first.close();
+      await clock.advance(5_000);
+      const queue = open();
+      const { tasks } = await queue.listTasks({ status: ['waiting', 'failed'] });
+      assert.deepEqual(
+        tasks.map(({ id }) => id),
+        ['a'],
+      );
+    },
+  },
+  {
     name: 'approved it has completed, with who and why; what waits for it goes on',
     async run({ open, clock }) {
       const queue = open();

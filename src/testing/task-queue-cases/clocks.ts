@@ -23,6 +23,52 @@ export const clockCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'one whose time is over, and whose end nobody has recorded yet, is not said to be free',
+    async run({ open, clock }) {
+      const queue = open(RARE);
+      await queue.enqueueMany([
+        { payload: {}, id: 'expired', expiresInMs: 1_000 },
+        { payload: {}, id: 'over', deadline: clock.now() + 1_000 },
+        { payload: {}, id: 'free', expiresInMs: 10_000 },
+      ]);
+      clock.jump(2_000);
+      const codes = async (id: string) => (await queue.explain(id)).blockers.map(({ code }) => code);
+      assert.deepEqual(await codes('expired'), ['OVERDUE']);
+      assert.deepEqual(await codes('over'), ['OVERDUE']);
+      assert.deepEqual(await codes('free'), []);
+      assert.deepEqual(
+        (await queue.dequeueMany(9)).map(({ id }) => id),
+        ['free'],
+      );
+      assert.deepEqual([await codes('expired'), await codes('over')], [['ENDED'], ['ENDED']]);
+    },
+  },
+  {
+    name: 'one whose time is over while another is ended for that ends then, too',
+    async run({ wrapped, clock }) {
+      let passes = true;
+      const slowly = (store: TaskStore): TaskStore => {
+        const { alarmed } = store;
+        store.alarmed = async (...given) => {
+          const found = await alarmed.apply(store, given);
+          if (passes) clock.jump(10);
+          passes = false;
+          return found;
+        };
+        return store;
+      };
+      const queue = wrapped(slowly, RARE);
+      await queue.enqueue({ payload: {}, id: 'first', expiresInMs: 1_000 });
+      await queue.enqueue({ payload: {}, id: 'second', expiresInMs: 1_005, onExpiry: 'skip' });
+      await clock.advance(1_000);
+      await clock.advance(100);
+      assert.deepEqual(
+        [await statusOf(queue, 'first'), await statusOf(queue, 'second')],
+        ['failed', 'skipped'],
+      );
+    },
+  },
+  {
     name: 'onExpiry skip ends it as skipped; either end is seen by what depends on it',
     async run({ open, clock }) {
       const queue = open(RARE);
