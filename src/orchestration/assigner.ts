@@ -4,6 +4,16 @@ import type { AgentHost } from './agent-host.ts';
 import { agentsToAvoid } from './failure-policy.ts';
 import { HandBacks } from './hand-backs.ts';
 
+/** Nobody takes a task. `isBusy`: since those who could have no slot free, which a claim does not know. */
+interface Refusal {
+  readonly reason: string;
+  readonly isBusy: boolean;
+}
+
+function busy(who: string): Refusal {
+  return { reason: `not assigned: ${who}`, isBusy: true };
+}
+
 /** Finds the agent for a claimed task, or gives the task back where none takes it. */
 export class Assigner {
   readonly #host: AgentHost;
@@ -20,8 +30,9 @@ export class Assigner {
   /** null where nobody here takes it now: then it has been handed back, for longer each time. */
   assign(task: Task): Assignment | null {
     const choice = this.#choose(task);
-    if (typeof choice === 'string') {
-      this.handBack(task, choice, this.#queue.clock.now() + this.#handBacks.next(task.id));
+    if ('reason' in choice) {
+      const { reason, isBusy } = choice;
+      this.handBack(task, reason, this.#queue.clock.now() + this.#handBacks.next(task.id, isBusy));
       return null;
     }
     this.#handBacks.taken(task.id);
@@ -35,19 +46,21 @@ export class Assigner {
   }
 
   /** Who takes it, or why nobody does. A thread belongs to the agent that began it, where that agent is here. */
-  #choose(task: Task): Assignment | string {
+  #choose(task: Task): Assignment | Refusal {
     const { coordinator, agents } = this.#host;
     const bound =
       task.agent === undefined && task.assignedAgent !== undefined && agents.has(task.assignedAgent);
     try {
       const others = this.#others(task);
-      if (others !== null)
-        return coordinator.choose(task, others) ?? 'not assigned: the other agents are busy';
+      if (others !== null) return coordinator.choose(task, others) ?? busy('the other agents are busy');
       const wanted = bound ? { ...task, agent: task.assignedAgent! } : task;
-      return coordinator.choose(wanted, agents) ?? 'not assigned';
+      const choice = coordinator.choose(wanted, agents);
+      if (choice !== null) return choice;
+      return bound ? busy(`${task.assignedAgent} is busy`) : { reason: 'not assigned', isBusy: false };
     } catch (error) {
       this.#onError(error);
-      return `not assigned: ${error instanceof Error ? error.message : String(error)}`;
+      const why = error instanceof Error ? error.message : String(error);
+      return { reason: `not assigned: ${why}`, isBusy: false };
     }
   }
 

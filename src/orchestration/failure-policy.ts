@@ -68,6 +68,7 @@ export function nextOutcome(
     message: toTaskError(outcome.error).message,
     agent: agent.name,
     attempt: task.attempt,
+    dueAt: task.runAt,
     at: now,
     step,
   };
@@ -91,7 +92,7 @@ function classified(
   return classOf(error);
 }
 
-function questionOf({ n, step: _, at: __, ...failure }: Failure): TaskInterrupt {
+function questionOf({ n, step: _, at: __, dueAt: ___, ...failure }: Failure): TaskInterrupt {
   const value = {
     jotty: 'failure',
     ...failure,

@@ -8,12 +8,14 @@ const READS = 100;
 
 /** One run of a task, as its history has it. */
 export interface RecordedRun {
-  /** Known of a task's last run alone. */
+  /** Known of a task's last run, and of those before it that failed, as far as the task still tells of them. */
   readonly agent: string | undefined;
   readonly worker: string;
   readonly from: number;
   readonly ms: number;
   readonly isSuccess: boolean;
+  /** From when it could have run; known as its agent is. */
+  readonly dueAt?: number | undefined;
   /** When the task was next taken, to be run again. */
   readonly againAt?: number | undefined;
 }
@@ -70,8 +72,12 @@ function recordedTask(task: Task, history: readonly TaskEvent[]): RecordedTask {
       began = undefined;
     }
   }
+  for (const [i, run] of runs.entries()) {
+    const { agent, dueAt } = task.failures?.find(({ attempt }) => attempt === i + 1) ?? {};
+    runs[i] = { ...run, agent, dueAt };
+  }
   const last = runs.at(-1);
-  if (last !== undefined) runs[runs.length - 1] = { ...last, agent: task.assignedAgent };
+  if (last !== undefined) runs[runs.length - 1] = { ...last, agent: task.assignedAgent, dueAt: task.runAt };
   const end = history.at(-1);
   return { task, runs, ...(task.status === 'cancelled' && end && { cancelledAt: end.at }) };
 }

@@ -5,14 +5,15 @@ import { AgentCoordinator, type Strategy } from './agent-coordinator.ts';
 import type { AssignableTask } from './scoring.ts';
 
 /** Two of the recorded times, each whole. */
-const TIE_MS = 2;
+export const TIE_MS = 2;
 
-/** A choice as it stands with its task. */
+/** A choice as it stands with its task; of earlier attempts only whom it fell on is known. */
 export interface RecordedChoice {
-  readonly attempt: number;
   readonly agent: string;
   readonly scores: readonly AgentScore[];
 }
+
+export type RecordedChoices = (taskId: string, attempt: number) => RecordedChoice | undefined;
 
 /**
  * A coordinator that chooses again as it did where it has the same choice: the table of the recorded assignment
@@ -20,13 +21,16 @@ export interface RecordedChoice {
  * came free this very moment: history is in whole ms, and cannot say what came first.
  */
 export class ReplayedCoordinator extends AgentCoordinator {
-  readonly #recorded: (taskId: string) => RecordedChoice | undefined;
+  readonly #recorded: RecordedChoices;
+  readonly #isAsItWas: boolean;
   readonly #clock: Clock;
   readonly #freeSince = new Map<string, number>();
 
-  constructor(strategy: Strategy, recorded: (taskId: string) => RecordedChoice | undefined, clock: Clock) {
+  /** `isAsItWas`: nothing has changed at all, so that who is free now and was not then is so by a ms or two. */
+  constructor(strategy: Strategy, recorded: RecordedChoices, clock: Clock, isAsItWas: boolean) {
     super({ strategy });
     this.#recorded = recorded;
+    this.#isAsItWas = isAsItWas;
     this.#clock = clock;
   }
 
@@ -37,13 +41,13 @@ export class ReplayedCoordinator extends AgentCoordinator {
 
   override choose(task: AssignableTask, among?: { has(agent: string): boolean }): Assignment | null {
     const chosen = super.choose(task, among);
-    const recorded = this.#recorded(task.id);
+    const recorded = this.#recorded(task.id, task.attempt ?? 1);
     if (chosen === null || recorded === undefined || recorded.agent === chosen.agent) return chosen;
-    if ((task.attempt ?? 1) !== recorded.attempt) return chosen;
     const free = new Set(chosen.scores.map(({ agent }) => agent));
     const known = new Set(recorded.scores.map(({ agent }) => agent));
     const isNew = (agent: string) => !known.has(agent) && !this.#isJustFree(agent);
-    if (!free.has(recorded.agent) || [...free].some(isNew)) return chosen;
+    if (!free.has(recorded.agent)) return chosen;
+    if (!this.#isAsItWas && [...free].some(isNew)) return chosen;
     super.release(chosen.agent);
     const again = super.choose({ ...task, agent: recorded.agent }, among);
     return again && { agent: again.agent, scores: recorded.scores };

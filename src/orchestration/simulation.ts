@@ -10,7 +10,12 @@ import type { Assignment, TaskQueue, TaskQueueOptions } from '../queue/task-queu
 import { AgentCoordinator, type Strategy } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { LikelyRuns, peakOf, type RecordedTask, recordedTasks } from './recorded-runs.ts';
-import { type RecordedChoice, ReplayedCoordinator } from './replayed-coordinator.ts';
+import {
+  type RecordedChoice,
+  type RecordedChoices,
+  ReplayedCoordinator,
+  TIE_MS,
+} from './replayed-coordinator.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -205,12 +210,21 @@ class Simulation {
     const { strategy = this.#today.strategy, agents } = this.#options;
     const isToday = strategy === this.#today.strategy && agents === undefined;
     if (!isToday) return new AgentCoordinator({ strategy });
-    return new ReplayedCoordinator(strategy, (id) => this.#choiceFor(id), this.#clock);
+    const { limits, maxConcurrent, processes, agingMs } = this.#options;
+    const isAsItWas = [limits, maxConcurrent, processes, agingMs].every((given) => given === undefined);
+    const recorded: RecordedChoices = (id, attempt) => this.#choiceFor(id, attempt, isAsItWas);
+    return new ReplayedCoordinator(strategy, recorded, this.#clock, isAsItWas);
   }
 
-  #choiceFor(id: string): RecordedChoice | undefined {
-    const { attempt, assignedAgent: agent, scores } = this.#tasks.get(id)!.task;
-    return agent === undefined || scores === undefined ? undefined : { attempt, agent, scores };
+  #choiceFor(id: string, attempt: number, isAsItWas: boolean): RecordedChoice | undefined {
+    const { task, runs } = this.#tasks.get(id)!;
+    const { assignedAgent, scores } = task;
+    if (attempt === task.attempt)
+      return assignedAgent === undefined || scores === undefined
+        ? undefined
+        : { agent: assignedAgent, scores };
+    const agent = runs[attempt - 1]?.agent;
+    return agent === undefined || !isAsItWas ? undefined : { agent, scores: [] };
   }
 
   /** Tasks of the same moment are submitted together, in their order. */
@@ -235,7 +249,7 @@ class Simulation {
     const { id, priority, agentType, agent, fairKey, maxRetries, limits, createdAt } = task;
     const { runs } = this.#tasks.get(id)!;
     const known = task.dependsOn.filter((dependency) => this.#tasks.has(dependency.id));
-    const runAt = runs.length <= 1 ? task.runAt : createdAt;
+    const runAt = runs.length <= 1 ? task.runAt : (runs[0]!.dueAt ?? createdAt);
     return {
       id,
       payload: {},
@@ -256,8 +270,13 @@ class Simulation {
 
   /** As long as it was, jitter included; else as the default has it, without. */
   #backoffMs({ id, attempt, retryCount }: Task): number {
-    const run = this.#tasks.get(id)?.runs[attempt - 1];
-    if (run?.againAt !== undefined) return run.againAt - run.from - run.ms;
+    const { runs = [] } = this.#tasks.get(id) ?? {};
+    const run = runs[attempt - 1];
+    if (run?.againAt !== undefined) {
+      // Who was taken as soon as a slot was free had stood in line by then; what was handed back since is due anew.
+      const dueAt = Math.min(runs[attempt]?.dueAt ?? Infinity, run.againAt - 1);
+      return Math.max(0, dueAt - (run.from + run.ms));
+    }
     return backoffMs(retryCount + 1, { ...DEFAULT_RETRY, jitter: false }, () => 1);
   }
 
@@ -270,7 +289,9 @@ class Simulation {
     const isSame = recorded !== undefined && (recorded.agent === undefined || recorded.agent === agent);
     const run = isSame ? recorded : this.#likely.of(agent, task.agentType, task.id, jotty.attempt);
     const ms = run?.ms ?? 0;
-    await wait(this.#clock, ms);
+    const early = isSame ? recorded.from - this.#clock.now() : 0;
+    // A ms that history cannot tell is put right: else they would add up, until another comes first.
+    await wait(this.#clock, Math.abs(early) <= TIE_MS ? Math.max(0, ms + early) : ms);
     const use = this.#uses.get(agent) ?? { runs: 0, ms: 0 };
     this.#uses.set(agent, { runs: use.runs + 1, ms: use.ms + ms });
     if (run?.isSuccess === false) throw new Error('it failed');

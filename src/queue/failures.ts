@@ -27,6 +27,8 @@ export interface Failure {
   readonly message: string;
   readonly agent: string;
   readonly attempt: number;
+  /** From when the attempt could have run, ms since the epoch. */
+  readonly dueAt?: number;
   /** ms since the epoch */
   readonly at: number;
   readonly step: NextStep;

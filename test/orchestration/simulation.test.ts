@@ -59,6 +59,65 @@ test.each<[Strategy | undefined, number]>([
   await close();
 });
 
+/** With all that makes a history: a fleet that is kept busy, with failures, types, limits, delays and pauses. */
+async function variedHistory(seed: number, count: number) {
+  const clock = new FakeClock(undefined, 2);
+  const random = seededRandom(seed);
+  const queue = new MemoryTaskQueue({ clock, random: seededRandom(seed + 1) });
+  const agent = (ms: number, maxConcurrent: number, ...capabilities: string[]) => ({
+    graph: {
+      async invoke() {
+        const time = Math.round(ms * (0.5 + random()));
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, time));
+        if (random() < 0.25) throw new Error('often');
+        return {};
+      },
+    },
+    capabilities,
+    maxConcurrent,
+  });
+  const agents = {
+    fast: agent(300, 1, 'write'),
+    middling: agent(900, 2, 'write', 'read'),
+    slow: agent(2_700, 1, 'write'),
+    any: agent(1_200, 2, 'general'),
+  };
+  const conductor = new Conductor({ agents, queue });
+  const stop = new AbortController();
+  const working = conductor.processQueue({ signal: stop.signal, maxConcurrent: 5 });
+  const options = () => ({
+    agentType: random() < 0.4 ? 'read' : 'write',
+    priority: (1 + Math.floor(10 * random())) as 5,
+    maxRetries: Math.floor(4 * random()),
+    ...(random() < 0.4 && { limits: [{ key: `k${Math.floor(3 * random())}`, max: 1 }] }),
+    ...(random() < 0.2 && { delayMs: Math.round(3_000 * random()) }),
+  });
+  for (let i = 0; i < count; i++) {
+    await conductor.enqueueGoal('go', { id: `t${i}`, ...options() });
+    await clock.advance(Math.round(460 * random()));
+    if (i % 60 === 10) await queue.pause({ agent: 'fast' });
+    if (i % 60 === 20) await queue.resume({ agent: 'fast' });
+  }
+  while ((await queue.stats()).counts.completed + (await queue.stats()).counts.failed < count) {
+    await clock.advance(1_000);
+  }
+  stop.abort();
+  await clock.advance(1_000);
+  await working;
+  return { conductor, queue, close: () => Promise.all([conductor.close(), queue.close()]) };
+}
+
+test.each([11, 12])(
+  'so does a history of failures, types, limits, delays and pauses: seed %i',
+  async (seed) => {
+    const { conductor, close } = await variedHistory(seed, 300);
+    const report = await conductor.simulate();
+    expect(report).toMatchObject({ tasks: 300, misses: 0 });
+    expect(report.reproduced).toBeGreaterThanOrEqual(0.99);
+    await close();
+  },
+);
+
 test('other settings show what they would have come to, and change nothing', async () => {
   const { conductor, queue, close } = await history(200, 320);
   const before = await queue.stats();

@@ -477,6 +477,52 @@ test('with several agents for a task, its thread stays with the one that began i
   await queue.close();
 });
 
+test('a retry whose agent is busy holds up nobody else, and is not put off for long', async () => {
+  let failures = 1;
+  const clock = new FakeClock();
+  const queue = new MemoryTaskQueue({ clock, random: () => 0.5, agingMs: Infinity });
+  const started: Record<string, number> = {};
+  const from = clock.now();
+  const agent = (name: string) => ({
+    graph: {
+      invoke: async (_: unknown, { configurable }: { configurable: { jotty: { taskId: string } } }) => {
+        const { taskId } = configurable.jotty;
+        started[taskId] = clock.now() - from;
+        if (taskId === 'retried' && failures-- > 0) throw new Error('not yet');
+        if (taskId === 'long') await new Promise<void>((resolve) => clock.setTimeout(resolve, 70_000));
+        return { name };
+      },
+    },
+    capabilities: ['both'],
+    maxConcurrent: 1,
+  });
+  const strategy = (_: unknown, scores: readonly { agent: string }[]) =>
+    scores.some(({ agent }) => agent === 'left') ? 'left' : 'right';
+  const conductor = new Conductor({
+    agents: { left: agent('left'), right: agent('right') } as never,
+    coordinator: new AgentCoordinator({ strategy }),
+    queue,
+  });
+  const stop = new AbortController();
+  const done = conductor.processQueue({ signal: stop.signal });
+  await conductor.enqueueGoal('go', { id: 'retried', agentType: 'both', priority: 9 });
+  await clock.advance(10);
+  await conductor.enqueueGoal('go', { id: 'long', agent: 'left' });
+  // Both fall due at the same moment: first the retry, whose own agent is busy.
+  const { runAt } = (await queue.getTask('retried'))!;
+  await conductor.enqueueGoal('go', { id: 'other', agentType: 'both', priority: 1, runAt });
+  await clock.advance(1_000);
+  expect(started.other! + from).toBe(runAt);
+  for (let s = 0; s < 75; s++) await clock.advance(1_000);
+  expect(started.long).toBeLessThan(20);
+  expect(started.retried! - started.long!).toBeGreaterThanOrEqual(70_000);
+  expect(started.retried! - started.long!).toBeLessThanOrEqual(72_100);
+  stop.abort();
+  await clock.advance(1_000);
+  await done;
+  await queue.close();
+});
+
 test('what was fetched ahead is handed back by stop without having run', async () => {
   let runs = 0;
   const clock = new FakeClock();
