@@ -18,23 +18,27 @@ end
 
 -- The gates of these tasks, read at once.
 local function prefetchGates(texts)
-  local keys = {}
+  local keys, lanes = {}, {}
   for i = 1, #texts, 2 do
-    local quota = turns.quotaOf(texts[i] and match(texts[i], '^%S+ %S+ %S+ %S+ (%S*)') or '')
+    local lane = match(texts[i] or '', '^%S+ %S+ %S+ %S+ (%S*)')
+    local quota = lane and turns.quotaOf(lane)
+    lanes[i] = lane or ''
     if quota then
       gates.gather(keys, quota)
     end
   end
   gates.prefetch(keys)
+  return lanes
 end
 
 -- What the task's state says of its limits, where it passes them; nothing where it does not.
-local function passed(identity)
-  local lane, weights = match(identity, '^%S+ %S+ %S+ %S+ (%S*) ?(%S*)\n')
-  local quota = turns.quotaOf(lane or '')
+local function passed(identity, lane)
+  local quota = lane ~= '' and turns.quotaOf(lane)
   if not quota then
-    return lane and ''
-  elseif not gates.obstacle(quota.keys, weights, 1) then
+    return lane ~= '' and ''
+  end
+  local weights = gates.weightsIn(identity, lane)
+  if not gates.obstacle(quota.keys, weights, 1) then
     gates.enter(quota.keys, weights)
     return quota.limits
   end
@@ -93,16 +97,14 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
     names[2 * i - 1], names[2 * i] = ids[i], '=' .. ids[i]
   end
   local texts = fetch(TASKS, names)
-  if isLimited and ready then
-    prefetchGates(texts)
-  end
+  local standing = isLimited and ready and prefetchGates(texts)
   for i = 1, ready and #ids or 0 do
     local identity = texts[2 * i - 1]
     if texts[2 * i] or not identity or find(identity, seqs[i] .. ' ', 1, true) ~= 1 then
       ready = nil
       break
     end
-    limits[i] = not isLimited and '' or passed(identity)
+    limits[i] = not isLimited and '' or passed(identity, standing[2 * i - 1])
     if not limits[i] then
       ready = nil
       break

@@ -175,7 +175,7 @@ local function isKeptBack(quota, lane, text)
   if IS_HOLD then
     return true
   end
-  local weights = match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or ''
+  local weights = gates.weightsIn(text, lane)
   -- Nobody goes before another of his lane that weighs too much.
   if groups.shut[lane] or gates.obstacle(quota.keys, weights, 1) then
     groups.shut[lane] = true
@@ -201,13 +201,6 @@ local function claimEntry(id, seq, place, text, state)
     claimAgain(task, text)
   end
   return true
-end
-
-local function putBack()
-  for _, entry in ipairs(keptBack) do
-    append(openLane(entry.lane), entry.rank, tonumber(entry.rank), entry.seq, tonumber(entry.seq), entry.id, entry.place)
-  end
-  closeLanes()
 end
 
 -- The gates of all these tasks at once.
@@ -809,7 +802,7 @@ local function claimByOrder()
     closeGroups()
   end
   if #keptBack > 0 then
-    putBack()
+    appendEntries(keptBack)
   end
   if #taken == LIMIT then
     lookAhead()

@@ -8,10 +8,14 @@ local gates = {}
 
 later(gates, function()
   gates.byKey, gates.woken, gates.reservations, gates.GATES, gates.OPENS = {}, {}, {}, base .. 'gates', base .. 'opens'
+  -- Most gates are a number of places, and nothing else.
+  local SIMPLE = '^(%d+) (%d+) 0 0 %- (%d+)$'
   local GATE, SLICES = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+) ?(.*)$', 20
   -- No start weighs less. And so many tasks for each place of a gate are no crowd, and never more.
-  local LIGHT, CROWD, CROWD_MAX = 0.001, 50, 1000
+  local LIGHT, CROWD, CROWD_MAX = 0.001, 50, 5000
 
+  -- Most gates count no starts, and share this.
+  local NONE = {}
   local texts = {}
 
   -- Adds the keys of a quota to a list, once.
@@ -45,18 +49,34 @@ later(gates, function()
     if gate then
       return gate
     end
-    local limit, used, closed, paused, rate, tasks, starts = match(texts[key] or sound('HGET', gates.GATES, key) or '', GATE)
-    gate = { key = key, max = tonumber(limit or nil), used = tonumber(used) or 0, closed = tonumber(closed) or 0,
-      isKnown = used ~= nil, isPaused = paused == '1', tasks = tonumber(tasks) or 0, from = {}, weight = {} }
-    gates.setRate(gate, rate or '-')
-    for from, weight in string.gmatch(starts or '', '(%d+):(%S+)') do
-      gate.from[#gate.from + 1], gate.weight[#gate.weight + 1] = tonumber(from), tonumber(weight) or 0
+    local text = texts[key] or sound('HGET', gates.GATES, key) or ''
+    local limit, used, tasks = match(text, SIMPLE)
+    if limit then
+      gate = { key = key, max = tonumber(limit), maxText = limit, used = tonumber(used), closed = 0, isKnown = true, isPaused = false,
+        tasks = tonumber(tasks), from = NONE, weight = NONE, rate = '-' }
+      gates.byKey[key] = gate
+      return gate
     end
+    local closed, paused, rate, starts
+    limit, used, closed, paused, rate, tasks, starts = match(text, GATE)
+    gate = { key = key, max = tonumber(limit or nil), used = tonumber(used) or 0, closed = tonumber(closed) or 0,
+      isKnown = used ~= nil, isPaused = paused == '1', tasks = tonumber(tasks) or 0, from = NONE, weight = NONE, rate = '-' }
+    gate.maxText = gate.max and limit or '-'
+    if (rate or '-') ~= '-' or (starts or '') ~= '' then
+      gates.setRate(gate, rate)
+      for from, weight in string.gmatch(starts, '(%d+):(%S+)') do
+        gate.from[#gate.from + 1], gate.weight[#gate.weight + 1] = tonumber(from), tonumber(weight) or 0
+      end
+    end
+    gate.wasOpening = gate.closed > 0 and -1 or (gate.from[1] and gate.span and gate.from[1] + gate.span)
     gates.byKey[key] = gate
     return gate
   end
 
   function gates.setRate(gate, rate)
+    if gate.from == NONE then
+      gate.from, gate.weight = {}, {}
+    end
     local most, per = match(rate, '^(%S+)/(%S+)$')
     gate.rate, gate.rateMax, gate.perMs = most and rate or '-', tonumber(most or nil), tonumber(per or nil)
     if gate.rateMax and gate.perMs then
@@ -68,9 +88,12 @@ later(gates, function()
   end
 
   function gates.textOf(gate)
-    local limit = gate.max and format('%.17g', gate.max) or '-'
-    local parts = { limit .. ' ' .. int(gate.used) .. ' ' .. int(gate.closed) .. ' ' .. (gate.isPaused and '1' or '0') .. ' '
-      .. gate.rate .. ' ' .. int(gate.tasks) }
+    local closed = gate.closed == 0 and '0' or int(gate.closed)
+    local head = gate.maxText .. ' ' .. gate.used .. ' ' .. closed .. ' ' .. (gate.isPaused and '1' or '0') .. ' ' .. gate.rate .. ' ' .. gate.tasks
+    if #gate.from == 0 then
+      return head
+    end
+    local parts = { head }
     for i, from in ipairs(gate.from) do
       parts[i + 1] = int(from) .. ':' .. format('%.17g', gate.weight[i])
     end
@@ -168,6 +191,12 @@ later(gates, function()
     end
   end
 
+  -- The weights in a task's identity, '' for most. One pattern for all of it would try every way to read the others.
+  function gates.weightsIn(text, lane)
+    local _, at = find(text, lane, 1, true)
+    return at and byte(text, at + 1) == 32 and match(text, '^(%S+)\n', at + 2) or ''
+  end
+
   -- What a start of the task weighs for each of its keys, by the text of its identity.
   function gates.weightsOf(keys, text)
     local each = string.gmatch(match(text, '^%S+ %S+ %S+ %S+ %S+ (%S+)\n') or '', '[^,]+')
@@ -231,8 +260,9 @@ later(gates, function()
 
   function gates.moveTasks(keys, tasks)
     for _, key in ipairs(keys) do
-      if not gates.threadOf(key) then
-        gates.addTasks({ key }, tasks)
+      if sub(key, 1, 7) ~= 'thread:' then
+        local gate = gates.of(key)
+        gate.tasks, gate.isChanged = max(0, gate.tasks + tasks), true
       end
     end
   end
@@ -261,6 +291,7 @@ later(gates, function()
     local gate = gates.of(key)
     if limit ~= '_' then
       gate.max = tonumber(limit)
+      gate.maxText = gate.max and format('%.17g', gate.max) or '-'
       gates.setRate(gate, rate)
     end
     if closed ~= '_' then
@@ -310,9 +341,12 @@ later(gates, function()
         values[#values + 1] = key
         values[#values + 1] = gates.textOf(gate)
         local at = gates.opensAt(gate)
-        if at then
+        if at and at ~= gate.wasOpening then
+          gate.wasOpening = at
           opens[#opens + 1] = int(at)
           opens[#opens + 1] = key
+        elseif at then
+          -- It is known since when it was read.
         elseif gate.rateMax or gate.closed > 0 then
           shut[#shut + 1] = key
         end
@@ -340,7 +374,8 @@ later(gates, function()
   function gates.openDue()
     local due = sound('ZRANGEBYSCORE', gates.OPENS, '-inf', int(now), 'LIMIT', 0, 1000)
     for _, key in ipairs(due) do
-      gates.of(key).isChanged, gates.woken[key] = gates.of(key).isKnown, true
+      local gate = gates.of(key)
+      gate.isChanged, gate.wasOpening, gates.woken[key] = gate.isKnown, nil, true
     end
     spread('ZREM', gates.OPENS, due)
     return #due > 0

@@ -57,12 +57,6 @@ later(groups, function()
     return #ids > 0
   end
 
-  -- The weights in a task's identity, '' for most. One pattern for all of it would try every way to read the others.
-  local function weightsIn(text)
-    local at = match(text, '^%S+ %S+ %S+ %S+ %S+()')
-    return at and sub(text, at, at) == ' ' and match(text, '^(%S+)\n', at + 1) or ''
-  end
-
   -- Goes on to the next entry of a lane that holds; false when there is none.
   local function advance(lane)
     lane.isTaken = false
@@ -72,7 +66,7 @@ later(groups, function()
       local task = entry[1] and entry[3] and text and groups.holds(entry[3], entry[2], entry[4], text, state)
       if task then
         lane.rank, lane.seqNumber, lane.id, lane.text, lane.task = entry[1], tonumber(entry[2]), entry[3], text, task
-        lane.weights = #lane.quota.keys > 0 and weightsIn(text) or ''
+        lane.weights = #lane.quota.keys > 0 and gates.weightsIn(text, lane.name) or ''
         return true
       end
       groups.forget(lane.name)

@@ -25,7 +25,7 @@ end
 -- Where the lane's first entries are told of.
 local function headsOf(lane)
   local quota = turns.quotaOf(lane)
-  return quota and quota.heads or HEADS
+  return quota and base .. 'heads:' .. quota.group or HEADS
 end
 
 -- Rank and sequence of a list's last entry; nothing of an empty list, the highest of one that cannot be read.

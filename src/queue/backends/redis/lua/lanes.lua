@@ -4,6 +4,14 @@ local function appendTask(task)
   append(openLane(gates.laneFor(task.lane)), task.rank, tonumber(task.rank), task.seq, tonumber(task.seq), task.id, task.place)
 end
 
+-- Puts each entry, in order, where it says.
+local function appendEntries(entries)
+  for _, entry in ipairs(entries) do
+    append(openLane(entry.lane), entry.rank, tonumber(entry.rank), entry.seq, tonumber(entry.seq), entry.id, entry.place)
+  end
+  closeLanes()
+end
+
 local function pushOne(task)
   appendTask(task)
   closeLanes()

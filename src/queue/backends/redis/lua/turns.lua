@@ -17,11 +17,9 @@ function turns.quotaOf(lane)
   local quota = turns.quotas[lane]
   if quota == nil then
     local plain, keys, fair, weight = match(lane, '^([^|]*|[^|]*|[^|]*)|([^|]*)|([^*]*)%*?(.*)$')
-    quota = keys and { limits = keys == '' and '' or ';' .. keys, weight = tonumber(weight) or 1, isFair = fair ~= '' } or false
+    quota = keys and { limits = keys == '' and '' or ';' .. keys, weight = tonumber(weight) or 1, isFair = fair ~= '',
+      plain = fair == '' and plain, group = fair ~= '' and '*' .. fair or keys } or false
     if quota then
-      quota.plain = fair == '' and plain
-      quota.group = fair ~= '' and '*' .. fair or keys
-      quota.heads = base .. 'heads:' .. quota.group
       quota.keys = turns.keysOf(quota.limits)
     end
     turns.quotas[lane] = quota
@@ -39,8 +37,12 @@ later(turns, function()
     local keys = turns.limits[limits]
     if not keys then
       keys = {}
-      for key in string.gmatch(limits, '[^;,]+') do
-        keys[#keys + 1] = key
+      if limits ~= '' and not find(limits, ',', 1, true) then
+        keys[1] = sub(limits, 2)
+      else
+        for key in string.gmatch(limits, '[^;,]+') do
+          keys[#keys + 1] = key
+        end
       end
       turns.limits[limits] = keys
     end
@@ -75,7 +77,7 @@ later(turns, function()
   -- finds that again.
   function turns.arrive(quota, heads)
     local group, rank = quota.group, heads[1]
-    sound('ZADD', quota.heads, 'LT', unpack(heads))
+    sound('ZADD', base .. 'heads:' .. group, 'LT', unpack(heads))
     if heads[3] and tonumber(heads[3]) < tonumber(rank) then
       rank = heads[3]
     end
@@ -130,7 +132,7 @@ later(turns, function()
   end
 
   local function listAgain(quota)
-    if call('EXISTS', quota.heads) == 0 then
+    if call('EXISTS', base .. 'heads:' .. quota.group) == 0 then
       return
     elseif not quota.isFair then
       sound('ZADD', turns.GROUPS, 'LT', '-inf', quota.group)
