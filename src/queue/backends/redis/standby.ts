@@ -11,7 +11,9 @@ import type { ScriptRunner } from './script-runner.ts';
 const QUIET_MS = 2;
 /** So long a granted task waits for a claim of this process, which its news have woken. */
 const GRACE_MS = 40;
-/** News that have cost more of the lease than this are not acted on: who submitted the task may be about to take it back. */
+/** News older than this are not acted on: the queue may have been paused since. */
+const FRESH_MS = 200;
+/** …nor those that have cost more of the lease: who submitted the task may be about to take it back. */
 const FRESH_PART = 1 / 4;
 /** Who was woken and did not claim is not asked again for so long. */
 const DISTRUST_MS = 60_000;
@@ -261,7 +263,7 @@ export class Standby {
   }
 
   #isFresh({ leaseExpiresAt }: TaskRecord, at: number): boolean {
-    return this.#options.now() - at < FRESH_PART * (leaseExpiresAt! - at);
+    return this.#options.now() - at < Math.min(FRESH_MS, FRESH_PART * (leaseExpiresAt! - at));
   }
 
   #retract(): void {
