@@ -19,6 +19,9 @@ const LAST_CALL_MS = 200;
 /** Commands with at most so many values are sent in one packet where they come together. */
 const SMALL_VALUES_MAX = 48;
 
+/** A subscription that was refused is asked for again after this. */
+const SUBSCRIBE_AGAIN_MS = 200;
+
 /** How many keys a step of a scan looks at. */
 const SCAN_COUNT = 1_000;
 
@@ -278,7 +281,10 @@ class Subscriber {
         for (const { onGap } of this.#listeners.get(channel) ?? []) onGap();
       },
       () => {
-        if (!this.#isClosed && this.#client.status === 'ready') this.#subscribe(channel);
+        // Perhaps an ACL refuses it for ever.
+        setTimeout(() => {
+          if (!this.#isClosed && this.#client.status === 'ready') this.#subscribe(channel);
+        }, SUBSCRIBE_AGAIN_MS).unref();
       },
     );
   }

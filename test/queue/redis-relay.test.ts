@@ -223,6 +223,50 @@ test('a filter is respected: of type, priority, and of what agents may run', asy
   }
 });
 
+test.each<[TaskFilter, Partial<NewTask>]>([
+  [{ agentType: 'write' }, { agentType: 'read' }],
+  [{ agentType: 'write' }, {}],
+  [{ priorityMin: 8 }, { priority: 7 }],
+  [{ runnableBy: { agents: ['ann'], agentTypes: ['review'] } }, { agentType: 'write' }],
+  [{ runnableBy: { agents: ['ann'], agentTypes: 'all' } }, { agent: 'bob' }],
+  [{ runnableBy: { agents: [], agentTypes: 'all' } }, {}],
+  [{ ids: ['other'] }, {}],
+])('who asks for %j is not sent %j', async (filter, task) => {
+  const [producer, worker, any] = [open(), open(), open()];
+  const got = await workerOf(worker, filter);
+  await workerOf(any);
+  await untilStanding(filter.ids ? 1 : 2);
+  await any.close();
+  await producer.enqueue({ payload: {}, ...task });
+  expect([await sent(), got]).toEqual([0, []]);
+  expect((await producer.stats()).ready).toBe(1);
+});
+
+test('nobody sends itself a task', async () => {
+  const queue = open();
+  queue.on('available', () => {});
+  await queue.dequeue();
+  await untilStanding(1);
+  await queue.enqueue({ payload: {} });
+  expect(await sent()).toBe(0);
+  expect(await queue.dequeue()).not.toBeNull();
+});
+
+test('who is closed gives back what it was sent and never heard of', async () => {
+  const [producer, worker] = [open(), open()];
+  await workerOf(worker);
+  await untilStanding(1);
+  const [name = ''] = (await standing())[0]!.split('\n');
+  const usurper = new Redis(redis.url);
+  undo.push(() => usurper.disconnect());
+  await redis.server.ask('CLIENT', 'KILL', 'TYPE', 'PUBSUB');
+  await usurper.subscribe(`{${prefix}}:standby:${name}`);
+  const id = await producer.enqueue({ payload: {} });
+  await worker.close();
+  const { status, crashes } = (await producer.getTask(id))!;
+  expect([status, crashes, await standing()]).toEqual(['pending', 0, []]);
+});
+
 test('a submission that is sent twice is claimed once', async () => {
   const worker = open();
   const producer = new RedisTaskQueue({ url: redis.url, prefix, ...NONE }, (options) => {
@@ -269,12 +313,13 @@ test('a worker whose listening connection was closed is told of nothing, and sta
   await untilStanding(1);
   await redis.server.ask('CLIENT', 'KILL', 'TYPE', 'PUBSUB');
   await producer.enqueue({ payload: {} });
-  await worker.settle(await untilGot(got), { status: 'completed' });
+  const task = await untilGot(got);
+  expect(task.lease?.fence).toBe(1);
+  await worker.settle(task, { status: 'completed' });
   const before = await sent();
   await until(async () => {
     await producer.enqueue({ payload: {} });
-    const task = await untilGot(got, got.length + 1);
-    await worker.settle(task, { status: 'completed' });
+    await worker.settle(await untilGot(got, got.length + 1), { status: 'completed' });
     return (await sent()) > before;
   }, 'it stood by no more');
 });

@@ -11,6 +11,11 @@ import { isAsGranted } from './standby.ts';
 const SUBMISSION_CHARS_MAX = 64 * 1024;
 /** In this part of its lease a worker has to say that it heard of the task it was granted; it has a heartbeat by then. */
 const RECALL_PART = 1 / 2;
+/** Several are asked about in one call, up to so much of that time too late. */
+const LATE_PART = 1 / 8;
+
+/** More are left to their leases. */
+const GRANTS_MAX = 10_000;
 
 export interface GrantsOptions {
   readonly scripts: ScriptRunner;
@@ -21,8 +26,9 @@ export interface GrantsOptions {
 interface Grant {
   readonly to: string;
   readonly id: string;
-  /** When it is taken back, by `performance.now()`. */
+  /** When it is taken back, by `performance.now()`, and how much later at most. */
   readonly due: number;
+  readonly lateMs: number;
 }
 
 /**
@@ -33,7 +39,7 @@ interface Grant {
 export class Grants {
   readonly #options: GrantsOptions;
   #grants: Grant[] = [];
-  #timer: unknown;
+  #timer: { readonly at: number; readonly handle: unknown } | undefined;
   #isClosed = false;
 
   constructor(options: GrantsOptions) {
@@ -54,27 +60,31 @@ export class Grants {
 
   close(): void {
     this.#isClosed = true;
-    if (this.#timer !== undefined) systemClock.clearTimeout(this.#timer);
+    systemClock.clearTimeout(this.#timer?.handle);
   }
 
   #note(to: string, id: string, ms: number): void {
-    this.#grants.push({ to, id, due: performance.now() + ms });
-    this.#arm(ms);
+    if (this.#grants.length >= GRANTS_MAX) return;
+    const grant = { to, id, due: performance.now() + ms, lateMs: LATE_PART * ms };
+    this.#grants.push(grant);
+    this.#arm(latest(grant));
   }
 
-  #arm(ms: number): void {
-    if (this.#timer !== undefined || this.#isClosed) return;
-    this.#timer = systemClock.setTimeout(() => void this.#recallDue(ms), ms);
+  #arm(at: number): void {
+    if (this.#isClosed || (this.#timer !== undefined && at >= this.#timer.at)) return;
+    systemClock.clearTimeout(this.#timer?.handle);
+    const handle = systemClock.setTimeout(() => void this.#recallDue(), at - performance.now());
+    this.#timer = { at, handle };
   }
 
-  /** Where Redis cannot be reached now, the leases end by themselves. */
-  async #recallDue(ms: number): Promise<void> {
+  async #recallDue(): Promise<void> {
+    this.#timer = undefined;
     const now = performance.now();
     const due = this.#grants.filter((grant) => grant.due <= now);
     this.#grants = this.#grants.filter((grant) => grant.due > now);
+    if (this.#grants.length > 0) this.#arm(this.#grants.reduce(earliest, Number.POSITIVE_INFINITY));
+    // Where Redis cannot be reached now, the leases end by themselves.
     await this.#recall(due).catch(() => {});
-    this.#timer = undefined;
-    if (this.#grants.length > 0) this.#arm(ms);
   }
 
   async #recall(due: readonly Grant[]): Promise<void> {
@@ -86,6 +96,14 @@ export class Grants {
     const records = await read(unheard as string[]);
     await Promise.all([...records.values()].filter(isAsGranted).map((record) => giveBack(record)));
   }
+}
+
+function latest({ due, lateMs }: Grant): number {
+  return due + lateMs;
+}
+
+function earliest(at: number, grant: Grant): number {
+  return Math.min(at, latest(grant));
 }
 
 /** Whether it is one task of no great size that is ready at once, under no limits. */

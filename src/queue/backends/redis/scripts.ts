@@ -1,6 +1,9 @@
 import { RedisScript } from '../../../redis/redis-script.ts';
 
+type Preludes = readonly (Prelude | readonly Prelude[])[];
+
 type Prelude =
+  | 'base'
   | 'turns'
   | 'gates'
   | 'groups'
@@ -8,7 +11,7 @@ type Prelude =
   | 'idle'
   | 'first-claim'
   | 'endings'
-  | 'alone'
+  | 'grant-head'
   | 'grant'
   | 'tasks'
   | 'alarms'
@@ -27,10 +30,15 @@ type Prelude =
   | 'logs';
 
 /** Preludes in a list of their own share a function. */
-function script(name: string, ...preludes: readonly (Prelude | readonly Prelude[])[]): RedisScript {
+function script(name: string, ...preludes: Preludes): RedisScript {
+  return scriptOf(name, ['base', ...preludes]);
+}
+
+/** One that may have answered before it has need of the frame. */
+function scriptOf(name: string, preludes: Preludes): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
   const parts = preludes.map((part) => (typeof part === 'string' ? file(part) : part.map(file)));
-  return new RedisScript(file(name), [file('base'), ...parts]);
+  return new RedisScript(file(name), parts);
 }
 
 /** What every script that writes tasks needs. */
@@ -66,10 +74,10 @@ const INSERT_ANY = [
 export const SCRIPTS = {
   open: script('open'),
   insert: script('insert', ...INSERT, ...INSERT_ANY),
-  insertLone: script('insert', 'first-claim', 'buckets', 'alone', 'grant', ...INSERT, ...INSERT_ANY),
+  insertLone: scriptOf('insert', ['grant-head', 'first-claim', 'grant', 'base', ...INSERT, ...INSERT_ANY]),
   standby: script('standby'),
   recall: script('recall'),
-  handOver: script('hand-over', 'first-claim', 'buckets', 'alone'),
+  handOver: script('hand-over', 'first-claim', 'buckets'),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
   hold: script('hold', ...TASKS, ...LANES, ...CLAIMED),

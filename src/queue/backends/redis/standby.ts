@@ -11,7 +11,9 @@ import type { ScriptRunner } from './script-runner.ts';
 const QUIET_MS = 2;
 /** So long a granted task waits for a claim of this process, which its news have woken. */
 const GRACE_MS = 40;
-/** News that have cost more of the lease than this are not acted on: who submitted the task may be about to take it back. */
+/** News older than this are not acted on: the queue may have been paused since. */
+const FRESH_MS = 200;
+/** …nor those that have cost more of the lease: who submitted the task may be about to take it back. */
 const FRESH_PART = 1 / 4;
 /** Who was woken and did not claim is not asked again for so long. */
 const DISTRUST_MS = 60_000;
@@ -39,9 +41,9 @@ interface Standing {
 
 interface Granted {
   readonly record: TaskRecord;
-  readonly text: string;
+  readonly standing: Standing;
   readonly at: number;
-  readonly timer: unknown;
+  timer?: unknown;
 }
 
 /**
@@ -106,8 +108,7 @@ export class Standby {
   /** The task that was granted for just this. */
   take(claim: Claim): TaskRecord | undefined {
     if (this.#granted.length === 0) return undefined;
-    const text = this.#textOf(claim);
-    const granted = this.#granted.find((each) => each.text === text);
+    const granted = this.#granted.find((each) => this.#isAlike(each.standing, claim));
     if (!granted) return undefined;
     if (!this.#isFresh(granted.record, granted.at)) {
       this.#refuse(granted);
@@ -218,28 +219,30 @@ export class Standby {
     const [at, lease, to, owner, id = ''] = message.slice(0, headEnd).split(' ');
     const standing = this.#standing;
     if (!standing || this.#isClosed) return;
-    const { claim, text } = standing;
+    const { claim } = standing;
     const startedAt = claim.to === 'in_progress' ? Number(at) : null;
     const first = { status: claim.to, fence: 1, owner: claim.owner, startedAt, version: GRANTED_VERSION };
     const record = firstRecord(id, message.slice(headEnd + 1), { ...first, leaseExpiresAt: Number(lease) });
     const isOther = to !== STATUS_LETTERS[claim.to] || owner !== ownerField(claim.owner);
     if (isOther || !this.#isOn || !this.#isFresh(record, Number(at))) this.#giveBack(record);
-    else this.#offer(record, text, Number(at));
+    else this.#offer({ record, standing, at: Number(at) });
   }
 
-  #offer(record: TaskRecord, text: string, at: number): void {
-    this.#leased(record.id, record.leaseExpiresAt);
-    const timer = systemClock.setTimeout(() => {
+  #offer(granted: Granted): void {
+    const { id, leaseExpiresAt } = granted.record;
+    this.#leased(id, leaseExpiresAt);
+    this.#granted.push(granted);
+    this.#options.wake();
+    // Mostly it has been taken by now.
+    if (!this.#granted.includes(granted)) return;
+    granted.timer = systemClock.setTimeout(() => {
       this.#distrustedUntil = performance.now() + DISTRUST_MS;
       this.#refuse(granted);
     }, GRACE_MS);
-    const granted = { record, text, at, timer };
-    this.#granted.push(granted);
-    this.#options.wake();
   }
 
   #drop(granted: Granted): void {
-    systemClock.clearTimeout(granted.timer);
+    if (granted.timer !== undefined) systemClock.clearTimeout(granted.timer);
     this.#granted = this.#granted.filter((each) => each !== granted);
   }
 
@@ -260,7 +263,7 @@ export class Standby {
   }
 
   #isFresh({ leaseExpiresAt }: TaskRecord, at: number): boolean {
-    return this.#options.now() - at < FRESH_PART * (leaseExpiresAt! - at);
+    return this.#options.now() - at < Math.min(FRESH_MS, FRESH_PART * (leaseExpiresAt! - at));
   }
 
   #retract(): void {
@@ -272,6 +275,14 @@ export class Standby {
   async #heard(): Promise<void> {
     const { scripts } = this.#options;
     await scripts.call('HDEL', 'granted', scripts.instance).catch(() => {});
+  }
+
+  #isAlike({ claim, text }: Standing, other: Claim): boolean {
+    if (claim.filter !== null || other.filter !== null) return this.#textOf(other) === text;
+    const { owner, to, leaseExpiresAt, now } = claim;
+    return (
+      owner === other.owner && to === other.to && leaseExpiresAt - now === other.leaseExpiresAt - other.now
+    );
   }
 
   #textOf(claim: Claim): string {
