@@ -7,12 +7,14 @@ type Prelude =
   | 'no-groups'
   | 'idle'
   | 'first-claim'
+  | 'endings'
   | 'tasks'
   | 'alarms'
   | 'lane-ends'
   | 'lanes'
   | 'claim-quick'
   | 'insert-quick'
+  | 'apply-quick'
   | 'edges'
   | 'links'
   | 'records'
@@ -30,7 +32,8 @@ function script(name: string, ...preludes: readonly (Prelude | readonly Prelude[
 }
 
 /** What every script that writes tasks needs. */
-const TASKS = ['turns', 'gates', 'tasks', 'alarms'] as const;
+const CHANGED = ['turns', 'gates', 'tasks', 'alarms'] as const;
+const TASKS = ['endings', ...CHANGED] as const;
 
 /** …and moves them between lanes. */
 const LANES = [['lane-ends', 'lanes']] as const;
@@ -43,6 +46,7 @@ const CLAIMED = ['records', 'holds', ['lane-filter', 'due']] as const;
  * is used: a function may capture 60 variables, and what lies between counts.
  */
 const CLAIM = ['first-claim', 'claim-quick'] as const;
+const APPLY = ['endings', 'apply-quick'] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
 
 /** One program for each operation of the store; its contract stands at its top. */
@@ -52,6 +56,7 @@ export const SCRIPTS = {
     'insert',
     ...INSERT,
     'gates',
+    'endings',
     'tasks',
     'alarms',
     'lanes',
@@ -67,18 +72,18 @@ export const SCRIPTS = {
   release: script('release', ...TASKS, ...LANES, 'holds'),
   nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
   writeHeld: script('write-held', ...TASKS),
-  apply: script('apply', ...TASKS, ...LANES, 'edges', 'links', 'logs'),
+  apply: script('apply', ...APPLY, ...CHANGED, ...LANES, 'edges', 'links', 'logs'),
   judge: script('judge', ...TASKS, ...LANES, 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),
   purgeable: script('purgeable', 'turns', 'gates', 'idle'),
   purge: script('purge', ...TASKS, 'buckets'),
   threads: script('threads', 'turns', 'gates'),
-  read: script('read', 'tasks', 'records'),
-  list: script('list', 'tasks', 'records', 'buckets'),
-  expired: script('expired', 'tasks', 'records'),
-  alarmed: script('alarmed', 'tasks', 'alarms', 'records'),
+  read: script('read', 'endings', 'tasks', 'records'),
+  list: script('list', 'endings', 'tasks', 'records', 'buckets'),
+  expired: script('expired', 'endings', 'tasks', 'records'),
+  alarmed: script('alarmed', 'endings', 'tasks', 'alarms', 'records'),
   outlook: script('outlook'),
-  appendLogs: script('append-logs', 'turns', 'gates', 'tasks', 'logs'),
+  appendLogs: script('append-logs', 'turns', 'gates', 'endings', 'tasks', 'logs'),
   log: script('log', 'logs'),
   unjudged: script('unjudged', ...TASKS, ...LANES, 'edges'),
   counts: script('counts', ...TASKS, ...LANES),

@@ -10,50 +10,15 @@
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
 --           events the task has had, or a list: that, released, skipped, unjudged, blockers
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
-local failure, answered = begin()
-if failure then
-  return failure
-end
-if answered then
-  return cmsgpack.unpack(answered)
-end
-
-local COMMON = '^\n(%d+)(%+?) (%l) (%S+) (%S+)\n(.*)$'
-local ids, rests, commons, extras, logs = {}, {}, {}, {}, {}
-
-local function readChanges()
-  local common
-  local at = 5
-  while at <= #ARGV do
-    if byte(ARGV[at]) == 10 then
-      local version, claimed, st, runAt, lease, event = match(ARGV[at], COMMON)
-      common = { version = version, isClaimed = claimed == '+', st = st, runAt = runAt, lease = lease, event = event }
-      at = at + 1
-    end
-    local count = #ids + 1
-    if byte(ARGV[at]) == 11 then
-      logs[count] = sub(ARGV[at], 2)
-      at = at + 1
-    end
-    if byte(ARGV[at]) == 9 then
-      extras[count] = sub(ARGV[at], 2)
-      at = at + 1
-    end
-    ids[count], rests[count], commons[count] = ARGV[at], ARGV[at + 1], common
-    at = at + 2
-  end
-end
-
-readChanges()
-local names = {}
-for i = 1, #ids do
-  names[i] = '=' .. ids[i]
-end
+-- `apply-quick.lua` has begun.
+local ids, names, rests, commons, extras, logs = begun.ids, begun.names, begun.rests, begun.commons, begun.extras, begun.logs
+local results, texts, scores, leaving = begun.results, begun.texts, begun.scores, begun.leaving
+local ended, endClaimed, COMPLETED = begun.ended, begun.endClaimed, begun.COMPLETED
+stateTexts = begun.found
 local unseen = {}
-for i, text in ipairs(fetch(TASKS, names)) do
-  stateTexts[ids[i]] = text
-  if not text then
-    unseen[#unseen + 1] = ids[i]
+for _, id in ipairs(ids) do
+  if not stateTexts[id] then
+    unseen[#unseen + 1] = id
   end
 end
 -- Tasks that never ran: most are held ahead by a node, which claims them.
@@ -168,61 +133,6 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   return effects
 end
 
--- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own, and
--- those that were claimed together have the same state.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) (%S+) 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
-local COMPLETED = '^%d+ %S+ (%d+) '
-local claimedOnce, scoresOfEnds = {}, {}
-local texts, scores, ends, leaving = {}, {}, {}, {}
-
-local function readClaimed(text)
-  local version, e, before, runAt, place, limits, at = match(text, CLAIMED_ONCE)
-  local known = { version = version, runAt = runAt }
-  if version and e + 1 <= HISTORY_EVENTS_MAX then
-    known.v, known.e, known.before, known.place, known.hist = version + 1, e + 1, before, place, sub(text, at)
-    known.limits = limits
-  end
-  claimedOnce[text] = known
-  return known
-end
-
-local function ended(id, name, before, st, rest, text)
-  local completed = match(rest, COMPLETED) or now
-  local score = scoresOfEnds[completed]
-  if not score then
-    score = int(ENDED + completed)
-    scoresOfEnds[completed] = score
-  end
-  local count = #texts
-  texts[count + 1] = name
-  texts[count + 2] = text
-  scores[count + 1] = score
-  scores[count + 2] = id
-  -- A second change of the same task in this script finds it changed.
-  stateTexts[id] = text
-  local moved = before .. st
-  ends[moved] = (ends[moved] or 0) + 1
-end
-
-local function endClaimed(id, name, common, rest)
-  local text = stateTexts[id]
-  local known = claimedOnce[text] or readClaimed(text)
-  if not known.v or known.version ~= common.version then
-    return nil
-  end
-  if known.common ~= common then
-    known.common = common
-    local runAt = common.runAt == '=' and known.runAt or common.runAt
-    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. runAt .. ' 0 ' .. known.place .. ' 0' .. known.limits .. ' - '
-    known.tail = known.hist .. common.event
-  end
-  if known.limits ~= '' then
-    leaving[known.limits] = (leaving[known.limits] or 0) + 1
-  end
-  ended(id, name, known.before, common.st, rest, known.head .. rest .. known.tail)
-  return known.e
-end
-
 -- A task that was held as it was submitted, claimed and ended.
 local function endHeld(id, name, common, rest)
   local score = agendaScores[id]
@@ -243,7 +153,7 @@ local function endQuickly(id, name, common, rest)
   return stateTexts[id] and endClaimed(id, name, common, rest)
 end
 
-local results, isChanged = { 0 }, false
+local isChanged = false
 
 -- How a change that is not of the usual kind is answered.
 local function changeAny(id, common, rest, lines)
@@ -275,7 +185,8 @@ local function changeAny(id, common, rest, lines)
   return { task.e, released, skipped, unjudged, task.blocked > 0 and blockersOf(id) or '' }
 end
 
-for i, id in ipairs(ids) do
+for i = begun.usual + 1, #ids do
+  local id = ids[i]
   local result = not extras[i] and endQuickly(id, names[i], commons[i], rests[i]) or changeAny(id, commons[i], rests[i], extras[i])
   if logs[i] and result ~= 0 then
     local events = type(result) == 'table' and result[1] or result
@@ -286,11 +197,7 @@ end
 results[1] = clock or 0
 
 if #texts > 0 or isChanged then
-  for moved, count in pairs(ends) do
-    add(sub(moved, 1, 1), -count)
-    add(sub(moved, 2), count)
-    countEnd(sub(moved, 2), now, count)
-  end
+  begun.countEnds()
   for limits, count in pairs(leaving) do
     gates.leave(turns.keysOf(limits), count)
     gates.moveTasks(turns.keysOf(limits), -count)

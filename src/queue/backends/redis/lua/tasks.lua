@@ -14,10 +14,8 @@ local IDENTITY = '^(%d+) (%S+) (%S+) (%S+) (%S*)[^\n]*\n'
 -- An undecided edge, see `edges.lua`.
 local EDGE = '^([ujUJ])([sfcx]) (%S+) ?(%S*)$'
 local NEVER_RAN = '0 - - - - - 0 0 0 0\n'
-local HISTORY_EVENTS_MAX = 500
 local WAITING = { p = true, r = true }
 local LEASED = { a = true, i = true }
-local OVER = { c = true, f = true, x = true, s = true }
 
 -- The texts of tasks: of each id its identity, then its state, false where there is none.
 local function fetchBoth(ids)
@@ -30,7 +28,6 @@ local function fetchBoth(ids)
 end
 
 local loaded, stateTexts, taskTexts, written, agenda, unscheduled = {}, {}, {}, {}, {}, {}
-local endings = {}
 
 -- Reads seq, rank, creation and lane. What cannot be read is sorted in first, so that policy finds the damage soon.
 local function identify(task)
@@ -140,27 +137,7 @@ local function write(task)
   end
 end
 
--- An end counts for the minute it happened in: `minute` in the counters holds the newest, the hash `minutes` older ones.
-local MINUTE, MINUTES_KEPT = '^(%d+) (%d+) (%d+) (%d+) (%d+)$', 60
-local END_AT = { c = 2, f = 3, x = 4, s = 5 }
-
-local function countEnd(status, at, count)
-  local minute = floor(at / 60000)
-  local ends = endings[minute]
-  if not ends then
-    ends = { int(minute), 0, 0, 0, 0 }
-    endings[minute] = ends
-  end
-  ends[END_AT[status]] = ends[END_AT[status]] + (count or 1)
-end
-
-local function addEnds(text, ends)
-  local minute, c, f, x, s = match(text or '', MINUTE)
-  if minute == ends[1] then
-    return minute .. ' ' .. (c + ends[2]) .. ' ' .. (f + ends[3]) .. ' ' .. (x + ends[4]) .. ' ' .. (s + ends[5])
-  end
-  return table.concat(ends, ' ')
-end
+local MINUTES_KEPT = 60
 
 local function pruneMinutes(newest)
   for _, known in ipairs(call('HKEYS', base .. 'minutes')) do
