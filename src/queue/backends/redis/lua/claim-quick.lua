@@ -21,11 +21,16 @@ if not answered and ARGV[9] ~= 'h' and ARGV[10] == '' and ARGV[11] == '*' and AR
     if (rank > last or (rank == last and seq >= lastSeq)) and (front > last or (front == last and first >= lastSeq)) then
       local at = from
       while #ids < limit do
-        local entryRank, entrySeq, id, place, _, after = match(text, '^(%S+) (%d+) (%S+) (%d+) (%S+)\n()', at)
-        if not tonumber(entryRank or nil) or place ~= '0' then
+        -- `rank seq id 0 lane`
+        local first = find(text, ' ', at, true)
+        local second = first and find(text, ' ', first + 1, true)
+        local third = second and find(text, ' 0 ', second + 1, true)
+        local lineEnd = third and find(text, '\n', third + 3, true)
+        if not lineEnd then
           break
         end
-        ids[#ids + 1], seqs[#seqs + 1], at = id, entrySeq, after
+        ids[#ids + 1], seqs[#seqs + 1] = sub(text, second + 1, third - 1), sub(text, first + 1, second - 1)
+        at = lineEnd + 1
       end
       if #ids == limit then
         ready = sub(text, 1, from - 1) .. sub(text, at)
