@@ -20,6 +20,7 @@ type Prelude =
   | 'records'
   | 'buckets'
   | 'holds'
+  | 'entries'
   | 'lane-filter'
   | 'due'
   | 'logs';
@@ -39,7 +40,7 @@ const TASKS = ['endings', ...CHANGED] as const;
 const LANES = [['lane-ends', 'lanes']] as const;
 
 /** What takes tasks off lanes needs beside these. */
-const CLAIMED = ['records', 'holds', ['lane-filter', 'due']] as const;
+const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const;
 
 /**
  * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
