@@ -7,17 +7,28 @@ if failure then
 end
 counters.answered = answered
 
+-- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share.
+local places = {}
+
+local function placeOf(head)
+  local rank, lane = match(head, '^(%S+) %S+ %S+ (%S*)')
+  local place = lane and tonumber(rank) and not turns.quotaOf(lane) and { name = lane, rank = rank, number = tonumber(rank) }
+  places[head] = place or false
+  return place
+end
+
 local count = tonumber(ARGV[6])
 if not answered and ARGV[7] ~= '@' and #ARGV == 6 + 2 * count then
-  local names, seen, isUsual, lanes, ranks = {}, {}, true, {}, {}
+  local names, seen, isUsual, placed = {}, {}, true, {}
   for i = 1, count do
-    local id = ARGV[5 + 2 * i]
-    ranks[i], lanes[i] = match(ARGV[6 + 2 * i], '^(%S+) %S+ %S+ (%S*)')
-    if seen[id] or turns.quotaOf(lanes[i]) then
+    local id, identity = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
+    local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
+    local place = places[head] or placeOf(head)
+    if seen[id] or not place then
       isUsual = false
       break
     end
-    names[i], seen[id] = id, true
+    names[i], seen[id], placed[i] = id, true, place
   end
   for _, text in ipairs(isUsual and fetch(TASKS, names) or {}) do
     isUsual = isUsual and not text
@@ -27,10 +38,10 @@ if not answered and ARGV[7] ~= '@' and #ARGV == 6 + 2 * count then
     local firstSeq = seq + 1
     for i = 1, count do
       seq = seq + 1
-      local id, seqText, rank = names[i], int(seq), ranks[i]
+      local id, seqText, place = names[i], int(seq), placed[i]
       texts[2 * i - 1], texts[2 * i] = id, seqText .. ' ' .. ARGV[6 + 2 * i]
       entries[i] = bucketEntry(seqText, id)
-      append(openLane(lanes[i]), rank, tonumber(rank), seqText, seq, id, 0)
+      append(openLane(place.name), place.rank, place.number, seqText, seq, id, 0)
     end
     add('p', count)
     spread('HSET', TASKS, texts, 2)
