@@ -211,17 +211,23 @@ local function advanceReady()
   return false
 end
 
--- The usual entry of a lane, `rank seq id`: to look for the blanks takes half as long as a pattern. False of another one.
-local function readLine(source, line)
-  local first = find(line, ' ', 1, true)
-  local second = first and find(line, ' ', first + 1, true)
-  if not second or second == #line or find(line, ' ', second + 1, true) or find(line, '\n', 1, true) then
+-- Reads the usual entry, `rank seq id` in a line: to look for the blanks takes half as long as a pattern. False of another.
+local function readUsual(source)
+  local text, at, to = source.text, source.at, source.to
+  local lineEnd = find(text, '\n', at, true)
+  local last = lineEnd and lineEnd <= to and lineEnd - 1 or to
+  local first = find(text, ' ', at, true)
+  local second = first and find(text, ' ', first + 1, true)
+  if not second or second >= last then
     return false
   end
-  local rank, seq = sub(line, 1, first - 1), sub(line, first + 1, second - 1)
+  local third = find(text, ' ', second + 1, true)
+  if third and third <= last then
+    return false
+  end
+  local rank, seq = sub(text, at, first - 1), sub(text, first + 1, second - 1)
   source.rank, source.seqNumber, source.rankText = tonumber(rank), tonumber(seq), rank
-  source.seq, source.id, source.place, source.after = seq, sub(line, second + 1), '', #line + 1
-  source.isWhole = true
+  source.seq, source.id, source.place, source.last, source.after = seq, sub(text, second + 1, last), '', last, last + 2
   return source.rank and source.seqNumber
 end
 
@@ -232,12 +238,14 @@ local function advance(source, want)
   end
   while true do
     while source.at <= source.to do
+      if readUsual(source) then
+        return true
+      end
       local rank, seq, id, place, after = match(source.text, LINE, source.at)
       local number = tonumber(rank or nil)
       if number and after <= source.to + 1 then
         source.rank, source.seqNumber, source.rankText = number, tonumber(seq), rank
-        source.seq, source.id, source.place, source.after = seq, id, place, after
-        source.isWhole = false
+        source.seq, source.id, source.place, source.last, source.after = seq, id, place, nil, after
         return true
       end
       source.at = (find(source.text, '\n', source.at, true) or source.to) + 1
@@ -245,9 +253,6 @@ local function advance(source, want)
     local line = source.lines[source.line]
     if line then
       source.text, source.at, source.to, source.line = line, 1, #line, source.line + 1
-      if readLine(source, line) then
-        return true
-      end
     elseif not source.head or source.isOver or not refill(source, want) then
       return false
     end
@@ -406,9 +411,9 @@ local ahead, aheadEnds = {}
 -- An entry of a lane as one of what is ready: mostly that with something behind it.
 local function putAhead(source)
   local size = #ahead
-  if source.isWhole then
+  if source.last then
     source.suffix = source.suffix or ' 0 ' .. source.lane .. '\n'
-    ahead[size + 1], ahead[size + 2] = source.text, source.suffix
+    ahead[size + 1], ahead[size + 2] = sub(source.text, source.at, source.last), source.suffix
   else
     local place = source.place == '' and '0' or source.place
     ahead[size + 1] = source.rankText .. ' ' .. source.seq .. ' ' .. source.id
