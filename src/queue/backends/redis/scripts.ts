@@ -20,6 +20,8 @@ type Prelude =
   | 'records'
   | 'buckets'
   | 'holds'
+  | 'hold-begin'
+  | 'hold-sources'
   | 'entries'
   | 'lane-filter'
   | 'due'
@@ -69,7 +71,7 @@ export const SCRIPTS = {
   handOver: script('hand-over', 'first-claim', 'buckets'),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
-  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED),
+  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'hold-begin', 'hold-sources'),
   release: script('release', ...TASKS, ...LANES, 'holds'),
   nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
   writeHeld: script('write-held', ...TASKS),
