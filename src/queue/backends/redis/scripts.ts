@@ -25,6 +25,9 @@ type Prelude =
   | 'records'
   | 'buckets'
   | 'holds'
+  | 'hold-begin'
+  | 'hold-sources'
+  | 'entries'
   | 'lane-filter'
   | 'due'
   | 'logs';
@@ -49,7 +52,7 @@ const TASKS = ['endings', ...CHANGED] as const;
 const LANES = [['lane-ends', 'lanes']] as const;
 
 /** What takes tasks off lanes needs beside these. */
-const CLAIMED = ['records', 'holds', ['lane-filter', 'due']] as const;
+const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const;
 
 /**
  * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
@@ -80,7 +83,7 @@ export const SCRIPTS = {
   handOver: script('hand-over', 'first-claim', 'buckets'),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
-  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED),
+  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'hold-begin', 'hold-sources'),
   release: script('release', ...TASKS, ...LANES, 'holds'),
   nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
   writeHeld: script('write-held', ...TASKS),

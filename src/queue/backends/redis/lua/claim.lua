@@ -10,11 +10,8 @@
 -- ARGV[14]  '1': only the ids in ARGV[15…]. 'b': only what waits in groups, beside the tasks that a node holds: rank and
 --           sequence of each in ARGV[15…], in order. The second of the reply is then: 1 when it should be asked again; of each
 --           of the latter that belongs to the claim, after how many that were taken it comes; `readiness`
--- To hold tasks ahead: ARGV[6] the node, ARGV[7] for so many ms, ARGV[9] 'h', ARGV[15] and ARGV[16] rank and sequence
---           of the last place that counts, or empty; the second of the reply is then what the node is told
 -- Returns   the time, 1 when it should be asked again at once, then four for each task: id, `t`, `s` (empty: its first
 --           claim, which the request tells), blockers (none)
---           Of holds two only: id, `t`, and `s` behind a line break where there is one
 -- Guarantee ascending by rank, then sequence; no task is claimed twice; the cost depends on the lanes that are
 --           looked into and on what is taken, not on how much waits. Sent again, the same tasks are answered.
 -- `claim-quick.lua` has begun.
@@ -25,7 +22,7 @@ if answered then
     ids[#ids + 1] = id
   end
   local time = table.remove(ids, 1)
-  local told = ARGV[9] == 'h' and newsFor(ARGV[6], signOfLife(ARGV[6], tonumber(ARGV[7]))) or 0
+  local told = 0
   if ARGV[14] == 'b' then
     local after = {}
     for count in string.gmatch(table.remove(ids, 1), '%d+') do
@@ -34,37 +31,19 @@ if answered then
     told = { 0, after, readiness() }
   end
   finish()
-  local again = pushRecords({ tonumber(time), told }, ids)
-  if ARGV[9] == 'h' then
-    local short = { again[1], again[2] }
-    for i = 3, #again, 4 do
-      short[#short + 1] = again[i]
-      short[#short + 1] = again[i + 1]
-      short[#short + 1] = again[i + 2] ~= '' and '\n' .. again[i + 2] or nil
-    end
-    return short
-  end
-  return again
+  return pushRecords({ tonumber(time), told }, ids)
 end
 
 -- Said before anything is written: the other program is wanted.
-if counters.quotas and not groups and ARGV[9] ~= 'h' then
+if counters.quotas and not groups then
   return redis.error_reply('JOTTYGROUPS')
 end
 
 local LIMIT, OWNER, OWNER_JSON, TO = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[9]
-local IS_HOLD = TO == 'h'
-local LAST_RANK, LAST_SEQ = IS_HOLD and tonumber(ARGV[15]), IS_HOLD and tonumber(ARGV[16])
 expireNodes()
-local number, told
-if IS_HOLD then
-  local isKnown
-  number, isKnown = signOfLife(OWNER, tonumber(OWNER_JSON))
-  told = newsFor(OWNER, number, isKnown)
-end
-if counters.paused == '1' or LIMIT <= 0 or (told and told[2] == 1) then
+if counters.paused == '1' or LIMIT <= 0 then
   finish()
-  return { now, told or (ARGV[14] == 'b' and { 0, {}, 0 }) or 0 }
+  return { now, ARGV[14] == 'b' and { 0, {}, 0 } or 0 }
 end
 
 local LOOKED_AT_MAX, HEADS_STEP, KEPT_BACK_MAX = 2000, 64, 500
@@ -82,8 +61,7 @@ end
 
 local reply, states, scores, taken = { now, 0 }, {}, {}, {}
 
--- A hold is no lease: the task stays as it is.
-local leaseScore = IS_HOLD and int(HELD + number) or tonumber(lease) and int(ceil(tonumber(lease)))
+local leaseScore = tonumber(lease) and int(ceil(tonumber(lease)))
 local firsts = 0
 
 local function take(id, text, state)
@@ -92,14 +70,6 @@ local function take(id, text, state)
   if leaseScore then
     scores[2 * count + 1] = leaseScore
     scores[2 * count + 2] = id
-  end
-  if IS_HOLD then
-    local size = #reply
-    reply[size + 1], reply[size + 2] = id, text
-    if state ~= '' then
-      reply[size + 3] = '\n' .. state
-    end
-    return
   end
   local size = 4 * count + 2
   reply[size + 1] = id
@@ -118,63 +88,31 @@ end
 local firstStates = { [''] = FIRST_STATE }
 
 local function claimFirst(id, text, limits)
-  if not IS_HOLD then
-    firsts = firsts + 1
-    if not firstStates[limits] then
-      firstStates[limits] = firstState(limits)
-    end
-    become(id, firstStates[limits])
+  firsts = firsts + 1
+  if not firstStates[limits] then
+    firstStates[limits] = firstState(limits)
   end
+  become(id, firstStates[limits])
   take(id, text, '')
 end
 
 local function claimAgain(task, text)
-  if not IS_HOLD then
-    add(task.st, -1)
-    add(TO, 1)
-    addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
-    local fence, completed, tail = match(restOf(task), '^(%d+) %S+ (%S+) %S+ (.*)$')
-    task.rest = int(fence + 1) .. ' ' .. started .. ' ' .. completed .. ' ' .. OWNER .. ' ' .. tail
-    task.v, task.st = task.v + 1, TO
-    setLease(task, lease)
-  end
+  add(task.st, -1)
+  add(TO, 1)
+  addEvent(task, task.st .. TO .. nowText .. '[' .. OWNER_JSON .. ']\n')
+  local fence, completed, tail = match(restOf(task), '^(%d+) %S+ (%S+) %S+ (.*)$')
+  task.rest = int(fence + 1) .. ' ' .. started .. ' ' .. completed .. ' ' .. OWNER .. ' ' .. tail
+  task.v, task.st = task.v + 1, TO
+  setLease(task, lease)
   local state = textOf(task)
-  if not IS_HOLD then
-    become(task.id, state)
-  end
+  become(task.id, state)
   take(task.id, text, state)
 end
 
--- Whether a task was given this sequence. One whose identity is damaged goes to policy, which finds the damage.
-local function hasSeq(text, seq)
-  if find(text, seq .. ' ', 1, true) == 1 then
-    return true
-  end
-  local own = match(text, '^(%d+) %S+ %S+ %S+ ')
-  return not own or tonumber(own) == tonumber(seq)
-end
-
--- The task an entry names, if the entry still holds; true for a task that never ran.
-local function holds(id, seq, place, text, state)
-  if not text or not hasSeq(text, seq) then
-    return nil
-  end
-  if not state then
-    return (place == '' or place == '0') or nil
-  end
-  local task = parse(id, state)
-  if not task.isDamaged and isReady(task) and task.place == (tonumber(place) or 0) then
-    return task
-  end
-end
-
--- What stood among the plain lanes and is kept back by its limits, for its own lane. Nodes hold nothing under limits.
+-- What stood among the plain lanes and is kept back by its limits, for its own lane.
 local keptBack = {}
 
 local function isKeptBack(quota, lane, text)
-  if IS_HOLD then
-    return true
-  end
   local weights = gates.weightsIn(text, lane)
   -- Nobody goes before another of his lane that weighs too much.
   if groups.shut[lane] or gates.obstacle(quota.keys, weights, 1) then
@@ -220,10 +158,8 @@ end
 
 -- Where entries come from: lines in `text` from `at` to `to`, then single `lines` from the one at `line` on. What is
 -- ready or lies in front is read first, then the lanes behind it. Lua looks at every byte of a string it makes: few are made.
-local LINE = '^(%S+) (%d+) (%S+) ?(%d*)\n?()'
 local LANES_FIRST, PORTION_FIRST, PORTION_LATER, PORTION_MAX, FRONT_BYTES_MAX = 4, 64, 8, 256, 32768
 local sources, opened, kept = {}, 0, {}
-local READY_HEADER = '^@(%S+) (%d+) (%S+) (%d+)\n()'
 local ready = { text = counters.ready or '', at = 1, isReady = true, lines = {}, line = 1, kept = {} }
 ready.to = #ready.text
 local endRank, endSeq, frontRank, frontSeq, readyFrom = match(ready.text, READY_HEADER)
@@ -293,8 +229,6 @@ local function refill(source, want)
 end
 
 -- The next of what is ready: lines of lanes that do not match are kept, those that cannot be read are not.
-local READY = '^(%S+) (%d+) (%S+) (%d+) (%S+)\n()'
-
 local function advanceReady()
   while ready.at <= ready.to do
     local rank, seq, id, place, lane, after = match(ready.text, READY, ready.at)
@@ -448,10 +382,6 @@ local function openSources()
   end
 end
 
-local function isBeyond(rank, seq)
-  return LAST_RANK and (rank > LAST_RANK or (rank == LAST_RANK and seq > LAST_SEQ))
-end
-
 -- Before which place an entry that is ready goes next in any case.
 local function readyBound()
   local rank, seq = match(fields.head or counters.head or '', '^(%S+) ?(%d*)')
@@ -463,14 +393,13 @@ local function readyBound()
   return headRank, headSeq
 end
 
--- What is ready and goes next in any case. Returns how many, and whether what comes then is wanted no more.
+-- What is ready and goes next in any case. Returns how many.
 -- Of `below` on something else may go first.
 local function pickReady(want, ids, seqs, places, lanes, below)
   local lastRank, lastSeq = readyBound()
   local lowest = tonumber(endRank or nil)
-  local isAll = lowest and not isFiltered and not LAST_RANK and (not below or lowest < below) and not comesBefore(lastRank, lastSeq, lowest, tonumber(endSeq))
+  local isAll = lowest and not isFiltered and (not below or lowest < below) and not comesBefore(lastRank, lastSeq, lowest, tonumber(endSeq))
   local count, text, at = 0, ready.text, ready.at
-  local isBeyondLast = false
   while count < want do
     local rank, seq, id, place, lane, after = match(text, READY, at)
     if not rank then
@@ -480,33 +409,28 @@ local function pickReady(want, ids, seqs, places, lanes, below)
       if not number or (below and number >= below) or comesBefore(lastRank, lastSeq, number, seqNumber) or not laneMatches(lane) then
         break
       end
-      isBeyondLast = isBeyond(number, seqNumber)
-      if isBeyondLast then
-        break
-      end
     end
     count = count + 1
     ids[count], seqs[count], places[count], lanes[count] = id, seq, place, lane
     at = after
   end
   ready.at = at
-  return count, count == want or isBeyondLast
+  return count
 end
 
 -- The next entries of all matching lanes, in order.
 local function pick(want)
   local ids, seqs, places, lanes, count = {}, {}, {}, {}, 0
   if not isOpen then
-    local isEnough
-    count, isEnough = pickReady(want, ids, seqs, places, lanes)
-    if isEnough then
+    count = pickReady(want, ids, seqs, places, lanes)
+    if count == want then
       return ids, seqs, places, lanes
     end
     openSources()
   end
   while count < want do
     local source = nextSource(want)
-    if not source or isBeyond(source.rank, source.seqNumber) then
+    if not source then
       break
     end
     count = count + 1
@@ -541,7 +465,7 @@ local function putAhead(source)
 end
 
 local function lookAhead()
-  if not isOpen or ready.at <= ready.to or #ready.kept > 0 or LAST_RANK then
+  if not isOpen or ready.at <= ready.to or #ready.kept > 0 then
     return
   end
   for _ = 1, max(AHEAD_MIN, min(4 * LIMIT, AHEAD_MAX)) do
@@ -551,6 +475,7 @@ local function lookAhead()
     end
     putAhead(source)
   end
+  aheadEnds = ahead[1] and match(ahead[#ahead - 1], '^%S+ %d+')
 end
 
 local function keepRest(source)
@@ -620,13 +545,6 @@ local function closeSources()
   closeReady(front == '' and 'inf 0' or rankText(otherRank) .. ' ' .. int(otherSeq))
   if isHeadsRead then
     fields.head = headRank == math.huge and 'inf' or rankText(headRank) .. ' ' .. int(headSeq)
-  end
-end
-
--- Entries that did not hold were counted when they became stale.
-local function forget(lane)
-  if call('HEXISTS', STALE, lane) == 1 and call('HINCRBY', STALE, lane, -1) <= 0 then
-    call('HDEL', STALE, lane)
   end
 end
 
@@ -748,7 +666,7 @@ end
 
 local function claimPicked(ids, seqs, places, lanes)
   local texts = fetchBoth(ids)
-  if counters.quotas and not IS_HOLD then
+  if counters.quotas then
     prefetchGates(texts, #ids)
   end
   for i = 1, #ids do
@@ -772,8 +690,7 @@ end
 local function claimByOrder()
   local looked, picked = 0, 0
   nextScore = tonumber(match(fields.head or counters.head or '', '^%S+') or nil) or -math.huge
-  local isGrouped = counters.quotas and not IS_HOLD
-  if isGrouped then
+  if counters.quotas then
     openGroups()
     if not groups.isFair then
       claimBeforeGroups()
@@ -782,9 +699,6 @@ local function claimByOrder()
       openSources()
       claimAmongGroups()
     end
-  elseif counters.quotas then
-    gates.openDue()
-    gates.save()
   end
   repeat
     local want = LIMIT - #taken
@@ -798,7 +712,7 @@ local function claimByOrder()
       break
     end
   until #taken == LIMIT or picked < want
-  if isGrouped then
+  if counters.quotas then
     closeGroups()
   end
   if #keptBack > 0 then
@@ -872,14 +786,6 @@ else
   claimByOrder()
 end
 
--- A node that finds nothing is given something by those that hold more.
-local isWanting = IS_HOLD and #taken < LIMIT and not LAST_RANK and othersHold(number)
-if isWanting then
-  fields.wanted = OWNER
-  tell('new')
-end
-
--- A sign of life is written down whatever else there is.
 if isChanged or next(fields) then
   if firsts > 0 then
     add('p', -firsts)
@@ -887,17 +793,12 @@ if isChanged or next(fields) then
   end
   spread('HSET', TASKS, states, 2)
   spread('ZADD', AGENDA, scores, 2)
-  if #taken > 0 and not IS_HOLD then
+  if #taken > 0 then
     tell('updated')
   end
   local isAny = #taken > 0 or (beside and #beside > 0)
   taken[0] = beside and nowText .. ' :' .. table.concat(beside, ':') or nowText
   finish(isAny and table.concat(taken, ' ', 0) or nil)
 end
-if told then
-  told[6], told[7] = again, readiness()
-elseif beside then
-  told = { again, beside, readiness() }
-end
-reply[2] = told or again
+reply[2] = beside and { again, beside, readiness() } or again
 return reply
