@@ -475,7 +475,6 @@ local function lookAhead()
     end
     putAhead(source)
   end
-  aheadEnds = ahead[1] and match(ahead[#ahead - 1], '^%S+ %d+')
 end
 
 local function keepRest(source)
