@@ -53,6 +53,8 @@ export function toTask(
   host: Pick<AgentHost, 'matching' | 'pinned'>,
   { goal, input, threadId, ...options }: GoalOptions & { readonly goal?: string | undefined },
 ): NewTask {
+  if ((options as { readonly payload?: unknown }).payload !== undefined)
+    throw new InvalidTaskError('payload', 'expected none: it is made of the goal and its input');
   if (options.approval !== undefined) {
     if (threadId !== undefined)
       throw new InvalidTaskError('threadId', 'expected none: nobody runs an approval');

@@ -91,6 +91,11 @@ export class Workflows {
         `${at}.metadata.workflow`,
         'expected none: it is where the workflow is told',
       );
+    if ((rest as { readonly id?: unknown }).id !== undefined)
+      throw new InvalidTaskError(
+        `${at}.id`,
+        'expected none: it is made of the ids of the workflow and the ref',
+      );
     const edges = dependsOn.map((edge) => withId(edge, taskIdOf(workflow.id, edge.ref)));
     const options = {
       ...rest,

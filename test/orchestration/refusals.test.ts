@@ -62,6 +62,20 @@ test.each(Object.keys(CALLS))('%s refuses what it cannot use with a code', async
   expect((await queue.listTasks()).tasks).toEqual([]);
 });
 
+test('what would be left out unnoticed is refused, with its place', async () => {
+  const goals = [{ goal: 'a' }, { goal: 'b', payload: { c: 1 } }];
+  await expect(conductor.enqueueGoals(goals)).rejects.toMatchObject({
+    code: 'INVALID_TASK',
+    path: 'tasks[1].payload',
+  });
+  const step = { goal: 'b', id: 'mine' };
+  await expect(conductor.submit(plan().add('b', step))).rejects.toMatchObject({
+    code: 'INVALID_TASK',
+    path: 'tasks[1].id',
+  });
+  expect((await queue.listTasks()).tasks).toEqual([]);
+});
+
 test('options that are null are refused, too', async () => {
   const none = null as never;
   const refused = [
