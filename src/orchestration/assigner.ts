@@ -4,6 +4,9 @@ import type { AgentHost } from './agent-host.ts';
 import { agentsToAvoid } from './failure-policy.ts';
 import { HandBacks } from './hand-backs.ts';
 
+/** Tasks in a row that nobody takes; then the loop waits. */
+const REFUSED_MAX = 100;
+
 /** Nobody takes a task. `isBusy`: since those who could have no slot free, which a claim does not know. */
 interface Refusal {
   readonly reason: string;
@@ -20,6 +23,10 @@ export class Assigner {
   readonly #queue: TaskQueue;
   readonly #onError: (error: unknown) => void;
   readonly #handBacks = new HandBacks();
+  /** Claimed tasks that were handed back so far, since nobody took them; as many as the loop knew of, and when it last waited. */
+  #refused = 0;
+  #seen = 0;
+  #waitedAt = 0;
 
   constructor(host: AgentHost, queue: TaskQueue, onError: (error: unknown) => void) {
     this.#host = host;
@@ -32,11 +39,20 @@ export class Assigner {
     const choice = this.#choose(task);
     if ('reason' in choice) {
       const { reason, isBusy } = choice;
+      this.#refused += 1;
       this.handBack(task, reason, this.#queue.clock.now() + this.#handBacks.next(task.id, isBusy));
       return null;
     }
     this.#handBacks.taken(task.id);
     return choice;
+  }
+
+  /** Whether some were refused since this was last asked: behind them there may be others for those who are free. */
+  looksOn(): boolean {
+    const looksOn = this.#refused > this.#seen && this.#refused - this.#waitedAt < REFUSED_MAX;
+    this.#seen = this.#refused;
+    if (!looksOn) this.#waitedAt = this.#refused;
+    return looksOn;
   }
 
   /** The reason stands in the task's history. */

@@ -32,8 +32,6 @@ import { Slots } from './slots.ts';
 import { Wakeup, within } from './wakeup.ts';
 import { hasWorkLeft } from './work-left.ts';
 
-/** Tasks in a row that no agent takes, e.g. since theirs are busy; then the loop waits. */
-const REFUSED_MAX = 100;
 /** Ended tasks on their way to the store; with more, nothing is claimed. */
 const SETTLING_MAX_FACTOR = 20;
 /** Errors of the store that no waiting mends: the loop ends with them. */
@@ -68,8 +66,6 @@ export class TaskQueueManager {
   #state: ManagerStatus['state'] = 'new';
   #taken = 0;
   #slotsUsed = 0;
-  /** Claimed tasks that no agent took, since the loop last waited. */
-  #refused = 0;
   #settling = 0;
   #fatal: { readonly error: unknown } | undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -190,16 +186,12 @@ export class TaskQueueManager {
     const { pollMs } = this.#options;
     while (!this.#isStopping()) {
       const claims = this.#plan();
-      const refused = this.#refused;
       const claimed = claims.length === 0 ? 0 : await this.#claim(claims);
       const turn = this.#turn.due();
       if (turn !== undefined) await turn;
-      // Behind tasks that nobody took there may be others for those who are free.
-      const looksOn = this.#refused > refused && this.#refused < REFUSED_MAX;
-      if (claimed === 0 && !looksOn) {
+      if (claimed === 0 && !this.#assigner.looksOn()) {
         if (await this.#isDone()) return;
         await this.#wakeup.wait(pollMs);
-        this.#refused = 0;
       }
       // Runs that end in one turn of the loop free their slots in one claim, which shares a commit with their outcomes.
       await new Promise<void>((resolve) => process.nextTick(resolve));
@@ -262,10 +254,7 @@ export class TaskQueueManager {
       return 0;
     }
     const assignment = this.#assigner.assign(task);
-    if (assignment === null) {
-      this.#refused += 1;
-      return 0;
-    }
+    if (assignment === null) return 0;
     const agent = this.#host.get(assignment.agent);
     const held = new HeldTask(task, agent, assignment, this.#queue.clock.now());
     this.#taken += 1;
