@@ -29,7 +29,7 @@ function script(name: string, ...preludes: readonly (Prelude | readonly Prelude[
   return new RedisScript(file(name), [file('base'), ...parts]);
 }
 
-/** What every script that writes tasks needs. */
+/** What every script that writes tasks needs; those that begin with the endings do not need them again. */
 const CHANGED = ['turns', 'gates', 'tasks', 'alarms'] as const;
 const TASKS = ['endings', ...CHANGED] as const;
 
@@ -37,7 +37,7 @@ const TASKS = ['endings', ...CHANGED] as const;
 const LANES = [['lane-ends', 'lanes']] as const;
 
 /**
- * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
+ * How claims, changes and submissions begin: the usual ones end there. What the others need of it comes a second time where it
  * is used: a function may capture 60 variables, and what lies between counts.
  */
 const CLAIM = ['first-claim', 'claim-quick'] as const;
