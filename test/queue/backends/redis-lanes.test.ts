@@ -306,3 +306,41 @@ test.each([1, 2, 3, 4])(
     ]);
   },
 );
+
+test('ends before and after another change of the same call are written in their order', async () => {
+  const { store } = open();
+  const ids = ['before', 'a', 'b', 'freed', 'c'];
+  await store.insert(
+    ids.map((id) => aRecord(id)),
+    NOW,
+  );
+  await claim(store, 9);
+  const held = new Map((await store.get(ids)).map((record) => [record!.id, record!]));
+  const to = (id: string, next: Partial<TaskState>) => {
+    const record = held.get(id)!;
+    const state = { ...record, owner: null, leaseExpiresAt: null, ...next };
+    const event = { from: record.status, to: state.status, at: NOW };
+    return { id, version: record.version, next: state, event };
+  };
+  const ended = (id: string) => to(id, { status: 'completed', completedAt: NOW, result: '1' });
+  // The first end of a minute is written in another way.
+  await store.apply([ended('before')], NOW);
+  const changes = [ended('a'), ended('b'), ended('b'), to('freed', FREED), ended('c'), ended('a')];
+  const applied = await store.apply(changes, NOW);
+  expect(applied.map((one) => one?.record.status ?? null)).toEqual([
+    'completed',
+    'completed',
+    null,
+    'pending',
+    'completed',
+    null,
+  ]);
+  const records = await store.get(ids);
+  expect(records.map((record) => [record!.status, record!.version, record!.events])).toEqual(
+    ids.map((id) => [id === 'freed' ? 'pending' : 'completed', 3, 3]),
+  );
+  const { byStatus, endedPerMinute } = await store.counts(NOW);
+  expect(byStatus).toMatchObject({ pending: 1, assigned: 0, completed: 4 });
+  expect(endedPerMinute).toMatchObject([{ status: 'completed', count: 4 }]);
+  expect(await claim(store, 9)).toEqual(['freed']);
+});

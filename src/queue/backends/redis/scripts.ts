@@ -44,7 +44,7 @@ function scriptOf(name: string, preludes: Preludes): RedisScript {
   return new RedisScript(file(name), parts);
 }
 
-/** What every script that writes tasks needs. */
+/** What every script that writes tasks needs; those that begin with the endings do not need them again. */
 const CHANGED = ['turns', 'gates', 'tasks', 'alarms'] as const;
 const TASKS = ['endings', ...CHANGED] as const;
 
@@ -55,7 +55,7 @@ const LANES = [['lane-ends', 'lanes']] as const;
 const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const;
 
 /**
- * How claims and submissions begin: the usual ones end there. What the others need of it comes a second time where it
+ * How claims, changes and submissions begin: the usual ones end there. What the others need of it comes a second time where it
  * is used: a function may capture 60 variables, and what lies between counts.
  */
 const CLAIM = ['turns', 'gates', 'first-claim', 'claim-quick'] as const;
