@@ -61,6 +61,7 @@ async function change(store: RedisTaskStore, id: string, next: Partial<TaskState
   expect(applied?.record.id).toBe(id);
 }
 
+const ENDED = { status: 'completed', owner: null, leaseExpiresAt: null, completedAt: NOW } as const;
 const FREED = { status: 'pending', owner: null, leaseExpiresAt: null } as const;
 
 test('a task that was put off is not claimed by the place it left', async () => {
@@ -209,6 +210,40 @@ test('a full limit is looked at once, however many tasks and types wait behind i
   expect(await claim(store, 9)).toEqual(['b']);
   await store.setGates([{ key: 'k', rule: { max: 2, rate: null } }], NOW);
   expect(await claim(store, 9)).toEqual(['l0', 'l1']);
+});
+
+test('what its limits let pass waits among the others, and what they keep back in a lane of its own', async () => {
+  const { store, ask } = open();
+  const limited = ['l0', 'l1', 'l2'].map((id) => aRecord(id, { quota: LIMITED }));
+  const rules = [{ key: 'k', rule: { max: 1, rate: null } }];
+  await store.insert([...limited, aRecord('a'), aRecord('b')], NOW, rules);
+  expect([await ask('LLEN', 'r:5||'), await ask('EXISTS', 'groups')]).toEqual([5, 0]);
+  expect(await claim(store, 2)).toEqual(['l0', 'a']);
+  expect(await ask('EXISTS', 'heads:k')).toBe(1);
+  await change(store, 'l0', ENDED);
+  expect(await claim(store, 9)).toEqual(['l1', 'b']);
+  await change(store, 'l1', ENDED);
+  expect(await claim(store, 9)).toEqual(['l2']);
+});
+
+test('a crowd behind one limit waits in its own lane from the start, and goes in order all the same', async () => {
+  const { store, ask } = open();
+  const ids = Array.from({ length: 120 }, (_, n) => `l${n}`);
+  const rules = [{ key: 'k', rule: { max: 2, rate: null } }];
+  await store.insert(
+    ids.map((id) => aRecord(id, { quota: LIMITED })),
+    NOW,
+    rules,
+  );
+  expect(Number(await ask('LLEN', 'r:5||'))).toBeLessThan(110);
+  const served: string[] = [];
+  while (served.length < ids.length) {
+    const taken = await claim(store, 7);
+    expect(taken).toHaveLength(2);
+    for (const id of taken) await change(store, id, ENDED);
+    served.push(...taken);
+  }
+  expect(served).toEqual(ids);
 });
 
 test('nothing is left of limits and turns when all tasks that named them are purged', async () => {

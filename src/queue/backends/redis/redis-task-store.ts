@@ -27,6 +27,7 @@ import {
 import { type Application, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { changeArguments } from './change-text.ts';
+import { claimUpTo } from './claim-up-to.ts';
 import { gateWords } from './gate-text.ts';
 import { HandOver } from './hand-over.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
@@ -306,23 +307,8 @@ export class RedisTaskStore implements TaskStore {
     });
   }
 
-  async #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
-    const all: TaskRecord[] = [];
-    for (;;) {
-      const { records, told } = await this.#claimRest(claim, limit - all.length, slot, all.length > 0);
-      all.push(...records);
-      if (told === 0 || all.length >= limit) return all;
-    }
-  }
-
-  /** What was claimed already is not lost with what comes after it. */
-  async #claimRest(claim: Claim, limit: number, slot: number, isMore: boolean) {
-    try {
-      return await this.claimTold({ ...claim, limit }, `c${slot}`);
-    } catch (error) {
-      if (isMore) return { records: [], told: 0 };
-      throw error;
-    }
+  #claimOnce(claim: Claim, limit: number, slot: number): Promise<TaskRecord[]> {
+    return claimUpTo(limit, (rest) => this.claimTold({ ...claim, limit: rest }, `c${slot}`));
   }
 
   /** One call of the script: what it took, and what else it says. `beside`: places of tasks held ahead. */
