@@ -59,7 +59,7 @@ const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const
  * is used: a function may capture 60 variables, and what lies between counts.
  */
 const CLAIM = ['turns', 'gates', 'first-claim', 'claim-quick'] as const;
-const APPLY = ['endings', 'apply-quick'] as const;
+const APPLY = ['endings', 'turns', 'gates', 'apply-quick'] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
 const INSERT_ANY = [
   'gates',

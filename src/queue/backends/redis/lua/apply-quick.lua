@@ -1,4 +1,4 @@
--- The usual settlements: ends of tasks that were claimed once, have no limits, and that nobody depends on. They need none
+-- The usual settlements: ends of tasks that were claimed once, and that nobody depends on. They need none
 -- of the functions that come after this, the making of which costs more than such a call. Changes are read here for all;
 -- `apply.lua` goes on with the first that is of another kind.
 local failure, answered = begin()
@@ -119,13 +119,34 @@ local function countEnds()
   ends = {}
 end
 
-if usual == #ids and not next(leaving) and match(counters.minute or '', '^%d+') == int(floor(now / 60000)) then
+-- Nobody is where those stood under their limits.
+local function leaveGates()
+  local left = {}
+  for limits in pairs(leaving) do
+    for _, key in ipairs(turns.keysOf(limits)) do
+      left[#left + 1] = key
+    end
+  end
+  if #left > 0 then
+    gates.prefetch(left)
+  end
+  for limits, count in pairs(leaving) do
+    gates.leave(turns.keysOf(limits), count)
+    gates.moveTasks(turns.keysOf(limits), -count)
+  end
+end
+
+if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 60000)) then
   countEnds()
   for _, counted in pairs(endings) do
     fields.minute = addEnds(counters.minute, counted)
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)
+  if next(leaving) then
+    leaveGates()
+    gates.save()
+  end
   tell('updated')
   finish(cmsgpack.pack(results))
   return results
