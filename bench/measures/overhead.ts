@@ -32,7 +32,7 @@ export const overhead: Measure = async ({ side, folder, quick }) => {
   const turns = quick ? QUICK_TURNS : TURNS;
   const taken = Object.fromEntries(Object.keys(ways).map((way) => [way, 0]));
   for (let turn = -WARM_UP_TURNS; turn < turns; turn++) {
-    for (const [name, way] of inTurn(Object.entries(ways), turn)) {
+    for (const [name, way] of inTurn(Object.entries(ways), turn + WARM_UP_TURNS)) {
       await way.prepare?.(`${name}-${turn}`, RUNS);
       const before = process.cpuUsage();
       await way.run(`${name}-${turn}`, RUNS);
@@ -46,11 +46,10 @@ export const overhead: Measure = async ({ side, folder, quick }) => {
   ) satisfies Figures;
 };
 
-/** Each turn another is first, and each second turn they go backwards: what one leaves behind is not always the same one's load. */
+/** Each turn another is first, and comes after another (there are five): what one leaves behind is not always the same one's load. */
 function inTurn<T>(all: readonly T[], turn: number): T[] {
-  const first = Math.abs(turn) % all.length;
-  const rotated = [...all.slice(first), ...all.slice(0, first)];
-  return turn % 2 === 0 ? rotated : rotated.reverse();
+  const step = 1 + (turn % (all.length - 1));
+  return all.map((_, i) => all[(turn + i * step) % all.length]!);
 }
 
 function waysOf(side: string, folder: string): Readonly<Record<string, Way>> {

@@ -16,7 +16,16 @@ interface Listenable {
 }
 export interface Loop {
   readonly stream?: Stream;
+  readonly tasks?: Readonly<Record<string, LoopTask>>;
+  readonly checkpointNamespace?: readonly string[];
   config?: { configurable?: Readonly<Record<string, unknown>> };
+  /** Prepares the next step; false at the end. */
+  tick?(params: unknown): Promise<boolean>;
+}
+interface LoopTask {
+  readonly id: string;
+  readonly name: string;
+  readonly config?: { readonly tags?: readonly string[] };
 }
 interface Stream {
   readonly modes: Set<string>;
@@ -64,6 +73,7 @@ export function hear(
   for (const mode of told) stream.modes.add(mode);
   if (onValues !== undefined) stream.modes.add('values');
   if (hearing === undefined) return;
+  if (told.has(STARTS) && !own.has(STARTS) && !own.has('debug')) hearStarts(loop, stream, hearing.onChunk);
   const within: Stream = {
     modes: told,
     // Graphs within tell of each checkpoint beside its values, whoever asked for that.
@@ -72,6 +82,40 @@ export function hear(
     },
   };
   config.configurable = { ...config.configurable, [STREAM_KEY]: within };
+}
+
+/** The mode in which a loop tells of its nodes' starts and ends. */
+const STARTS = 'tasks';
+/** Of nodes that LangGraph keeps to itself. */
+const HIDDEN = 'langsmith:hidden';
+
+/**
+ * From now on the starts of nodes are told here, with no more than their names. LangGraph gathers them by
+ * asynchronous iterators, which is half of what a step costs more with somebody who hears it.
+ */
+function hearStarts(loop: Loop, { modes }: Stream, onChunk: OnChunk): void {
+  const { tick } = loop;
+  if (typeof tick !== 'function') return;
+  let depth = 0;
+  loop.tick = async (params) => {
+    depth += 1;
+    modes.delete(STARTS);
+    try {
+      const isGoing = await tick.call(loop, params);
+      // A step that is done already is left for the next by a tick within this one.
+      if (isGoing && depth === 1) tellStarts(loop, onChunk);
+      return isGoing;
+    } finally {
+      depth -= 1;
+      if (depth === 0) modes.add(STARTS);
+    }
+  };
+}
+
+function tellStarts({ tasks = {}, checkpointNamespace = [] }: Loop, onChunk: OnChunk): void {
+  for (const { id, name, config } of Object.values(tasks)) {
+    if (!config?.tags?.includes(HIDDEN)) onChunk(checkpointNamespace, STARTS, { id, name });
+  }
 }
 
 /** What a node writes by `config.writer`, with the path of the graph it is in, as LangGraph's own writer tells it. */
