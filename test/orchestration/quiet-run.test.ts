@@ -23,10 +23,23 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((conductor) => conductor.close()));
 });
 
-function conductorOf(graph: object): Conductor {
-  const conductor = new Conductor({ agents: { worker: graph as never } });
+function conductorOf(graph: object, checkpointer?: MemorySaver): Conductor {
+  const conductor = new Conductor({
+    agents: { worker: graph as never },
+    ...(checkpointer !== undefined && { checkpointer }),
+  });
   open.push(conductor);
   return conductor;
+}
+
+/** Keeps what nodes wrote, and loses the step that they were, until somebody makes room. */
+class ForgetfulSaver extends MemorySaver {
+  isFull = true;
+
+  override async put(...args: Parameters<MemorySaver['put']>): ReturnType<MemorySaver['put']> {
+    if (this.isFull && args[2].step === 1) throw new Error('the disk is full');
+    return super.put(...args);
+  }
 }
 
 /** What a node, or an edge, finds in its config: names, and the values that can be compared. */
@@ -92,6 +105,51 @@ describe('a graph that runs without traces', () => {
     const { result } = (await conductorOf(builder.compile()).run('go')) as { result: unknown };
     expect(result).toEqual(bare);
     expect((result as { path: string[] }).path).toContain('last');
+  });
+
+  test('tells the starts and ends of its nodes as LangGraph does, also of steps that were done and not counted', async () => {
+    const told: string[][] = [];
+    for (const isOurs of [true, false]) {
+      const saver = new ForgetfulSaver();
+      const graph = new StateGraph(State)
+        .addNode('left', () => ({ path: ['left'] }))
+        .addNode('right', () => ({ path: ['right'] }))
+        .addNode('last', () => ({ path: ['last'] }))
+        .addEdge(START, 'left')
+        .addEdge(START, 'right')
+        .addEdge(['left', 'right'], 'last')
+        .addEdge('last', END);
+      const conductor = isOurs ? conductorOf(graph.compile(), saver) : undefined;
+      const bare = graph.compile({ checkpointer: saver });
+      const config = { configurable: { thread_id: 't' }, durability: 'sync' as const };
+      const events: string[] = [];
+      for (const input of [{ goal: 'g' }, null]) {
+        const run = async () => {
+          if (conductor !== undefined) {
+            for await (const event of conductor.stream('g', { threadId: 't' }))
+              if (event.type === 'node') events.push(`${event.node} ${event.phase}`);
+          } else {
+            for await (const [, chunk] of await bare.stream(input, { ...config, streamMode: ['tasks'] }))
+              events.push(
+                `${(chunk as { name: string }).name} ${'result' in (chunk as object) ? 'ended' : 'started'}`,
+              );
+          }
+        };
+        if (input === null) await run();
+        else await expect(run()).rejects.toThrow('the disk is full');
+        saver.isFull = false;
+      }
+      told.push(events);
+    }
+    expect(told[0]).toEqual(told[1]);
+    expect(told[0]).toEqual([
+      'left started',
+      'right started',
+      'left ended',
+      'right ended',
+      'last started',
+      'last ended',
+    ]);
   });
 
   test('shares one trace that nobody reads; a callback of the graph hears of all nodes as ever', async () => {
