@@ -7,7 +7,7 @@ import type { AssignableTask } from './scoring.ts';
 /** Two of the recorded times, each whole. */
 export const TIE_MS = 2;
 
-/** A choice as it stands with its task. */
+/** A choice as it stands with its task; of earlier attempts only whom it fell on is known. */
 export interface RecordedChoice {
   readonly agent: string;
   readonly scores: readonly AgentScore[];
@@ -22,12 +22,15 @@ export type RecordedChoices = (taskId: string, attempt: number) => RecordedChoic
  */
 export class ReplayedCoordinator extends AgentCoordinator {
   readonly #recorded: RecordedChoices;
+  readonly #isAsItWas: boolean;
   readonly #clock: Clock;
   readonly #freeSince = new Map<string, number>();
 
-  constructor(strategy: Strategy, recorded: RecordedChoices, clock: Clock) {
+  /** `isAsItWas`: nothing has changed at all, so that who is free now and was not then is so by a ms or two. */
+  constructor(strategy: Strategy, recorded: RecordedChoices, clock: Clock, isAsItWas: boolean) {
     super({ strategy });
     this.#recorded = recorded;
+    this.#isAsItWas = isAsItWas;
     this.#clock = clock;
   }
 
@@ -44,7 +47,7 @@ export class ReplayedCoordinator extends AgentCoordinator {
     const known = new Set(recorded.scores.map(({ agent }) => agent));
     const isNew = (agent: string) => !known.has(agent) && !this.#isJustFree(agent);
     if (!free.has(recorded.agent)) return chosen;
-    if ([...free].some(isNew)) return chosen;
+    if (!this.#isAsItWas && [...free].some(isNew)) return chosen;
     super.release(chosen.agent);
     const again = super.choose({ ...task, agent: recorded.agent }, among);
     return again && { agent: again.agent, scores: recorded.scores };

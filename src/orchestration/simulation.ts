@@ -10,7 +10,12 @@ import type { Assignment, TaskQueue, TaskQueueOptions } from '../queue/task-queu
 import { AgentCoordinator, type Strategy } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
 import { LikelyRuns, peakOf, type RecordedTask, recordedTasks } from './recorded-runs.ts';
-import { type RecordedChoice, ReplayedCoordinator, TIE_MS } from './replayed-coordinator.ts';
+import {
+  type RecordedChoice,
+  type RecordedChoices,
+  ReplayedCoordinator,
+  TIE_MS,
+} from './replayed-coordinator.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -62,7 +67,11 @@ export interface SimulationReport {
   readonly agents: Readonly<Record<string, { readonly runs: number; readonly running: number }>>;
   /** Who ran each task last. */
   readonly assignments: ReadonlyMap<string, string>;
-  /** Share of the tasks that went to the agent that history has. */
+  /**
+   * Share of the tasks that went to the agent that history has. With all settings as they were, the recorded score
+   * tables also say who was free for a choice: then this tells whether claims, order, limits and times come out as they
+   * did, and little of the choosing itself.
+   */
   readonly reproduced: number;
 }
 
@@ -205,13 +214,21 @@ class Simulation {
     const { strategy = this.#today.strategy, agents } = this.#options;
     const isToday = strategy === this.#today.strategy && agents === undefined;
     if (!isToday) return new AgentCoordinator({ strategy });
-    return new ReplayedCoordinator(strategy, (id, attempt) => this.#choiceFor(id, attempt), this.#clock);
+    const { limits, maxConcurrent, processes, agingMs } = this.#options;
+    const isAsItWas = [limits, maxConcurrent, processes, agingMs].every((given) => given === undefined);
+    const recorded: RecordedChoices = (id, attempt) => this.#choiceFor(id, attempt, isAsItWas);
+    return new ReplayedCoordinator(strategy, recorded, this.#clock, isAsItWas);
   }
 
-  /** Of a task's last attempt: the tables of those before it are not kept. */
-  #choiceFor(id: string, attempt: number): RecordedChoice | undefined {
-    const { attempt: last, assignedAgent: agent, scores } = this.#tasks.get(id)!.task;
-    return attempt !== last || agent === undefined || scores === undefined ? undefined : { agent, scores };
+  #choiceFor(id: string, attempt: number, isAsItWas: boolean): RecordedChoice | undefined {
+    const { task, runs } = this.#tasks.get(id)!;
+    const { assignedAgent, scores } = task;
+    if (attempt === task.attempt)
+      return assignedAgent === undefined || scores === undefined
+        ? undefined
+        : { agent: assignedAgent, scores };
+    const agent = runs[attempt - 1]?.agent;
+    return agent === undefined || !isAsItWas ? undefined : { agent, scores: [] };
   }
 
   /** Tasks of the same moment are submitted together, in their order. */
