@@ -58,11 +58,12 @@ export type TaskLifeEvent = RunEvent & { readonly number: number };
 /** Events kept for a reader that does not read; what nodes do on top of it becomes a gap. Transitions and the end always come. */
 export const EVENTS_BUFFER_MAX = 1_000;
 
-type Next = IteratorResult<RunEvent, void>;
+/** What a reader is given: an event, or that there are no more. */
+export type NextEvent = IteratorResult<RunEvent, void>;
 
-type Reader = (next: Next | Promise<Next>) => void;
+type Reader = (next: NextEvent | Promise<NextEvent>) => void;
 
-const OVER: Next = { done: true, value: undefined };
+const OVER: NextEvent = { done: true, value: undefined };
 
 /** A bounded queue of events between a run and one reader. Its writer never waits. */
 export class EventBuffer {
@@ -104,7 +105,7 @@ export class EventBuffer {
   }
 
   /** The next event. Rejects, once, with the error the writer ended with. */
-  next(): Promise<Next> {
+  next(): Promise<NextEvent> {
     if (this.#events.length === 0) this.#showGap();
     const event = this.#events.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
@@ -114,7 +115,7 @@ export class EventBuffer {
     });
   }
 
-  async #end(): Promise<Next> {
+  async #end(): Promise<NextEvent> {
     const error = this.#error;
     this.#error = undefined;
     if (error !== undefined) throw error;

@@ -1,4 +1,4 @@
-import { EventBuffer, type RunEvent } from './run-events.ts';
+import { EventBuffer, type NextEvent, type RunEvent } from './run-events.ts';
 
 /** A run that is told to a reader. */
 export interface ToldRun {
@@ -8,9 +8,6 @@ export interface ToldRun {
 }
 
 type Begin = (onEvent: (event: RunEvent) => void) => ToldRun;
-type Next = IteratorResult<RunEvent, void>;
-
-const OVER: Next = { done: true, value: undefined };
 
 /**
  * The events of a run for one reader. The run begins with the first `next`, and is aborted by a reader that leaves.
@@ -27,20 +24,20 @@ export class RunStream implements AsyncGenerator<RunEvent, void, void> {
     this.#begin = begin;
   }
 
-  next(): Promise<Next> {
+  next(): Promise<NextEvent> {
     if (this.#run === undefined && !this.#buffer.isEnded) this.#start();
     return this.#buffer.next();
   }
 
   /** Aborts the run, and resolves when it has stopped. */
-  async return(): Promise<Next> {
+  async return(): Promise<NextEvent> {
     if (!this.#buffer.isEnded) this.#run?.abort();
     this.#buffer.close();
     await this.#told;
-    return OVER;
+    return this.#buffer.next();
   }
 
-  async throw(error: unknown): Promise<Next> {
+  async throw(error: unknown): Promise<NextEvent> {
     await this.return();
     throw error;
   }

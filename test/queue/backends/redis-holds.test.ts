@@ -1,33 +1,14 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { RedisHoldingStore } from '../../../src/queue/backends/hybrid/redis-holding-store.ts';
 import type { ClaimFilter } from '../../../src/queue/claim-filter.ts';
 import type { Place } from '../../../src/queue/holding-store.ts';
 import type { NewRecord } from '../../../src/queue/task-store.ts';
-import { RedisConnection } from '../../../src/redis/redis-connection.ts';
 import { seededRandom } from '../../../src/testing/seeded-random.ts';
-import { sharedRedis } from '../../redis/shared-redis.ts';
+import { openedStores } from '../../redis/opened-stores.ts';
 
-const redis = sharedRedis();
+const open = openedStores((place) => new RedisHoldingStore(place));
 const NOW = 1_700_000_000_000;
 const TYPES = ['a', 'b', 'c', 'approval@'];
-const opened: { store: RedisHoldingStore; connection: RedisConnection }[] = [];
-
-afterEach(async () => {
-  for (const { store, connection } of opened.splice(0)) {
-    await store.close();
-    connection.close();
-  }
-});
-
-function open() {
-  const prefix = redis.prefix();
-  const connection = new RedisConnection({ url: redis.url });
-  const store = new RedisHoldingStore({ connection, prefix });
-  opened.push({ store, connection });
-  const ask = <T = unknown>(command: string, key: string, ...words: (string | number)[]) =>
-    redis.server.ask<T>(command, `{${prefix}}:${key}`, ...words);
-  return { store, ask };
-}
 
 interface Waiting extends Place {
   readonly id: string;

@@ -1,29 +1,10 @@
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { RedisTaskStore } from '../../../src/queue/backends/redis/redis-task-store.ts';
 import type { NewRecord, TaskState } from '../../../src/queue/task-store.ts';
-import { RedisConnection } from '../../../src/redis/redis-connection.ts';
-import { sharedRedis } from '../../redis/shared-redis.ts';
+import { openedStores } from '../../redis/opened-stores.ts';
 
-const redis = sharedRedis();
+const open = openedStores((place) => new RedisTaskStore(place));
 const NOW = 1_700_000_000_000;
-const opened: { store: RedisTaskStore; connection: RedisConnection }[] = [];
-
-afterEach(async () => {
-  for (const { store, connection } of opened.splice(0)) {
-    await store.close();
-    connection.close();
-  }
-});
-
-function open() {
-  const prefix = redis.prefix();
-  const connection = new RedisConnection({ url: redis.url });
-  const store = new RedisTaskStore({ connection, prefix });
-  opened.push({ store, connection });
-  const ask = <T = unknown>(command: string, key: string, ...words: (string | number)[]) =>
-    redis.server.ask<T>(command, `{${prefix}}:${key}`, ...words);
-  return { store, ask };
-}
 
 function aRecord(id: string, record: Partial<NewRecord> = {}): NewRecord {
   const submission = `{"payload":{"id":"${id}"}}`;

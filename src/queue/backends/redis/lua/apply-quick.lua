@@ -1,5 +1,5 @@
--- The usual settlements: ends of tasks that were claimed once, and that nobody depends on. They need none
--- of the functions that come after this, the making of which costs more than such a call. Changes are read here for all;
+-- The usual settlements: ends of tasks that were claimed once, and that nobody depends on. They need none of the
+-- functions that come after this, the making of which costs more than such a call. Changes are read here for all;
 -- `apply.lua` goes on with the first that is of another kind.
 local failure, answered = begin()
 if failure then
@@ -119,23 +119,6 @@ local function countEnds()
   ends = {}
 end
 
--- Nobody is where those stood under their limits.
-local function leaveGates()
-  local left = {}
-  for limits in pairs(leaving) do
-    for _, key in ipairs(turns.keysOf(limits)) do
-      left[#left + 1] = key
-    end
-  end
-  if #left > 0 then
-    gates.prefetch(left)
-  end
-  for limits, count in pairs(leaving) do
-    gates.leave(turns.keysOf(limits), count)
-    gates.moveTasks(turns.keysOf(limits), -count)
-  end
-end
-
 if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 60000)) then
   countEnds()
   for _, counted in pairs(endings) do
@@ -144,7 +127,7 @@ if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 600
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)
   if next(leaving) then
-    leaveGates()
+    gates.leaveAll(leaving)
     gates.save()
   end
   tell('updated')

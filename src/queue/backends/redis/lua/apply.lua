@@ -198,18 +198,8 @@ results[1] = clock or 0
 
 if #texts > 0 or isChanged then
   begun.countEnds()
-  local left = {}
-  for limits in pairs(leaving) do
-    for _, key in ipairs(turns.keysOf(limits)) do
-      left[#left + 1] = key
-    end
-  end
-  if #left > 0 then
-    gates.prefetch(left)
-  end
-  for limits, count in pairs(leaving) do
-    gates.leave(turns.keysOf(limits), count)
-    gates.moveTasks(turns.keysOf(limits), -count)
+  if next(leaving) then
+    gates.leaveAll(leaving)
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)

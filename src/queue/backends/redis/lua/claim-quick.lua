@@ -1,6 +1,7 @@
 -- The usual claims: of the next tasks there are, without a filter, of a queue without nodes and turns, where all were
--- never claimed before, stand among the plain lanes and go before all groups, and pass their gates. What most of a short call costs is the making of the functions that come after this; such
--- a claim needs none of them. Nothing is written before it is known that it is of this kind.
+-- never claimed before, stand among the plain lanes and go before all groups, and pass their gates. What most of a short
+-- call costs is the making of the functions that come after this; such a claim needs none of them. Nothing is written
+-- before it is known that it is of this kind.
 local failure, answered = begin(true)
 if failure then
   return failure
@@ -43,6 +44,7 @@ local function passed(identity, lane)
     return quota.limits
   end
 end
+
 if not answered and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and ARGV[14] == ''
   and (isLimited or not counters.quotas) and (counters.holders or '') == '' and counters.paused ~= '1' and (not due or due > now) then
   local limit, text, ids, seqs, ready, head, list, lane = tonumber(ARGV[5]), counters.ready or '', {}, {}

@@ -245,6 +245,21 @@ later(gates, function()
     end
   end
 
+  -- Tasks under these limits have ended, so many of each: nobody is where they stood.
+  function gates.leaveAll(leaving)
+    local keys = {}
+    for limits in pairs(leaving) do
+      for _, key in ipairs(turns.keysOf(limits)) do
+        keys[#keys + 1] = key
+      end
+    end
+    gates.prefetch(keys)
+    for limits, count in pairs(leaving) do
+      gates.leave(turns.keysOf(limits), count)
+      gates.moveTasks(turns.keysOf(limits), -count)
+    end
+  end
+
   function gates.threadOf(key)
     return match(key, '^thread:(.*)$')
   end
