@@ -9,7 +9,7 @@ export interface QueueSide {
   join?(place: Place): Promise<OpenQueue>;
   /** Tasks at this concurrency: sides too slow for the full work get less of it, which is in their favour. */
   tasksMax(concurrency: number): number;
-  /** Quick enough that the first thousands of tasks are spent on compiling: warms up on all of the work. @default false */
+  /** Quick enough for all of the work in a quick run, too. @default false */
   readonly inMemory?: boolean;
   /** Is told of a new task, also by another process; the others poll. @default false */
   readonly wakes?: boolean;

@@ -10,8 +10,6 @@ const CONCURRENCIES = [1, 10, 100];
 const BULK = 1_000;
 const TASKS = 20_000;
 const QUICK_TASKS = 4_000;
-/** As much of the work as the bare queue does before it is measured. */
-const WARM_UP_SHARE = 10;
 
 /** Processing through `Conductor` and `TaskQueueManager`, with an agent that does nothing. */
 export const manager: Measure = async ({ side, folder, quick }) => {
@@ -23,7 +21,8 @@ export const manager: Measure = async ({ side, folder, quick }) => {
       tasks,
     );
   const tasks = quick ? QUICK_TASKS : TASKS;
-  await processed('warm-up', 10, tasks / WARM_UP_SHARE);
+  // As the bare queue does before it is measured.
+  for (const concurrency of [10, 100]) await processed(`warm-up-${concurrency}`, concurrency, tasks);
   for (const concurrency of CONCURRENCIES) {
     figures[`process${concurrency}`] = await processed(`${concurrency}`, concurrency, tasks);
   }

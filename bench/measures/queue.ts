@@ -34,12 +34,17 @@ class QueueBench {
     this.#round = round;
   }
 
-  /** All or a tenth of the work, so that the first figure is not that of cold code. */
+  /**
+   * All of the work once, in each of its ways: a worker lives for days, and what the first thousands of tasks
+   * cost is the compiler.
+   */
   async warmUp(): Promise<void> {
-    const tasks = this.#side.inMemory
-      ? this.#tasks(10)
-      : Math.ceil(this.#tasks(10) / 40) * AGENT_TYPES.length;
-    await this.#fillAndProcess(10, tasks);
+    const items = workItems(this.#tasks(10));
+    await this.#onFresh(async (open) => {
+      await inFlight(items, IN_FLIGHT, (item) => open.enqueue(item));
+      await open.process(10, items.length);
+    });
+    await this.#fillAndProcess(100, this.#tasks(100));
   }
 
   async enqueueing(): Promise<Figures> {
