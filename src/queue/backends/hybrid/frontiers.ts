@@ -15,6 +15,13 @@ interface Frontier {
   place: Place;
 }
 
+/** The store is being asked with this filter. */
+export interface Asking {
+  readonly filter: ClaimFilter | null;
+  /** What came up meanwhile: the answer may be older. */
+  lowest: Place;
+}
+
 /**
  * For each filter in use: up to which place held tasks may be handed out before the store must be asked,
  * since from there on something that waits in the store goes first. Exact for what this process has written
@@ -22,31 +29,31 @@ interface Frontier {
  */
 export class Frontiers {
   readonly #byFilter = new Map<string, Frontier>();
-  /** What came up while the store was being asked: its answer may be older. */
-  #asking: { readonly filter: ClaimFilter | null; lowest: Place } | null = null;
+  readonly #asked = new Set<Asking>();
 
   of(filter: ClaimFilter | null): Place {
     return this.#byFilter.get(keyOf(filter))?.place ?? UNKNOWN;
   }
 
-  /** The store is asked with this filter; one question at a time. */
-  ask(filter: ClaimFilter | null): void {
-    this.#asking = { filter, lowest: DRY };
+  /** The store is asked with this filter. */
+  ask(filter: ClaimFilter | null): Asking {
+    const asking = { filter, lowest: DRY };
+    this.#asked.add(asking);
+    return asking;
   }
 
   /** It says that nothing which the filter allows waits at or before this place. */
-  answer(place: Place): void {
-    const asking = this.#asking;
-    if (!asking) return;
-    this.#asking = null;
-    const key = keyOf(asking.filter);
+  answer(asking: Asking, place: Place): void {
+    this.#asked.delete(asking);
+    const { filter, lowest } = asking;
+    const key = keyOf(filter);
     this.#byFilter.delete(key);
-    this.#byFilter.set(key, { filter: asking.filter, place: earlier(place, asking.lowest) });
+    this.#byFilter.set(key, { filter, place: earlier(place, lowest) });
     if (this.#byFilter.size > FILTERS_MAX) this.#byFilter.delete(this.#byFilter.keys().next().value!);
   }
 
-  unanswered(): void {
-    this.#asking = null;
+  unanswered(asking: Asking): void {
+    this.#asked.delete(asking);
   }
 
   /** A task of this lane came to wait in the store, after `last`. */
@@ -54,14 +61,15 @@ export class Frontiers {
     for (const frontier of this.#byFilter.values()) {
       if (isAfter(frontier.place, last) && allows(frontier.filter, lane)) frontier.place = last;
     }
-    const asking = this.#asking;
-    if (asking && isAfter(asking.lowest, last) && allows(asking.filter, lane)) asking.lowest = last;
+    for (const asking of this.#asked) {
+      if (isAfter(asking.lowest, last) && allows(asking.filter, lane)) asking.lowest = last;
+    }
   }
 
   /** Anything may have come to wait. */
   forget(): void {
     this.#byFilter.clear();
-    if (this.#asking) this.#asking.lowest = UNKNOWN;
+    for (const asking of this.#asked) asking.lowest = UNKNOWN;
   }
 }
 

@@ -68,17 +68,17 @@ export class HeldClaims {
   async #claimMore(claim: Claim, claimed: TaskRecord[]): Promise<TaskRecord[]> {
     if (!this.#node.isPrefetching) return this.#claimRemote(claim);
     // What is on its way here may be enough: another round trip behind it would leave this process idle.
-    let isOnItsWay = this.#node.isFetching;
+    let onTheirWay = this.#node.onTheirWay;
     for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
       if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
       const missing = claim.limit - claimed.length;
+      const isOnItsWay = onTheirWay-- > 0;
       const failure = isOnItsWay ? await this.#node.fetched() : await this.#fetch(claim, missing);
       if (this.#isBeside) return [...claimed, ...(await this.#claimBeside({ ...claim, limit: missing }))];
       for (const record of this.#claimHeld({ ...claim, limit: missing })) claimed.push(record);
       // What was held, and what was claimed already, goes to the caller all the same.
       if (failure && claimed.length === 0) throw failure;
       if (failure || (!isOnItsWay && this.#shelf.isDry(claim.filter))) break;
-      isOnItsWay = false;
     }
     if (claimed.length === claim.limit) this.#node.refill(claim);
     return claimed;

@@ -17,6 +17,8 @@ const LOOK_MS = 25;
 const LOOK_TASKS_MAX = 64;
 /** Larger answers would hold up everybody else's. */
 const HOLD_TASKS_MAX = 500;
+/** Questions for more in the background that may be under way: the store works on one while the last is read. */
+const REFILLS_MAX = 2;
 /** What another node was given is left to it for so long, ms. */
 const SHARE_MS = 100;
 /** Where claims find nothing, other nodes that hold something are asked for it this often at most, ms. */
@@ -40,14 +42,19 @@ export interface HoldingNodeOptions {
 /**
  * This process as a holder of tasks: fetches as fast as is claimed, gives signs of life while tasks wait here,
  * gives back what waits too long, what is too much, and half of all when another node has nothing to do.
- * All its calls that concern holds are made one after another.
+ * All its calls that concern holds are made one after another, but for refills: one of them may follow another at once.
  */
 export class HoldingNode {
   readonly #options: HoldingNodeOptions;
   readonly #holdMs: number;
   readonly #tickMs: number;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Calls under way or in line, the refills among them. */
   #turns = 0;
+  readonly #refills: Promise<void>[] = [];
+  /** What the refills under way ask for. */
+  #asked = 0;
+  #answers: Promise<unknown> = Promise.resolve();
   #isRegistered = false;
   #isAway = false;
   #isClosed = false;
@@ -131,13 +138,14 @@ export class HoldingNode {
     });
   }
 
-  get isFetching(): boolean {
-    return this.#turns > 0;
+  /** How many answers may bring tasks before those do that are asked for now. */
+  get onTheirWay(): number {
+    return this.#turns === 0 ? 0 : Math.max(1, this.#refills.length);
   }
 
-  /** Resolves when what is on its way here has come; who waited for it is told of its failure. */
+  /** Resolves when the next of what is on its way here has come; who waited for it is told of its failure. */
   async fetched(): Promise<null> {
-    await this.#turn;
+    await (this.#refills[0] ?? this.#turn);
     return null;
   }
 
@@ -145,11 +153,11 @@ export class HoldingNode {
   refill(claim: Claim): void {
     this.#note(claim);
     const { shelf, demand, clock } = this.#options;
-    if (this.#turns > 0 || this.#isAway || this.#isClosed || shelf.isDry(claim.filter)) return;
-    const room = this.#room(0);
+    if (!this.#mayRefill || shelf.isDry(claim.filter)) return;
+    const limit = this.#room(0);
     // Early enough that the rest lasts until the answer: writes that left before are served before it.
-    if (room === 0 || room * 4 < demand.window(clock.now())) return;
-    this.#background(() => this.#hold({ filter: claim.filter, limit: this.#room(0), last: null }));
+    if (limit === 0 || limit * 4 < demand.window(clock.now())) return;
+    this.#refill({ filter: claim.filter, limit, last: null });
   }
 
   /** A claim found less in the store than it asked for: other nodes may hold something. */
@@ -218,7 +226,37 @@ export class HoldingNode {
   #room(missing: number): number {
     const { demand, shelf, clock } = this.#options;
     if (clock.now() < this.#sharedAt + SHARE_MS) return 0;
-    return Math.max(0, Math.min(HOLD_TASKS_MAX - missing, demand.room(shelf, clock.now())));
+    return Math.max(0, Math.min(HOLD_TASKS_MAX - missing, demand.room(shelf, clock.now()) - this.#asked));
+  }
+
+  /** Beside other refills only. */
+  get #mayRefill(): boolean {
+    const refills = this.#refills.length;
+    if (this.#turns > refills || this.#isAway || this.#isClosed) return false;
+    return refills === 0 || (refills < REFILLS_MAX && this.#isRegistered);
+  }
+
+  /** At once: nothing but refills is under way. What their answers call for has a turn of its own. */
+  #refill(question: Question): void {
+    const isFirst = this.#refills.length === 0;
+    const now = this.#now;
+    this.#turns++;
+    this.#asked += question.limit;
+    const done = this.#ask(question)
+      .then((held) => {
+        // Sent again, a question may overtake another: nobody knows then what is held of what is here.
+        if (!(held.isKnown || isFirst)) this.#background(() => this.#giveAllBack(now));
+        else if (this.#mustAdjust(held))
+          this.#background(() => this.#adjust(held, { limit: 0, filter: question.filter }, now));
+      })
+      .catch(this.#failed)
+      .finally(() => {
+        this.#turns--;
+        this.#asked -= question.limit;
+        this.#refills.splice(this.#refills.indexOf(done), 1);
+      });
+    this.#refills.push(done);
+    this.#turn = Promise.all([this.#turn, done]);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -231,33 +269,53 @@ export class HoldingNode {
   }
 
   #background(work: () => Promise<unknown>): void {
-    this.#inTurn(work).catch((error: unknown) => {
-      // Of an outage those are told who call; what is done here is done again.
-      if (!this.#isClosed && !(error instanceof StoreUnavailableError)) this.#options.onError(error);
-    });
+    this.#inTurn(work).catch(this.#failed);
   }
+
+  /** Of an outage those are told who call; what is done here is done again. */
+  readonly #failed = (error: unknown): void => {
+    if (!this.#isClosed && !(error instanceof StoreUnavailableError)) this.#options.onError(error);
+  };
 
   /** `taken`: so many of the answer are claimed as soon as it is here. */
   async #hold(question: Question, taken = 0): Promise<Held> {
+    const now = this.#now;
+    const held = await this.#ask(question);
+    await this.#adjust(held, { limit: taken, filter: question.filter }, now);
+    return held;
+  }
+
+  async #ask(question: Question): Promise<Held> {
     const { store, shelf, clock, name } = this.#options;
     const askedAt = clock.now();
     const now = this.#now;
-    shelf.asking(question);
+    const asked = shelf.asking(question);
     this.#watch();
     try {
-      const answer = await store.hold({ node: name, holdMs: this.#holdMs, now, ...question });
+      const answer = await this.#inOrder(store.hold({ node: name, holdMs: this.#holdMs, now, ...question }));
       const held = { ...answer, nextDueAt: dueAfter(now, answer.nextDueAt) };
       this.#isAway = false;
       this.#isRegistered = true;
       this.#startTicking();
-      shelf.answered(question, held, askedAt, this.#holdMs);
-      await this.#adjust(held, { limit: taken, filter: question.filter }, now);
+      shelf.answered(asked, held, askedAt, this.#holdMs);
       return held;
     } catch (error) {
-      shelf.unanswered();
+      shelf.unanswered(asked);
       if (error instanceof StoreUnavailableError) this.#isAway = true;
       throw error;
     }
+  }
+
+  /** What was asked later is read later. */
+  #inOrder<T>(answer: Promise<T>): Promise<T> {
+    const inOrder = this.#answers.then(() => answer);
+    this.#answers = inOrder.catch(() => {});
+    return inOrder;
+  }
+
+  #mustAdjust({ isPaused, isWanted }: Held): boolean {
+    const { shelf, demand, clock } = this.#options;
+    return isPaused || isWanted || demand.excess(shelf, clock.now()) > 0;
   }
 
   /** `taken`: what a claim is waiting for stays. */

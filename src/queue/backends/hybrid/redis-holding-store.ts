@@ -14,8 +14,6 @@ import { RedisTaskStore } from '../redis/redis-task-store.ts';
 import { filterArguments } from '../redis/replies.ts';
 import { type FirstWrite, firstApplied, firstWriteArguments, isFirstWrite } from './held-writes.ts';
 
-/** Calls about holds are made one after another, so that one answer to remember is enough. */
-const HOLD_MARK = 'h';
 const LINE_BREAK = 10;
 const BESIDE_MARK = 'b';
 
@@ -26,7 +24,7 @@ const QUOTAS: readonly Quotas[] = ['none', 'later', 'ready'];
 
 /** The tasks of a queue in Redis, and those that nodes hold ahead. See `holds.lua`. */
 export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
-  /** Calls that write, under way: told apart, since the last answer to each is remembered. */
+  /** Calls under way are told apart, since the last answer to each is remembered. */
   readonly #freeSlots: string[] = [];
   #slots = 0;
 
@@ -102,7 +100,11 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     return applied;
   }
 
-  async hold({ node, holdMs, filter, limit, last, now }: HoldRequest): Promise<Held> {
+  hold(request: HoldRequest): Promise<Held> {
+    return this.#inSlot((slot) => this.#hold(request, slot));
+  }
+
+  async #hold({ node, holdMs, filter, limit, last, now }: HoldRequest, slot: string): Promise<Held> {
     const [priorityMin, agentTypes, agents, types] = filterArguments(filter);
     const values = [
       limit,
@@ -117,7 +119,7 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     ];
     await this.submitted();
     for (;;) {
-      const reply = await this.scripts.run('hold', { now: this.judgeAt(now), mark: HOLD_MARK, values });
+      const reply = await this.scripts.run('hold', { now: this.judgeAt(now), mark: slot, values });
       const told = reply[1] as Told;
       const records = readHeld(reply as readonly string[]);
       if (records.length > 0 || told[5] !== 1) return toHeld(records, told);

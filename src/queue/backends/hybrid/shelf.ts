@@ -1,7 +1,7 @@
 import type { ClaimFilter, Kind, Lane } from '../../claim-filter.ts';
 import type { Held, Place, Quotas } from '../../holding-store.ts';
 import type { Claim, TaskRecord } from '../../task-store.ts';
-import { DRY, Frontiers, UNKNOWN } from './frontiers.ts';
+import { type Asking, DRY, Frontiers, UNKNOWN } from './frontiers.ts';
 import { LaneDeques } from './lane-deques.ts';
 
 /** A claim served from the shelf: the tasks, and when the lease of each ends. */
@@ -17,6 +17,15 @@ export interface Question {
   readonly last: Place | null;
 }
 
+/** A question under way, and what happened meanwhile of which its answer may not know. */
+export interface Asked {
+  readonly question: Question;
+  /** Null where it only gives a sign of life. */
+  readonly asking: Asking | null;
+  dueAt: number | null;
+  readonly quotaChanges: number;
+}
+
 /**
  * The tasks this node holds ahead, and what it knows of those it does not: whether a held task may be handed
  * out, or something more urgent waits in the store. Makes no calls; times of holds are by the clock of holds.
@@ -28,12 +37,11 @@ export class Shelf {
   #heldUntil = Number.NEGATIVE_INFINITY;
   /** When the next delayed task of the store falls due, by the tasks' clock. */
   #dueAt: number | null = null;
-  #dueWhileAsking: number | null = null;
+  readonly #asked = new Set<Asked>();
   /** Whether tasks that are never held wait in the store. */
   #quotas: Quotas = 'none';
   /** Rises with each change that an answer under way may not know. */
   #quotaChanges = 0;
-  #quotaChangesWhenAsked = 0;
 
   get size(): number {
     return this.#deques.size;
@@ -110,24 +118,28 @@ export class Shelf {
     };
   }
 
-  asking({ filter, limit }: Question): void {
-    if (limit > 0) this.#frontiers.ask(filter);
-    this.#dueWhileAsking = null;
-    this.#quotaChangesWhenAsked = this.#quotaChanges;
+  /** The store is asked; several questions may be under way, and are answered in order. */
+  asking(question: Question): Asked {
+    const asking = question.limit > 0 ? this.#frontiers.ask(question.filter) : null;
+    const asked = { question, asking, dueAt: null, quotaChanges: this.#quotaChanges };
+    this.#asked.add(asked);
+    return asked;
   }
 
-  unanswered(): void {
-    this.#frontiers.unanswered();
+  unanswered(asked: Asked): void {
+    this.#asked.delete(asked);
+    if (asked.asking) this.#frontiers.unanswered(asked.asking);
   }
 
-  answered(question: Question, held: Held, askedAt: number, holdMs: number): void {
+  answered(asked: Asked, held: Held, askedAt: number, holdMs: number): void {
+    this.#asked.delete(asked);
     if (!held.isKnown) this.#deques.clear();
     for (const id of held.dropped) this.#deques.remove(id);
     for (const record of held.records) this.#deques.add(record, askedAt);
     this.#heldUntil = askedAt + holdMs;
-    this.#dueAt = earliest(held.nextDueAt, this.#dueWhileAsking);
-    this.quotasTold(held.quotas, this.#quotaChangesWhenAsked);
-    if (question.limit > 0) this.#frontiers.answer(frontierOf(question, held));
+    this.#dueAt = earliest(held.nextDueAt, asked.dueAt);
+    this.quotasTold(held.quotas, asked.quotaChanges);
+    if (asked.asking) this.#frontiers.answer(asked.asking, frontierOf(asked.question, held));
   }
 
   /** A task came to wait in the store: of this lane, after this place or at it. */
@@ -138,7 +150,7 @@ export class Shelf {
 
   due(runAt: number): void {
     this.#dueAt = earliest(this.#dueAt, runAt);
-    this.#dueWhileAsking = earliest(this.#dueWhileAsking, runAt);
+    for (const asked of this.#asked) asked.dueAt = earliest(asked.dueAt, runAt);
   }
 
   /** Tasks came to wait of which nothing is known. */
