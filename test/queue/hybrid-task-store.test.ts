@@ -87,6 +87,61 @@ test('a claim that finds too little here takes what is on its way, and asks for 
   expect(told).toEqual(['held']);
 });
 
+/** A node with two questions under way, whose answers come when they are let go. */
+async function twiceAsking() {
+  const { node, storage, clock } = aFleet();
+  const { store, remote } = node({ prefetchTasksMax: 10 });
+  await insertIds(store, ids(60));
+  await claimOne(store);
+  const { hold } = remote;
+  const asked: number[] = [];
+  let letGo = () => {};
+  const gone = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  remote.hold = async (request) => {
+    asked.push(request.limit);
+    const held = await hold(request);
+    await gone;
+    return held;
+  };
+  const taken = await claimIds(store, { limit: 4 });
+  taken.push(...(await claimIds(store, { limit: 4 })));
+  expect(taken).toEqual(ids(9).slice(1));
+  return { store, storage, clock, asked, letGo };
+}
+
+test('a node asks for more while it waits for an answer, once, and holds no more than it may', async () => {
+  const { store, storage, asked, letGo } = await twiceAsking();
+  expect(asked).toEqual([4, 4]);
+  expect(await claimIds(store, { limit: 1 })).toEqual(['t9']);
+  expect(asked).toEqual([4, 4]);
+  const more = claimIds(store, { limit: 8 });
+  letGo();
+  expect(await more).toEqual(ids(18).slice(10));
+  await store.get([]);
+  expect(storage.holds).toBeLessThanOrEqual(10);
+});
+
+test('what comes up while two answers are awaited goes before what both bring', async () => {
+  const { store, letGo } = await twiceAsking();
+  await insert(store, [aRecord({ id: 'urgent', rank: 1 })]);
+  const claim = claimIds(store, { limit: 3 });
+  letGo();
+  expect((await claim)[0]).toBe('urgent');
+  expect(await claimIds(store, { limit: 40 })).not.toContain('urgent');
+});
+
+test('a pause while two answers are awaited leaves nothing held', async () => {
+  const { store, storage, clock, letGo } = await twiceAsking();
+  const paused = store.setPaused(true);
+  letGo();
+  await clock.advance(100);
+  await paused;
+  expect(storage.holds).toBe(0);
+  expect(await claimIds(store)).toEqual([]);
+});
+
 test('a held task shows as it was, to this process and to others', async () => {
   const { node, storage } = aFleet();
   const [{ store }, other] = [node(), node()];
