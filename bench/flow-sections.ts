@@ -68,6 +68,9 @@ const limits: Section = {
   rows: [
     ...STORES.map((store) => costRow('process, c=100, a limit on each task or none', store, 'Processed')),
     ...STORES.map((store) => costRow('the same from the enqueueing on', store, 'Through')),
+    ...STORES.map((store) => shapeRow('of 10,000, one of 1,000 keys each', store, 'keys')),
+    ...STORES.map((store) => shapeRow('of 10,000, one of ten rates each', store, 'rate')),
+    ...STORES.map((store) => shapeRow('of 10,000, two keys each', store, 'two')),
     ...STORES.map((store) => besideRow('claim beside those of a full key, or alone', store, 'besideOneMs')),
     ...STORES.map((store) => besideRow('the same, of 1,000 full keys', store, 'besideManyMs')),
   ],
@@ -81,6 +84,16 @@ function costRow(label: string, store: string, figure: string): Row {
     subject: `${store}.limited${figure}`,
     against: `${store}.free${figure}`,
     ...goal,
+  };
+}
+
+/** From the enqueueing on, beside as many under no limit. */
+function shapeRow(label: string, store: string, shape: string): Row {
+  return {
+    label,
+    unit: '/s',
+    subject: `${store}.${shape}Through`,
+    against: `${store}.againThrough`,
   };
 }
 

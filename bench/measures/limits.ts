@@ -20,6 +20,20 @@ const CLAIMS = 300;
 
 /** Never reached: what it costs to ask. */
 const LIMITED = { limits: [{ key: 'model:x', max: 1_000_000 }] };
+const KEYS = 1_000;
+const SHAPE_TASKS = 10_000;
+const SHAPE_TASKS_QUICK = 4_000;
+/** Other ways in which each task may be limited; again, nobody is kept back. */
+const SHAPES: Readonly<Record<string, (n: number) => Partial<NewTask>>> = {
+  keys: (n) => ({ limits: [{ key: `user:${(n * 7_919) % KEYS}`, max: 50 }] }),
+  rate: (n) => ({ limits: [{ key: `model:${n % 10}`, rate: { max: 1_000_000, perMs: 60_000 } }] }),
+  two: (n) => ({
+    limits: [
+      { key: `tenant:${(n * 7_919) % 100}`, max: 50 },
+      { key: `model:${n % 3}`, max: 200 },
+    ],
+  }),
+};
 /** The claims of others meet both: tasks without a limit, and tasks under one of their own. */
 const OTHERS: readonly Partial<NewTask>[] = [{}, { limits: [{ key: 'tenant:other', max: 1_000_000 }] }];
 
@@ -36,11 +50,18 @@ export const limits: Measure = async ({ side, folder, quick }) => {
   };
   const tasks = quick ? QUICK_TASKS : TASKS;
   const parked = quick ? QUICK_PARKED : PARKED;
-  for (const extra of [{}, LIMITED]) await onFresh((queue) => processed(queue, WARM_UP_TASKS, extra));
+  for (const extra of [{}, LIMITED]) await onFresh((queue) => processed(queue, WARM_UP_TASKS, () => extra));
   const figures: Figures = {
-    ...prefixed('free', await onFresh((queue) => processed(queue, tasks, {}))),
-    ...prefixed('limited', await onFresh((queue) => processed(queue, tasks, LIMITED))),
+    ...prefixed('free', await onFresh((queue) => processed(queue, tasks, () => ({})))),
+    ...prefixed('limited', await onFresh((queue) => processed(queue, tasks, () => LIMITED))),
   };
+  const shaped = quick ? SHAPE_TASKS_QUICK : SHAPE_TASKS;
+  const { Through: freeThrough } = await onFresh((queue) => processed(queue, shaped, () => ({})));
+  figures.againThrough = freeThrough ?? 0;
+  for (const [name, extra] of Object.entries(SHAPES)) {
+    await onFresh((queue) => processed(queue, WARM_UP_TASKS, extra));
+    Object.assign(figures, prefixed(name, await onFresh((queue) => processed(queue, shaped, extra))));
+  }
   await onFresh((queue) => claimsBeside(queue, 0));
   figures.aloneMs = await onFresh((queue) => claimsBeside(queue, 0));
   figures.besideOneMs = await onFresh((queue) => claimsBeside(queue, parked, () => 'tenant:acme'));
@@ -53,8 +74,12 @@ function prefixed(prefix: string, figures: Figures): Figures {
 }
 
 /** Tasks/s of the processing, and of the whole way with the enqueueing. */
-async function processed(queue: TaskQueue, tasks: number, extra: Partial<NewTask>): Promise<Figures> {
-  const Filled = await rate(tasks, () => fill(queue, tasks, () => extra));
+async function processed(
+  queue: TaskQueue,
+  tasks: number,
+  extra: (n: number) => Partial<NewTask>,
+): Promise<Figures> {
+  const Filled = await rate(tasks, () => fill(queue, tasks, extra));
   const Processed = await rate(tasks, () => drain(queue, CONCURRENCY, tasks));
   return { Processed, Through: 1 / (1 / Filled + 1 / Processed) };
 }

@@ -85,6 +85,16 @@ export const gateCases: readonly ConformanceCase<StoreHarness>[] = [
     },
   },
   {
+    name: 'one by one claims stop at the rate too, by weight',
+    async run({ store }) {
+      const under = (key: string, weight: number): Quota => ({ ...quotaOf(key), limits: [{ key, weight }] });
+      await insertUnder(store, [rule('k', null, { max: 5, perMs: 1_000 })], limited('a', 4, under('k', 2)));
+      assert.deepEqual(await claimIds(store, { limit: 1 }), ['a1']);
+      assert.deepEqual(await claimIds(store, { limit: 1 }), ['a2']);
+      assert.deepEqual(await claimIds(store, { limit: 1 }), []);
+    },
+  },
+  {
     name: 'what waits behind a full limit keeps nobody else back',
     async run({ store }) {
       await insertUnder(store, [rule('k', 0)], limited('a', 5, quotaOf('k')));

@@ -6,6 +6,7 @@ type Prelude =
   | 'base'
   | 'turns'
   | 'gates'
+  | 'gate-counts'
   | 'groups'
   | 'no-groups'
   | 'idle'
@@ -58,9 +59,9 @@ const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const
  * How claims, changes and submissions begin: the usual ones end there. What the others need of it comes a second time where it
  * is used: a function may capture 60 variables, and what lies between counts.
  */
-const CLAIM = ['turns', 'gates', 'first-claim', 'claim-quick'] as const;
-const APPLY = ['endings', 'turns', 'gates', 'apply-quick'] as const;
-const INSERT = ['turns', 'lane-ends', 'buckets', 'insert-quick'] as const;
+const CLAIM = ['turns', 'gates', 'first-claim', ['gate-counts', 'claim-quick']] as const;
+const APPLY = ['endings', 'turns', 'gates', ['gate-counts', 'apply-quick']] as const;
+const INSERT = ['turns', 'lane-ends', 'buckets', ['gate-counts', 'insert-quick']] as const;
 const INSERT_ANY = [
   'gates',
   'endings',

@@ -28,10 +28,12 @@ const SELECT_NAMED = 'SELECT key FROM gates WHERE tasks > 0 AND key IN (SELECT v
 const NEXT_TO_NOTHING = 1e-6;
 
 /**
- * Tasks that a full key will keep back go to their lanes at once, where they stand in nobody's way. Until so many
- * more name it than twice its places, they go with all others, which costs half.
+ * Tasks that a full key will keep back go to their lanes at once, where they stand in nobody's way. Until so many name
+ * it for each of its places, or a few, they go with all others, which costs half.
  */
-const TASKS_BEYOND_MAX = 100;
+const TASKS_PER_PLACE = 30;
+const TASKS_BEYOND_MIN = 100;
+const TASKS_BEYOND_MAX = 5_000;
 
 interface KnownGate {
   gate: Gate;
@@ -117,7 +119,7 @@ export class TransactionGates {
   expects({ limits }: Quota, now: number): boolean {
     for (const { key } of limits) {
       const { gate, tasks } = this.#at(key);
-      if (gate.max !== null && tasks > 2 * gate.max + TASKS_BEYOND_MAX) return false;
+      if (gate.max !== null && tasks > 2 * gate.max + beyond(gate.max)) return false;
     }
     return this.admits(limits, now);
   }
@@ -248,4 +250,9 @@ export class TransactionGates {
     known.isChanged = true;
     if (now > this.#now) this.#now = now;
   }
+}
+
+/** How many tasks may name a key of so many places, beside two for each, before further ones go to their lanes at once. */
+function beyond(places: number): number {
+  return Math.min(Math.max(TASKS_PER_PLACE * places, TASKS_BEYOND_MIN), TASKS_BEYOND_MAX);
 }

@@ -45,18 +45,17 @@ for i, text in ipairs(fetch(TASKS, names)) do
 end
 
 -- Most changes end a task that was claimed once and that nobody depends on: such need no table of their own, and
--- those that were claimed together have the same state.
-local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) (%S+) 0 (%d+) 0(%S*) %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
+-- those that were claimed together have the same state, but for their limits.
+local CLAIMED_ONCE = '^(%d+) (%d+) ([ai]) (%S+) 0 (%d+) 0() %S+ %d+ %S+ %S+ %S+ %- %- [^\n]*\n()'
 local COMPLETED = '^%d+ %S+ (%d+) '
 local claimedOnce, scoresOfEnds = {}, {}
 local texts, scores, ends, leaving = {}, {}, {}, {}
 
 local function readClaimed(text)
-  local version, e, before, runAt, place, limits, at = match(text, CLAIMED_ONCE)
-  local known = { version = version, runAt = runAt }
+  local version, e, before, runAt, place, limitsAt, at = match(text, CLAIMED_ONCE)
+  local known = { version = version, runAt = runAt, limitsAt = limitsAt }
   if version and e + 1 <= HISTORY_EVENTS_MAX then
     known.v, known.e, known.before, known.place, known.hist = version + 1, e + 1, before, place, sub(text, at)
-    known.limits = limits
   end
   claimedOnce[text] = known
   return known
@@ -80,8 +79,24 @@ local function ended(id, name, before, st, rest, text)
   ends[moved] = (ends[moved] or 0) + 1
 end
 
+-- What a state has in common with those of tasks under other limits, and its limits.
+local function withoutLimits(text)
+  local from = find(text, ';', 1, true)
+  local to = from and find(text, ' ', from, true)
+  if not to then
+    return text, ''
+  end
+  local shared = sub(text, 1, from - 1) .. sub(text, to)
+  local known = claimedOnce[shared] or readClaimed(shared)
+  -- Others may have a semicolon elsewhere.
+  if known.limitsAt ~= from then
+    return text, ''
+  end
+  return shared, sub(text, from, to - 1)
+end
+
 local function endClaimed(id, name, common, rest)
-  local text = found[id]
+  local text, limits = withoutLimits(found[id])
   local known = claimedOnce[text] or readClaimed(text)
   if not known.v or known.version ~= common.version then
     return nil
@@ -89,13 +104,13 @@ local function endClaimed(id, name, common, rest)
   if known.common ~= common then
     known.common = common
     local runAt = common.runAt == '=' and known.runAt or common.runAt
-    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. runAt .. ' 0 ' .. known.place .. ' 0' .. known.limits .. ' - '
+    known.head = known.v .. ' ' .. known.e .. ' ' .. common.st .. ' ' .. runAt .. ' 0 ' .. known.place .. ' 0'
     known.tail = known.hist .. common.event
   end
-  if known.limits ~= '' then
-    leaving[known.limits] = (leaving[known.limits] or 0) + 1
+  if limits ~= '' then
+    leaving[limits] = (leaving[limits] or 0) + 1
   end
-  ended(id, name, known.before, common.st, rest, known.head .. rest .. known.tail)
+  ended(id, name, known.before, common.st, rest, known.head .. limits .. ' - ' .. rest .. known.tail)
   return known.e
 end
 
@@ -119,6 +134,29 @@ local function countEnds()
   ends = {}
 end
 
+-- What the ends mean to the gates of their limits.
+local function leaveGates()
+  if not next(leaving) then
+    return
+  end
+  local pools = {}
+  for limits, count in pairs(leaving) do
+    pools[sub(limits, 2)] = count
+  end
+  local names, values = gateCounts.leave(pools)
+  if not values then
+    gates.leaveAll(leaving)
+    gates.save()
+    return
+  end
+  gateCounts.write(values)
+  if call('EXISTS', base .. 'parked') == 1 then
+    for _, key in ipairs(names) do
+      turns.unpark(key)
+    end
+  end
+end
+
 if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 60000)) then
   countEnds()
   for _, counted in pairs(endings) do
@@ -126,10 +164,7 @@ if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 600
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)
-  if next(leaving) then
-    gates.leaveAll(leaving)
-    gates.save()
-  end
+  leaveGates()
   tell('updated')
   finish(cmsgpack.pack(results))
   return results

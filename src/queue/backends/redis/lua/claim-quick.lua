@@ -12,43 +12,35 @@ local due, isLimited = tonumber(counters.due or nil), counters.quotas == '1'
 
 -- Whether nothing in groups goes before this rank.
 local function isBeforeGroups(rank)
-  local _, first = unpack(sound('ZRANGE', turns.GROUPS, 0, 0, 'WITHSCORES'))
-  return (not first or rank < tonumber(first)) and sound('HLEN', turns.STARTS) == 0
-    and #sound('ZRANGEBYSCORE', gates.OPENS, '-inf', int(now), 'LIMIT', 0, 1) == 0
+  local _, first = unpack(sound('ZRANGE', base .. 'groups', 0, 0, 'WITHSCORES'))
+  return (not first or rank < tonumber(first)) and sound('HLEN', base .. 'turns') == 0
+    and #sound('ZRANGEBYSCORE', base .. 'opens', '-inf', int(now), 'LIMIT', 0, 1) == 0
 end
 
--- The gates of these tasks, read at once.
-local function prefetchGates(texts)
-  local keys, lanes = {}, {}
+local LIMITS_IN_TEXT = '^%S+ %S+ %S+ %S+ [^| ]*|[^| ]*|[^| ]*|([^| ]*)|([^ \n]*) ?([^\n]*)\n'
+local LANE_IN_TEXT = '^%S+ %S+ %S+ %S+ [^ \n]+'
+
+-- What each task's state says of its limits, and how many start under each; nothing where not all are of the usual kind.
+local function limitsOf(texts)
+  local limits, starting = {}, {}
   for i = 1, #texts, 2 do
-    local lane = match(texts[i] or '', '^%S+ %S+ %S+ %S+ (%S*)')
-    local quota = lane and turns.quotaOf(lane)
-    lanes[i] = lane or ''
-    if quota then
-      gates.gather(keys, quota)
+    local keys, fair, weights = match(texts[i] or '', LIMITS_IN_TEXT)
+    if keys and keys ~= '' and fair == '' then
+      local pool = weights == '' and keys or keys .. ' ' .. weights
+      starting[pool] = (starting[pool] or 0) + 1
+      limits[#limits + 1] = ';' .. keys
+    elseif not keys and find(texts[i] or '', LANE_IN_TEXT) then
+      limits[#limits + 1] = ''
+    else
+      return nil
     end
   end
-  gates.prefetch(keys)
-  return lanes
-end
-
--- What the task's state says of its limits, where it passes them; nothing where it does not.
-local function passed(identity, lane)
-  local quota = lane ~= '' and turns.quotaOf(lane)
-  if not quota then
-    return lane ~= '' and ''
-  end
-  local weights = gates.weightsIn(identity, lane)
-  if not gates.obstacle(quota.keys, weights, 1) then
-    gates.enter(quota.keys, weights)
-    return quota.limits
-  end
+  return limits, starting
 end
 
 if not answered and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and ARGV[14] == ''
   and (isLimited or not counters.quotas) and (counters.holders or '') == '' and counters.paused ~= '1' and (not due or due > now) then
   local limit, text, ids, seqs, ready, head, list, lane = tonumber(ARGV[5]), counters.ready or '', {}, {}
-  local limits = {}
   local endRank, endSeq, frontRank, frontSeq, from = match(text, '^@(%S+) (%d+) (%S+) (%d+)\n()')
   local last, lastSeq = tonumber(endRank or nil), tonumber(endSeq or nil)
   if last and from <= #text then
@@ -99,27 +91,29 @@ if not answered and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and A
     names[2 * i - 1], names[2 * i] = ids[i], '=' .. ids[i]
   end
   local texts = fetch(TASKS, names)
-  local standing = isLimited and ready and prefetchGates(texts)
   for i = 1, ready and #ids or 0 do
     local identity = texts[2 * i - 1]
     if texts[2 * i] or not identity or find(identity, seqs[i] .. ' ', 1, true) ~= 1 then
       ready = nil
       break
     end
-    limits[i] = not isLimited and '' or passed(identity, standing[2 * i - 1])
-    if not limits[i] then
-      ready = nil
-      break
+  end
+  local limits, starting, entered, opens
+  if ready and isLimited then
+    limits, starting = limitsOf(texts)
+    if limits and next(starting) then
+      entered, opens = gateCounts.start(starting)
     end
+    ready = limits and (entered or not next(starting)) and ready
   end
   if ready then
     local state, lease = firstState('')
-    local score, states, scores, reply, stateOf = tonumber(lease), {}, {}, { now, 0 }, { [''] = state }
+    local score, states, scores, reply = tonumber(lease), {}, {}, { now, 0 }
+    local stateHead, stateTail = match(state, '^(%S+ %S+ %S+ %S+ %S+ %S+ 0)(.*)$')
     score = score and int(ceil(score))
     for i = 1, #ids do
       local id = ids[i]
-      stateOf[limits[i]] = stateOf[limits[i]] or firstState(limits[i])
-      states[2 * i - 1], states[2 * i] = names[2 * i], stateOf[limits[i]]
+      states[2 * i - 1], states[2 * i] = names[2 * i], limits and limits[i] ~= '' and stateHead .. limits[i] .. stateTail or state
       if score then
         scores[2 * i - 1], scores[2 * i] = score, id
       end
@@ -132,8 +126,9 @@ if not answered and ARGV[10] == '' and ARGV[11] == '*' and ARGV[12] == '*' and A
     end
     spread('HSET', TASKS, states, 2)
     spread('ZADD', AGENDA, scores, 2)
-    if isLimited then
-      gates.save()
+    if entered then
+      gateCounts.write(entered)
+      spread('ZADD', base .. 'opens', opens, 2)
     end
     if ready ~= counters.ready then
       fields.ready = ready

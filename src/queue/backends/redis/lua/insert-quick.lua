@@ -1,5 +1,5 @@
--- The usual submissions: tasks that are ready at once, that nobody has submitted before, without limits and
--- dependencies. They need none of the functions that come after this, the making of which would cost more than such a
+-- The usual submissions: tasks that are ready at once, that nobody has submitted before, without dependencies, and under
+-- no limits but such as keep nobody back. They need none of the functions that come after this, the making of which would cost more than such a
 -- call. Nothing is written before it is known that all of them are of this kind.
 local failure, answered = begin()
 if failure then
@@ -7,19 +7,47 @@ if failure then
 end
 counters.answered = answered
 
--- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share.
-local places = {}
+-- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share. What they
+-- do under limits see `gates.laneFor`.
+local places, isFree = {}, (counters.holders or '') == ''
 
 local function placeOf(head)
   local rank, lane = match(head, '^(%S+) %S+ %S+ (%S*)')
-  local place = lane and tonumber(rank) and not turns.quotaOf(lane) and { name = lane, rank = rank, number = tonumber(rank) }
+  local number = tonumber(rank or nil)
+  if not number then
+    return nil
+  end
+  local plain, keys = match(lane, LIMITED_LANE)
+  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
   places[head] = place or false
   return place
 end
 
 local count = tonumber(ARGV[6])
-if not answered and ARGV[7] ~= '@' and #ARGV == 6 + 2 * count then
-  local names, seen, isUsual, placed = {}, {}, true, {}
+
+-- What the tasks say of their keys: max and rate by key. Nothing where more is special about them, or they do not agree.
+local function rulesOfBatch()
+  local most, rates, isAny = {}, {}, false
+  for i = 8 + 2 * count, #ARGV, 2 do
+    local special = ARGV[i]
+    local runAt, at = match(special, '^(%S*) ()')
+    if not runAt or (tonumber(runAt) or 0) > now then
+      return nil
+    end
+    while at < #special do
+      local key, limit, rate, after = match(special, '^\ng (%S+) (%S+) (%S+) _ _()', at)
+      if not key or (most[key] or limit) ~= limit or (rates[key] or rate) ~= rate then
+        return nil
+      end
+      most[key], rates[key], at, isAny = limit, rate, after, true
+    end
+  end
+  return { most = most, rates = rates, isAny = isAny }
+end
+
+local rules = not answered and ARGV[7] ~= '@' and rulesOfBatch()
+if rules then
+  local names, seen, isUsual, placed, coming = {}, {}, true, {}, {}
   for i = 1, count do
     local id, identity = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
     local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
@@ -29,11 +57,15 @@ if not answered and ARGV[7] ~= '@' and #ARGV == 6 + 2 * count then
       break
     end
     names[i], seen[id], placed[i] = id, true, place
+    if place.keys then
+      coming[place.keys] = (coming[place.keys] or 0) + 1
+    end
   end
   for _, text in ipairs(isUsual and fetch(TASKS, names) or {}) do
     isUsual = isUsual and not text
   end
-  if isUsual then
+  local limited = isUsual and (next(coming) or rules.isAny) and gateCounts.come(coming, rules)
+  if isUsual and (limited or not (next(coming) or rules.isAny)) then
     local seq, texts, entries = lastSeq(), {}, {}
     local firstSeq = seq + 1
     for i = 1, count do
@@ -47,6 +79,10 @@ if not answered and ARGV[7] ~= '@' and #ARGV == 6 + 2 * count then
     spread('HSET', TASKS, texts, 2)
     appendToBuckets(entries, firstSeq)
     closeLanes()
+    if limited then
+      gateCounts.write(limited)
+      fields.quotas = counters.quotas or '1'
+    end
     fields.seq = int(seq)
     tell('new')
     finish(cmsgpack.pack({}))
