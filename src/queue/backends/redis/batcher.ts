@@ -240,7 +240,9 @@ export class Batcher<Item, Answer> {
   }
 }
 
+const RESOLVED = Promise.resolve();
+
 /** When all promises that are resolved by now, and by each other, have been followed. */
 function atTheEnd(act: () => void): void {
-  queueMicrotask(() => process.nextTick(act));
+  void RESOLVED.then(() => process.nextTick(act));
 }

@@ -1,4 +1,5 @@
 import { laneMatches } from '../../claim-filter.ts';
+import { foreseeSubmission } from '../../submission.ts';
 import type { Claim, InsertOutcome, TaskRecord } from '../../task-store.ts';
 import type { Batcher, Lone } from './batcher.ts';
 import { type Insertion, isStaged } from './insertions.ts';
@@ -96,11 +97,16 @@ export class HandOver {
     const [, ...words] = claimArguments(claim, leaseEnd);
     const values = [id, ...words.slice(0, 4), identity];
     const askedAt = performance.now();
-    const reply = await scripts.run('handOver', { now, mark: `i${slot}`, isUrgent: true, values });
+    const answered = scripts.run('handOver', { now, mark: `i${slot}`, isUrgent: true, values });
+    // While Redis works on it.
+    const record = firstRecord(id, `0 ${identity}`, firstState(claim, 0));
+    foreseeSubmission(record);
+    const reply = await answered;
     if (reply.length === 0) return null;
     const [at, seq] = reply as [number, number];
     scripts.learn(at, askedAt);
-    return firstRecord(id, `${seq} ${identity}`, firstState(claim, at), seq);
+    const { leaseExpiresAt, startedAt } = firstState(claim, at);
+    return Object.assign(record, { seq, leaseExpiresAt, startedAt });
   }
 }
 

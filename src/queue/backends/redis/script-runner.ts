@@ -79,7 +79,7 @@ export class ScriptRunner {
   ): Promise<unknown[]> {
     if (!this.#isOpen) await this.#open();
     const field = mark === '' ? '' : `${mark}:${this.instance}`;
-    if (field !== '') this.#marks.add(field).add(`${field}=`);
+    if (field !== '' && !this.#marks.has(field)) this.#marks.add(field).add(`${field}=`);
     const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values], isUrgent);
     if (isWrite && this.#hooks.onWritten) await this.#hooks.onWritten();
     return reply;

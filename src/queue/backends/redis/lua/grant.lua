@@ -54,8 +54,7 @@ if standing[1] then
       end
     end
     local channel = base .. 'standby:' .. (instance or '')
-    local subscribed = listens and redis.pcall('PUBSUB', 'NUMSUB', channel)
-    if subscribed and (tonumber(subscribed[2] or nil) or 0) > 0 then
+    if listens then
       local seq = lastSeq + 1
       local seqText, nowText = int(seq), int(now)
       local identified = seqText .. ' ' .. identity
@@ -64,6 +63,7 @@ if standing[1] then
       call('HSET', TASKS, id, identified, '=' .. id, state)
       local head = nowText .. ' ' .. leaseEnd .. ' ' .. to .. ' ' .. owner .. ' ' .. id
       local count = redis.pcall('PUBLISH', channel, head .. '\n' .. identified)
+      -- Nobody there after all: it is as if nothing had been written.
       if type(count) == 'number' and count > 0 then
         call('ZADD', base .. 'agenda', leaseEnd, id)
         enlist(seq, seqText, id)
