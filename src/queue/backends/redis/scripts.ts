@@ -13,6 +13,7 @@ type Prelude =
   | 'endings'
   | 'brief'
   | 'grant'
+  | 'insert-lone'
   | 'tasks'
   | 'alarms'
   | 'lane-ends'
@@ -73,14 +74,17 @@ const INSERT_ANY = [
   'buckets',
 ] as const;
 
+/** What the programs for a lone submission begin with, in place of the base. */
+const LONE = ['brief', 'first-claim'] as const;
+
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
   insert: script('insert', ...INSERT, ...INSERT_ANY),
-  insertLone: scriptOf('insert', [['brief', 'first-claim'], 'grant', 'base', ...INSERT, ...INSERT_ANY]),
+  insertLone: scriptOf('insert', [LONE, ['grant', 'insert-lone'], 'base', ...INSERT, ...INSERT_ANY]),
   standby: script('standby'),
   recall: script('recall'),
-  handOver: scriptOf('hand-over', [['brief', 'first-claim']]),
+  handOver: scriptOf('hand-over', [LONE]),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
   hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'hold-begin', 'hold-sources'),

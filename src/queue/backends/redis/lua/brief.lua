@@ -19,3 +19,13 @@ local function enlist(seq, seqText, id)
     call('ZADD', base .. 'buckets', bucket, bucket)
   end
 end
+
+-- News for another store object that listens: `watchers` holds `object:until` of each. As `isWatched`.
+local function tellOthers(watchers, what)
+  for object, untilTime in string.gmatch(watchers or '', '(%S+)=(%d+)') do
+    if object ~= ARGV[2] and tonumber(untilTime) > now then
+      call('PUBLISH', base .. 'task_notifications', what .. ' ' .. ARGV[2])
+      return
+    end
+  end
+end

@@ -41,11 +41,5 @@ end
 enlist(seq, seqText, id)
 call('HSET', KEYS[1], 'seq', seqText, to, int((tonumber(v[10] or nil) or 0) + 1),
   ARGV[3], ARGV[4] .. ' ' .. nowText, ARGV[3] .. '=', nowText .. ' ' .. seqText)
--- Does another store object listen? As `isWatched`.
-for object, untilTime in string.gmatch(v[9] or '', '(%S+)=(%d+)') do
-  if object ~= ARGV[2] and tonumber(untilTime) > now then
-    call('PUBLISH', base .. 'task_notifications', 'updated ' .. ARGV[2])
-    break
-  end
-end
+tellOthers(v[9], 'updated')
 return { now, seq }
