@@ -95,6 +95,21 @@ function contentOf({ content, submission }: TaskIdentity): unknown {
  * damaged text is never parsed.
  */
 export function intactSubmission(record: TaskIdentity): NewTask | null {
+  const known = foreseen.get(record);
+  if (known === undefined) return readIntact(record);
+  // Whoever gets it may change it.
+  foreseen.delete(record);
+  return known;
+}
+
+/** Reads the submission of a record while its claim is still under way: then the task need not wait for that. */
+export function foreseeSubmission(record: TaskIdentity): void {
+  foreseen.set(record, readIntact(record));
+}
+
+const foreseen = new WeakMap<TaskIdentity, NewTask | null>();
+
+function readIntact(record: TaskIdentity): NewTask | null {
   if (hashOf(record.id, record.submission) !== record.hash) return null;
   const task = JSON.parse(record.submission) as NewTask;
   const routedAsSubmitted =

@@ -1,4 +1,5 @@
 import { ClosedError, StoreUnavailableError } from '../errors.ts';
+import { Deadlines } from './deadlines.ts';
 import { newRedisClient, type RedisAddress, type RedisArgument, type RedisClient } from './ioredis.ts';
 import { failureOf, isNoScript, mapRedisError } from './redis-errors.ts';
 import type { RedisScript } from './redis-script.ts';
@@ -22,6 +23,9 @@ const SMALL_VALUES_MAX = 48;
 /** A subscription that was refused is asked for again after this. */
 const SUBSCRIBE_AGAIN_MS = 200;
 
+/** Sends a command, the same each time; `isNew`: with the text of its script. */
+type Send = (isNew: boolean) => Promise<unknown>;
+
 /** How many keys a step of a scan looks at. */
 const SCAN_COUNT = 1_000;
 
@@ -35,6 +39,7 @@ export class RedisConnection {
   readonly #address: RedisAddress;
   readonly #timeoutMs: number;
   readonly #client: RedisClient;
+  readonly #deadlines = new Deadlines();
   #losses = 0;
   #resent = 0;
   #subscriber: Subscriber | null = null;
@@ -73,7 +78,7 @@ export class RedisConnection {
     values: readonly RedisArgument[],
     isUrgent = false,
   ): Promise<unknown> {
-    return this.#repeat(() => this.#evaluate('call', script, keys, values, isUrgent));
+    return this.#repeat((isNew) => this.#evaluate('call', script, isNew, keys, values, isUrgent));
   }
 
   /** As `run`, with bulk replies as Buffers. */
@@ -82,7 +87,7 @@ export class RedisConnection {
     keys: readonly string[],
     values: readonly RedisArgument[],
   ): Promise<unknown> {
-    return this.#repeat(() => this.#evaluate('callBuffer', script, keys, values));
+    return this.#repeat((isNew) => this.#evaluate('callBuffer', script, isNew, keys, values));
   }
 
   /** Sends one command that may be sent twice. */
@@ -135,7 +140,7 @@ export class RedisConnection {
   /** Gives a last call a moment where Redis can be reached; whether it succeeds is no matter. */
   async lastly(call: () => Promise<unknown>): Promise<void> {
     if (this.#client.status !== 'ready') return;
-    await before(performance.now() + LAST_CALL_MS, call()).catch(() => {});
+    await this.#deadlines.within(performance.now() + LAST_CALL_MS, call()).catch(() => {});
   }
 
   /** Ends both connections; calls under way are rejected. */
@@ -145,37 +150,53 @@ export class RedisConnection {
     this.#client.disconnect();
   }
 
-  async #repeat(send: () => Promise<unknown>): Promise<unknown> {
+  /** The first time is mostly the last: somebody idle may wait for it, and each step more would cost microseconds. */
+  #repeat(send: Send): Promise<unknown> {
     const deadline = performance.now() + this.#timeoutMs;
-    for (let pause = REPEAT_MS; ; pause *= 2) {
+    if (this.#isClosed || this.#client.status !== 'ready') return this.#persist(send, deadline);
+    return new Promise((resolve, reject) => {
+      this.#deadlines.watch(deadline, send(false), resolve, (error) => {
+        this.#persist(send, deadline, error).then(resolve, reject);
+      });
+    });
+  }
+
+  /** `error`: how the first time failed. */
+  async #persist(send: Send, deadline: number, error?: unknown): Promise<unknown> {
+    let failure = error;
+    let pause = REPEAT_MS;
+    for (;;) {
+      const isNew = isNoScript(failure);
+      if (failure !== undefined && !isNew) this.#judge(failure, performance.now() + pause < deadline);
+      if (failure !== undefined) this.#resent++;
+      if (failure !== undefined && !isNew) {
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        pause *= 2;
+      }
       if (this.#isClosed) throw new ClosedError('the Redis connection');
       try {
-        if (this.#client.status !== 'ready') await before(deadline, this.#becomeReady());
-        return await before(deadline, send());
-      } catch (error) {
-        this.#judge(error, performance.now() + pause < deadline);
-        this.#resent++;
-        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (this.#client.status !== 'ready') await this.#deadlines.within(deadline, this.#becomeReady());
+        return await this.#deadlines.within(deadline, send(isNew));
+      } catch (next) {
+        failure = next;
       }
     }
   }
 
-  async #evaluate(
+  /** `isNew`: Redis does not know the script yet. */
+  #evaluate(
     call: 'call' | 'callBuffer',
-    script: RedisScript,
+    { sha, source }: RedisScript,
+    isNew: boolean,
     keys: readonly string[],
     values: readonly RedisArgument[],
     isUrgent = false,
   ): Promise<unknown> {
     if (isUrgent) this.#client.stream?.uncork?.();
     else if (values.length <= SMALL_VALUES_MAX) this.#gather();
-    try {
-      return await this.#client[call]('EVALSHA', script.sha, keys.length, ...keys, ...values);
-    } catch (error) {
-      if (!isNoScript(error)) throw error;
-      this.#resent++;
-      return await this.#client[call]('EVAL', script.source, keys.length, ...keys, ...values);
-    }
+    return isNew
+      ? this.#client[call]('EVAL', source, keys.length, ...keys, ...values)
+      : this.#client[call]('EVALSHA', sha, keys.length, ...keys, ...values);
   }
 
   /** What is sent until this step of the program ends goes in one packet, and is answered in one: an idle Redis wakes once. */
@@ -223,16 +244,6 @@ function connected(client: RedisClient): Promise<void> {
     client.on('ready', onReady);
     // Refused connections are tried again by ioredis; an ended client is started anew.
     if (client.status === 'wait' || client.status === 'end') client.connect().catch(() => {});
-  });
-}
-
-function before<T>(deadline: number, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = () =>
-      reject(new StoreUnavailableError('Redis did not answer in time; the call may be made again'));
-    // After a blocked event loop timers come before answers: one that has arrived is still in time.
-    const timer = setTimeout(() => setImmediate(late), Math.max(1, deadline - performance.now()));
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 

@@ -29,10 +29,24 @@ export interface BatchOptions<Item, Answer> {
    */
   readonly isUrgent?: (item: Item) => boolean;
   /**
+   * Sends what is asked while nothing is under way, as soon as what goes on now has come to its end; it calls `flush`.
+   * @default when the event loop turns
+   */
+  readonly sendSoon?: () => void;
+  /**
    * Sends what is asked before the event loop turns, so that the answer is on its way while this turn goes on;
    * what `after` was asked for by then is sent first.
    */
   readonly after?: Pick<Batcher<never, unknown>, 'asked' | 'sent' | 'flush'>;
+}
+
+/** An item that was taken out of its turn; one of these is called once. */
+export interface Lone<Answer> {
+  readonly slot: number;
+  readonly answer: (answer: Answer) => void;
+  readonly fail: (error: unknown) => void;
+  /** Sends it by its usual way after all. */
+  readonly goOn: (send: (slot: number) => Promise<Answer>) => void;
 }
 
 interface Entry<Item, Answer> {
@@ -88,11 +102,28 @@ export class Batcher<Item, Answer> {
     return this.#waiting.length === 1 && this.#isQuiet ? this.#waiting[0]!.item : undefined;
   }
 
-  /** Sends that one by another way than the others. */
-  sendLone(send: (item: Item, slot: number) => Promise<Answer>): void {
+  /** Takes that one, to be sent by another way than the others. */
+  takeLone(): Lone<Answer> {
+    this.#isScheduled = false;
     const entries = this.#waiting.splice(0);
     this.#sent += entries.length;
-    void this.#send(entries, this.#freeSlots.pop()!, async ([item], slot) => [await send(item!, slot)]);
+    const slot = this.#freeSlots.pop()!;
+    return {
+      slot,
+      answer: (answer) => {
+        entries[0]!.resolve(answer);
+        this.#free(slot);
+      },
+      fail: (error) => {
+        this.#fail(entries, error);
+        this.#free(slot);
+      },
+      goOn: (send) => void this.#send(entries, slot, async () => [await send(slot)]),
+    };
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
   }
 
   /** Resolves when all that was asked for is on its way; sent at once where it can be. */
@@ -121,8 +152,9 @@ export class Batcher<Item, Answer> {
   #schedule(): void {
     if (this.#isScheduled || this.#freeSlots.length === 0) return;
     this.#isScheduled = true;
-    const { after } = this.#options;
-    if (after === undefined) setImmediate(this.flush);
+    const { after, sendSoon } = this.#options;
+    if (sendSoon && this.#isQuiet) atTheEnd(sendSoon);
+    else if (after === undefined) setImmediate(this.flush);
     else this.#scheduleAfter(after, after.asked);
   }
 
@@ -173,7 +205,7 @@ export class Batcher<Item, Answer> {
   async #send(
     entries: readonly Entry<Item, Answer>[],
     slot: number,
-    send = this.#options.send,
+    send: (items: readonly Item[], slot: number) => Promise<readonly Answer[]> = this.#options.send,
   ): Promise<void> {
     try {
       const answers = await send(
@@ -184,18 +216,33 @@ export class Batcher<Item, Answer> {
         entry.resolve(answers[i]!);
       });
     } catch (error) {
-      for (const entry of entries) entry.reject(error);
-      // What waited meanwhile has waited for the same outage: nobody waits for two deadlines.
-      if (error instanceof StoreUnavailableError) this.#rejectWaiting(error);
+      this.#fail(entries, error);
     } finally {
-      this.#freeSlots.push(slot);
-      if (this.#waiting.length > 0) this.#schedule();
-      else if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve();
+      this.#free(slot);
     }
+  }
+
+  #fail(entries: readonly Entry<Item, Answer>[], error: unknown): void {
+    for (const entry of entries) entry.reject(error);
+    // What waited meanwhile has waited for the same outage: nobody waits for two deadlines.
+    if (error instanceof StoreUnavailableError) this.#rejectWaiting(error);
+  }
+
+  #free(slot: number): void {
+    this.#freeSlots.push(slot);
+    if (this.#waiting.length > 0) this.#schedule();
+    else if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   #rejectWaiting(error: unknown): void {
     this.#sent += this.#waiting.length;
     for (const entry of this.#waiting.splice(0)) entry.reject(error);
   }
+}
+
+const RESOLVED = Promise.resolve();
+
+/** When all promises that are resolved by now, and by each other, have been followed. */
+function atTheEnd(act: () => void): void {
+  void RESOLVED.then(() => process.nextTick(act));
 }

@@ -21,6 +21,8 @@ export interface GrantsOptions {
   readonly scripts: ScriptRunner;
   readonly read: (ids: readonly string[]) => Promise<ReadonlyMap<string, TaskRecord>>;
   readonly giveBack: (record: TaskRecord) => Promise<void>;
+  /** Whether nothing goes with what is sent now. */
+  readonly isAlone: () => boolean;
 }
 
 interface Grant {
@@ -50,7 +52,8 @@ export class Grants {
   async send({ records, now }: Insertion, slot: number): Promise<InsertOutcome> {
     const { id } = records[0]!;
     const values = ['', 1, id, identityText(records[0]!)];
-    const reply = await this.#options.scripts.run('insertLone', { now, mark: `i${slot}`, values });
+    const { scripts, isAlone } = this.#options;
+    const reply = await scripts.run('insertLone', { now, mark: `i${slot}`, isUrgent: isAlone(), values });
     if (reply.length === 0) return INSERTED;
     const [, kind, found] = reply as [number, string, string[]];
     if (kind !== 'granted') return toOutcome(kind, found);

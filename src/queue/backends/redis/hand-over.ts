@@ -1,6 +1,7 @@
 import { laneMatches } from '../../claim-filter.ts';
+import { foreseeSubmission } from '../../submission.ts';
 import type { Claim, InsertOutcome, TaskRecord } from '../../task-store.ts';
-import type { Batcher } from './batcher.ts';
+import type { Batcher, Lone } from './batcher.ts';
 import { type Insertion, isStaged } from './insertions.ts';
 import { type FirstState, firstRecord, identityText, specialText } from './record-text.ts';
 import { claimArguments, INSERTED } from './replies.ts';
@@ -60,46 +61,53 @@ export class HandOver {
   }
 
   #handOver(insertion: Insertion, claim: Claim): void {
-    const { inserts, claims } = this.#options;
-    let settled: Promise<Both> | undefined;
-    inserts.sendLone(async (_, slot) => {
-      settled = this.#both(insertion, claim, slot);
-      return (await settled).outcome;
-    });
-    claims().sendLone(async (_, slot) => {
-      const { record } = await settled!;
-      return record ? [record] : this.#options.claim(claim, slot);
-    });
+    const { inserts, claims, onClaimed } = this.#options;
+    const [put, got] = [inserts.takeLone(), claims().takeLone()];
+    this.#send(insertion, claim, put.slot).then(
+      (record) => {
+        this.#patience = record ? 0 : Math.min(2 * this.#patience + 1, PASSED_MAX);
+        if (!record) return this.#goOn(insertion, claim, put, got);
+        onClaimed(claim, record);
+        got.answer([record]);
+        put.answer(INSERTED);
+      },
+      (error: unknown) => {
+        put.fail(error);
+        got.fail(error);
+      },
+    );
   }
 
-  async #both(insertion: Insertion, claim: Claim, slot: number): Promise<Both> {
-    const record = await this.#send(insertion, claim, slot);
-    this.#patience = record ? 0 : Math.min(2 * this.#patience + 1, PASSED_MAX);
-    return record ? { outcome: INSERTED, record } : { outcome: await this.#options.insert(insertion, slot) };
+  /** One after the other. */
+  #goOn(insertion: Insertion, claim: Claim, put: Lone<InsertOutcome>, got: Lone<TaskRecord[]>): void {
+    const inserted = this.#options.insert(insertion, put.slot);
+    put.goOn(() => inserted);
+    got.goOn(async (slot) => {
+      await inserted;
+      return this.#options.claim(claim, slot);
+    });
   }
 
   /** Both in one call; null where Redis refused it, since something else is ready or counts. */
   async #send({ records }: Insertion, claim: Claim, slot: number): Promise<TaskRecord | null> {
-    const { scripts, terms, firstState, onClaimed } = this.#options;
+    const { scripts, terms, firstState } = this.#options;
     const [now, leaseEnd] = terms(claim);
     const { id } = records[0]!;
     const identity = identityText(records[0]!);
     const [, ...words] = claimArguments(claim, leaseEnd);
     const values = [id, ...words.slice(0, 4), identity];
     const askedAt = performance.now();
-    const reply = await scripts.run('handOver', { now, mark: `i${slot}`, values });
+    const answered = scripts.run('handOver', { now, mark: `i${slot}`, isUrgent: true, values });
+    // While Redis works on it.
+    const record = firstRecord(id, `0 ${identity}`, firstState(claim, 0));
+    foreseeSubmission(record);
+    const reply = await answered;
     if (reply.length === 0) return null;
     const [at, seq] = reply as [number, number];
     scripts.learn(at, askedAt);
-    const record = firstRecord(id, `${seq} ${identity}`, firstState(claim, at), seq);
-    onClaimed(claim, record);
-    return record;
+    const { leaseExpiresAt, startedAt } = firstState(claim, at);
+    return Object.assign(record, { seq, leaseExpiresAt, startedAt });
   }
-}
-
-interface Both {
-  readonly outcome: InsertOutcome;
-  readonly record?: TaskRecord;
 }
 
 /** Whether the submission is one task that is ready at once, under no limits, and what the claim asks for. */

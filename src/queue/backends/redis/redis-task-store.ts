@@ -60,6 +60,7 @@ export class RedisTaskStore implements TaskStore {
   protected readonly known = new KnownTasks();
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
+  readonly #handOver: HandOver;
   readonly #changes: Batcher<Application, (Applied | null)[]>;
   readonly #logs: RedisLogs;
   /** Absent where tasks are not handed over between processes. */
@@ -81,6 +82,17 @@ export class RedisTaskStore implements TaskStore {
       sizeOf: sizeOfInsertion,
       parallel: PARALLEL,
       isHalved: true,
+      sendSoon: () => this.#handOver.flush(),
+    });
+    this.#handOver = new HandOver({
+      inserts: this.#inserts,
+      claims: () => this.#claims,
+      insert: async (item, slot) => (await sendInsertions(this.#scripts, [item], slot))[0]!,
+      claim: (item, slot) => this.#claimOnce(item, item.limit, slot),
+      scripts: this.#scripts,
+      terms: (claim) => [this.judgeAt(claim.now), this.leaseEnd(claim.leaseExpiresAt, claim.now)],
+      firstState: (claim, at) => this.#firstState(claim, at),
+      onClaimed: (claim, record) => this.#remember(claim, [record]),
     });
     this.#claims = new Batcher({
       send: (items, slot) => this.#sendClaims(items, slot),
@@ -88,16 +100,7 @@ export class RedisTaskStore implements TaskStore {
       sizeOf: ({ limit }) => limit / BATCH_TASKS_MAX,
       parallel: PARALLEL,
       // Who is woken by a submission of this turn must find it.
-      after: new HandOver({
-        inserts: this.#inserts,
-        claims: () => this.#claims,
-        insert: async (item, slot) => (await sendInsertions(this.#scripts, [item], slot))[0]!,
-        claim: (item, slot) => this.#claimOnce(item, item.limit, slot),
-        scripts: this.#scripts,
-        terms: (claim) => [this.judgeAt(claim.now), this.leaseEnd(claim.leaseExpiresAt, claim.now)],
-        firstState: (claim, at) => this.#firstState(claim, at),
-        onClaimed: (claim, record) => this.#remember(claim, [record]),
-      }),
+      after: this.#handOver,
       isUrgent: isLarge,
     });
     this.#changes = new Batcher({
@@ -110,7 +113,8 @@ export class RedisTaskStore implements TaskStore {
     // Redis counts who listens on one node only; what is replicated must be so before it is acted on.
     if (time === undefined || connection.isCluster || hooks.onWritten || !this.standsBy) return;
     const [scripts, reader, signal, known] = [this.#scripts, this.#reader, this.#signal, this.known];
-    this.#relay = new Relay({ connection, scripts, reader, signal, known, time, changes: this.#changes });
+    const [changes, isAlone] = [this.#changes, () => this.#claims.isEmpty];
+    this.#relay = new Relay({ connection, scripts, reader, signal, known, time, changes, isAlone });
   }
 
   /** Whether tasks are handed over to store objects of other processes that have nothing to do, and to this one. */

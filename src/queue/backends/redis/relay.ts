@@ -20,6 +20,8 @@ export interface RelayOptions {
   readonly known: KnownTasks;
   readonly time: ServerClock;
   readonly changes: Batcher<Application, (Applied | null)[]>;
+  /** Whether no claim goes with a submission that is sent now. */
+  readonly isAlone: () => boolean;
 }
 
 /**
@@ -33,9 +35,9 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    const { connection, scripts, reader, signal, time } = options;
+    const { connection, scripts, reader, signal, time, isAlone } = options;
     const giveBack = (record: TaskRecord) => this.#giveBack(record);
-    this.#grants = new Grants({ scripts, giveBack, read: (ids) => reader.read(ids) });
+    this.#grants = new Grants({ scripts, giveBack, isAlone, read: (ids) => reader.read(ids) });
     this.#standby = new Standby({
       connection,
       scripts,

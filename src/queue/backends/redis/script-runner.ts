@@ -79,7 +79,7 @@ export class ScriptRunner {
   ): Promise<unknown[]> {
     if (!this.#isOpen) await this.#open();
     const field = mark === '' ? '' : `${mark}:${this.instance}`;
-    if (field !== '') this.#marks.add(field).add(`${field}=`);
+    if (field !== '' && !this.#marks.has(field)) this.#marks.add(field).add(`${field}=`);
     const reply = await this.#send(name, [now, this.instance, field, ++this.#requests, ...values], isUrgent);
     if (isWrite && this.#hooks.onWritten) await this.#hooks.onWritten();
     return reply;
@@ -149,10 +149,14 @@ export class ScriptRunner {
     try {
       return (await this.#connection.run(SCRIPTS[name], this.#keys, values, isUrgent)) as unknown[];
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
-        throw new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
-      throw this.#tooNew(error) ?? error;
+      throw this.#told(error);
     }
+  }
+
+  #told(error: unknown): unknown {
+    if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
+      return new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
+    return this.#tooNew(error) ?? error;
   }
 
   #tooNew(error: unknown): SchemaTooNewError | undefined {

@@ -12,8 +12,9 @@ type Prelude =
   | 'idle'
   | 'first-claim'
   | 'endings'
-  | 'grant-head'
+  | 'brief'
   | 'grant'
+  | 'insert-lone'
   | 'tasks'
   | 'alarms'
   | 'lane-ends'
@@ -38,7 +39,7 @@ function script(name: string, ...preludes: Preludes): RedisScript {
   return scriptOf(name, ['base', ...preludes]);
 }
 
-/** One that may have answered before it has need of the frame. */
+/** One that needs no frame, or may have answered before it does. */
 function scriptOf(name: string, preludes: Preludes): RedisScript {
   const file = (part: string) => new URL(`./lua/${part}.lua`, import.meta.url);
   const parts = preludes.map((part) => (typeof part === 'string' ? file(part) : part.map(file)));
@@ -74,14 +75,17 @@ const INSERT_ANY = [
   'buckets',
 ] as const;
 
+/** What the programs for a lone submission begin with, in place of the base. */
+const LONE = ['brief', 'first-claim'] as const;
+
 /** One program for each operation of the store; its contract stands at its top. */
 export const SCRIPTS = {
   open: script('open'),
   insert: script('insert', ...INSERT, ...INSERT_ANY),
-  insertLone: scriptOf('insert', ['grant-head', 'first-claim', 'grant', 'base', ...INSERT, ...INSERT_ANY]),
+  insertLone: scriptOf('insert', [LONE, ['grant', 'insert-lone'], 'base', ...INSERT, ...INSERT_ANY]),
   standby: script('standby'),
   recall: script('recall'),
-  handOver: script('hand-over', 'first-claim', 'buckets'),
+  handOver: scriptOf('hand-over', [LONE]),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
   hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'hold-begin', 'hold-sources'),

@@ -266,10 +266,16 @@ export class Standby {
     return this.#options.now() - at < Math.min(FRESH_MS, FRESH_PART * (leaseExpiresAt! - at));
   }
 
+  /** Not before the task starts, as below. What was granted meanwhile is given back. */
   #retract(): void {
     if (!this.#isStanding || !this.#standing) return;
     this.#isStanding = false;
-    this.#options.scripts.call('ZREM', 'standby', this.#standing.text).catch(() => {});
+    const { text } = this.#standing;
+    setImmediate(() => {
+      // After a blocked event loop it may stand by again already.
+      if (!this.#isStanding && !this.#isClosed)
+        this.#options.scripts.call('ZREM', 'standby', text).catch(() => {});
+    });
   }
 
   async #heard(): Promise<void> {

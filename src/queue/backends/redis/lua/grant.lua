@@ -12,8 +12,7 @@ local STANDBY, TASKS = base .. 'standby', base .. 't'
 local standing = redis.pcall('ZREVRANGE', STANDBY, 0, 3)
 if standing[1] then
   local v = call('HMGET', KEYS[1], 'format', 'paused', 'quotas', 'holders', 'due', 'ready', 'seq', 'watchers', 'a', 'i', ARGV[3])
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
+  now = serverNow()
   local due, ready = v[5], v[6] or ''
   -- Without counters but with tasks it is found out below.
   local lastSeq = tonumber(v[7] or nil) or (call('EXISTS', base .. 'buckets') == 0 and 0)
@@ -55,8 +54,7 @@ if standing[1] then
       end
     end
     local channel = base .. 'standby:' .. (instance or '')
-    local subscribed = listens and redis.pcall('PUBSUB', 'NUMSUB', channel)
-    if subscribed and (tonumber(subscribed[2] or nil) or 0) > 0 then
+    if listens then
       local seq = lastSeq + 1
       local seqText, nowText = int(seq), int(now)
       local identified = seqText .. ' ' .. identity
@@ -65,13 +63,10 @@ if standing[1] then
       call('HSET', TASKS, id, identified, '=' .. id, state)
       local head = nowText .. ' ' .. leaseEnd .. ' ' .. to .. ' ' .. owner .. ' ' .. id
       local count = redis.pcall('PUBLISH', channel, head .. '\n' .. identified)
+      -- Nobody there after all: it is as if nothing had been written.
       if type(count) == 'number' and count > 0 then
         call('ZADD', base .. 'agenda', leaseEnd, id)
-        -- As `appendToBuckets`.
-        local bucket = int(math.floor(seq / 1000))
-        if call('RPUSH', base .. 'ids:' .. bucket, sub(seqText, -3) .. ' ' .. id) == 1 then
-          call('ZADD', base .. 'buckets', bucket, bucket)
-        end
+        enlist(seq, seqText, id)
         if type(redis.pcall('HSET', base .. 'granted', instance, id)) == 'table' then
           call('DEL', base .. 'granted')
         end

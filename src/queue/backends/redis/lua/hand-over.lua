@@ -5,48 +5,41 @@
 -- ARGV[10]     the task's identity without the sequence
 -- Returns      the time and the task's sequence; nothing where it is not as simple as that: then nothing is written
 -- Guarantee    sent again, the same is answered.
-local failure, answered = begin(true)
-if failure then
-  return failure
-end
-if answered then
-  local at, given = match(answered, '^(%d+) (%d+)$')
+--
+-- Who submits to an idle worker waits for just this call. It does without the frame of the other scripts, the making
+-- of which took longer than all that is done here.
+local id, to = ARGV[5], ARGV[9]
+local v = call('HMGET', KEYS[1], 'format', 'paused', 'quotas', 'holders', 'due', 'ready', 'front', 'seq', 'watchers', to, ARGV[3])
+if v[11] and match(v[11], '^%d+') == ARGV[4] then
+  local at, given = match(call('HGET', KEYS[1], ARGV[3] .. '=') or '', '^(%d+) (%d+)$')
   return { tonumber(at), tonumber(given) }
 end
+now = tonumber(ARGV[1]) or serverNow()
+local due, ready = v[5], v[6] or ''
+-- Without counters but with tasks it is found out by the others.
+local seq = tonumber(v[8] or nil) or (call('EXISTS', base .. 'buckets') == 0 and 0)
 
-local id = ARGV[5]
-
--- Whether a claim has to look at tasks alone: not at groups of lanes, at nodes that hold some, at what falls due.
-local function isPlain()
-  local due = counters.due
-  return counters.paused ~= '1' and not counters.quotas and (counters.holders or '') == ''
-    and (not due or due == '' or (tonumber(due) or 0) > now)
-end
-
--- See `lanes.lua`.
-local function isNothingReady()
-  local _, to = find(counters.ready or '', '^@[^\n]*\n')
-  if (to or 0) < #(counters.ready or '') or call('EXISTS', HEADS) == 1 then
-    return false
-  end
-  return find(counters.ready or '', '^@%S+ %S+ inf ') ~= nil or textOfField('front') == ''
-end
-
-if not isPlain() or not isNothingReady() or call('HEXISTS', TASKS, id) == 1 then
+-- A claim has to look at tasks alone: not at groups of lanes, at nodes that hold some, at what falls due. And nothing
+-- is ready, see `lanes.lua`.
+local isAlone = v[1] == '1' and v[2] ~= '1' and not v[3] and (v[4] or '') == '' and seq
+  and (not due or due == '' or (tonumber(due) or 0) > now)
+  and (ready == '' or find(ready, '^@[^\n]*\n$'))
+  and (find(ready, '^@%S+ %S+ inf ') or (v[7] or '') == '')
+  and call('EXISTS', base .. 'heads') == 0
+if not isAlone or call('HEXISTS', base .. 't', id) == 1 then
   return {}
 end
 
-local seq = lastSeq() + 1
-local seqText = int(seq)
+seq = seq + 1
+local seqText, nowText = int(seq), int(now)
 local state, lease = firstState('')
-call('HSET', TASKS, id, seqText .. ' ' .. ARGV[10], '=' .. id, state)
+call('HSET', base .. 't', id, seqText .. ' ' .. ARGV[10], '=' .. id, state)
 lease = tonumber(lease)
 if lease then
-  call('ZADD', AGENDA, int(ceil(lease)), id)
+  call('ZADD', base .. 'agenda', int(math.ceil(lease)), id)
 end
-appendToBuckets({ bucketEntry(seqText, id) }, seq)
-fields.seq = seqText
-add(ARGV[9], 1)
-tell('updated')
-finish(int(now) .. ' ' .. seqText)
+enlist(seq, seqText, id)
+call('HSET', KEYS[1], 'seq', seqText, to, int((tonumber(v[10] or nil) or 0) + 1),
+  ARGV[3], ARGV[4] .. ' ' .. nowText, ARGV[3] .. '=', nowText .. ' ' .. seqText)
+tellOthers(v[9], 'updated')
 return { now, seq }
