@@ -4,6 +4,7 @@ import type { ClaimFilter } from '../../claim-filter.ts';
 import type { Beside, Held, HoldingStore, Place } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
+import { HoldCalls } from './hold-calls.ts';
 import type { Question, Served, Shelf } from './shelf.ts';
 
 /** How soon something due that did not go away is asked about again, ms. */
@@ -17,8 +18,6 @@ const LOOK_MS = 25;
 const LOOK_TASKS_MAX = 64;
 /** Larger answers would hold up everybody else's. */
 const HOLD_TASKS_MAX = 500;
-/** Questions for more in the background that may be under way: the store works on one while the last is read. */
-const REFILLS_MAX = 2;
 /** What another node was given is left to it for so long, ms. */
 const SHARE_MS = 100;
 /** Where claims find nothing, other nodes that hold something are asked for it this often at most, ms. */
@@ -42,19 +41,14 @@ export interface HoldingNodeOptions {
 /**
  * This process as a holder of tasks: fetches as fast as is claimed, gives signs of life while tasks wait here,
  * gives back what waits too long, what is too much, and half of all when another node has nothing to do.
- * All its calls that concern holds are made one after another, but for refills: one of them may follow another at once.
  */
 export class HoldingNode {
   readonly #options: HoldingNodeOptions;
   readonly #holdMs: number;
   readonly #tickMs: number;
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Calls under way or in line, the refills among them. */
-  #turns = 0;
-  readonly #refills: Promise<void>[] = [];
+  readonly #calls = new HoldCalls();
   /** What the refills under way ask for. */
   #asked = 0;
-  #answers: Promise<unknown> = Promise.resolve();
   #isRegistered = false;
   #isAway = false;
   #isClosed = false;
@@ -88,7 +82,7 @@ export class HoldingNode {
 
   /** Whether anything is held, or on its way here. */
   get isHolding(): boolean {
-    return this.#isRegistered || this.#turns > 0;
+    return this.#isRegistered || this.#calls.size > 0;
   }
 
   /** Takes from the shelf what may be handed out now. */
@@ -112,7 +106,7 @@ export class HoldingNode {
   /** Claims tasks that are never held, in one order with those on the shelf. */
   claimBeside(claim: Claim): Promise<Beside> {
     this.#note(claim);
-    return this.#inTurn(async () => {
+    return this.#calls.inTurn(async () => {
       const { store, shelf } = this.#options;
       const changes = shelf.quotaChanges;
       const beside = await store.claimBeside(claim, this.places(claim)).catch((error: unknown) => {
@@ -132,7 +126,7 @@ export class HoldingNode {
   /** Asks the store for this many tasks more, and for those that will be wanted next; `taken` will leave at once. */
   fetch(claim: Claim, missing: number, taken = missing): Promise<void> {
     this.#note(claim);
-    return this.#inTurn(async () => {
+    return this.#calls.inTurn(async () => {
       const limit = missing + this.#room(missing);
       await this.#hold({ filter: claim.filter, limit, last: null }, taken);
     });
@@ -140,12 +134,12 @@ export class HoldingNode {
 
   /** How many answers may bring tasks before those do that are asked for now. */
   get onTheirWay(): number {
-    return this.#turns === 0 ? 0 : Math.max(1, this.#refills.length);
+    return this.#calls.ahead;
   }
 
   /** Resolves when the next of what is on its way here has come; who waited for it is told of its failure. */
   async fetched(): Promise<null> {
-    await (this.#refills[0] ?? this.#turn);
+    await this.#calls.next();
     return null;
   }
 
@@ -157,7 +151,8 @@ export class HoldingNode {
     const limit = this.#room(0);
     // Early enough that the rest lasts until the answer: writes that left before are served before it.
     if (limit === 0 || limit * 4 < demand.window(clock.now())) return;
-    this.#refill({ filter: claim.filter, limit, last: null });
+    const isFirst = this.#calls.refills === 0;
+    this.#calls.refill(() => this.#refill({ filter: claim.filter, limit, last: null }, isFirst));
   }
 
   /** A claim found less in the store than it asked for: other nodes may hold something. */
@@ -182,7 +177,7 @@ export class HoldingNode {
 
   /** Gives these back, where they are held, before somebody writes them or claims them by their ids. */
   release(ids: readonly string[], now: number): Promise<void> {
-    return this.#inTurn(() => this.#giveBack(ids, now));
+    return this.#calls.inTurn(() => this.#giveBack(ids, now));
   }
 
   /** Another node may have written: something more urgent, a cancel, a pause. */
@@ -204,7 +199,7 @@ export class HoldingNode {
 
   /** Writes what was claimed and gives everything back: the node has acknowledged a pause. */
   async yield(): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#calls.inTurn(async () => {
       if (this.#isRegistered) await this.#giveAllBack(this.#now);
     });
   }
@@ -213,7 +208,7 @@ export class HoldingNode {
     this.#isClosed = true;
     this.#unwatch?.();
     this.#stopTimers();
-    await this.#inTurn(async () => {
+    await this.#calls.inTurn(async () => {
       if (this.#isRegistered) await this.#leave(this.#now);
     });
   }
@@ -229,47 +224,30 @@ export class HoldingNode {
     return Math.max(0, Math.min(HOLD_TASKS_MAX - missing, demand.room(shelf, clock.now()) - this.#asked));
   }
 
-  /** Beside other refills only. */
   get #mayRefill(): boolean {
-    const refills = this.#refills.length;
-    if (this.#turns > refills || this.#isAway || this.#isClosed) return false;
-    return refills === 0 || (refills < REFILLS_MAX && this.#isRegistered);
+    if (this.#isAway || this.#isClosed || !this.#calls.mayRefill) return false;
+    return this.#calls.refills === 0 || this.#isRegistered;
   }
 
-  /** At once: nothing but refills is under way. What their answers call for has a turn of its own. */
-  #refill(question: Question): void {
-    const isFirst = this.#refills.length === 0;
+  /** What the answer calls for has a turn of its own. */
+  async #refill(question: Question, isFirst: boolean): Promise<void> {
     const now = this.#now;
-    this.#turns++;
     this.#asked += question.limit;
-    const done = this.#ask(question)
-      .then((held) => {
-        // Sent again, a question may overtake another: nobody knows then what is held of what is here.
-        if (!(held.isKnown || isFirst)) this.#background(() => this.#giveAllBack(now));
-        else if (this.#mustAdjust(held))
-          this.#background(() => this.#adjust(held, { limit: 0, filter: question.filter }, now));
-      })
-      .catch(this.#failed)
-      .finally(() => {
-        this.#turns--;
-        this.#asked -= question.limit;
-        this.#refills.splice(this.#refills.indexOf(done), 1);
-      });
-    this.#refills.push(done);
-    this.#turn = Promise.all([this.#turn, done]);
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    this.#turns++;
-    const done = this.#turn.then(work).finally(() => {
-      this.#turns--;
-    });
-    this.#turn = done.catch(() => {});
-    return done;
+    try {
+      const held = await this.#ask(question);
+      // Sent again, a question may overtake another: nobody knows then what is held of what is here.
+      if (!(held.isKnown || isFirst)) this.#background(() => this.#giveAllBack(now));
+      else if (this.#mustAdjust(held))
+        this.#background(() => this.#adjust(held, { limit: 0, filter: question.filter }, now));
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#asked -= question.limit;
+    }
   }
 
   #background(work: () => Promise<unknown>): void {
-    this.#inTurn(work).catch(this.#failed);
+    this.#calls.inTurn(work).catch(this.#failed);
   }
 
   /** Of an outage those are told who call; what is done here is done again. */
@@ -292,7 +270,9 @@ export class HoldingNode {
     const asked = shelf.asking(question);
     this.#watch();
     try {
-      const answer = await this.#inOrder(store.hold({ node: name, holdMs: this.#holdMs, now, ...question }));
+      const answer = await this.#calls.inOrder(
+        store.hold({ node: name, holdMs: this.#holdMs, now, ...question }),
+      );
       const held = { ...answer, nextDueAt: dueAfter(now, answer.nextDueAt) };
       this.#isAway = false;
       this.#isRegistered = true;
@@ -304,13 +284,6 @@ export class HoldingNode {
       if (error instanceof StoreUnavailableError) this.#isAway = true;
       throw error;
     }
-  }
-
-  /** What was asked later is read later. */
-  #inOrder<T>(answer: Promise<T>): Promise<T> {
-    const inOrder = this.#answers.then(() => answer);
-    this.#answers = inOrder.catch(() => {});
-    return inOrder;
   }
 
   #mustAdjust({ isPaused, isWanted }: Held): boolean {
