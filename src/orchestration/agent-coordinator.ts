@@ -88,11 +88,7 @@ export class AgentCoordinator {
     const chosen = agent === null ? undefined : candidates.find((candidate) => candidate.agent === agent);
     if (chosen === undefined) return null;
     chosen.running += 1;
-    // One agent alone leaves nothing to be told.
-    const isOne = this.#agents.size === 1;
-    const assignment = isOne
-      ? { agent: chosen.agent, scores }
-      : { agent: chosen.agent, scores, turns: [this.#number, this.#turn] };
+    const assignment = { agent: chosen.agent, scores };
     this.#assignments.add(task.id, assignment);
     return assignment;
   }
@@ -117,6 +113,12 @@ export class AgentCoordinator {
     this.#turn += 1;
     const agent = this.#agents.get(agentId);
     if (agent !== undefined && agent.running > 0) agent.running -= 1;
+  }
+
+  /** The assignment, just made, with its place among all that this coordinator does; one agent alone leaves nothing to be told. */
+  counted({ agent, scores }: Assignment): Assignment {
+    if (this.#agents.size === 1) return { agent, scores };
+    return { agent, scores, turns: [this.#number, this.#turn] };
   }
 
   /** The number of its latest choice, or end of a run. */

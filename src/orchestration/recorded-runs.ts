@@ -22,7 +22,7 @@ export interface RecordedRun {
   readonly againAt?: number | undefined;
 }
 
-export interface RecordedClaim {
+interface RecordedClaim {
   readonly worker: string;
   readonly at: number;
   readonly endedAt?: number | undefined;

@@ -78,9 +78,9 @@ export interface SimulationReport {
   /** Who ran each task last. */
   readonly assignments: ReadonlyMap<string, string>;
   /**
-   * Share of the tasks that went to the agent that history has. With all settings as they were, the recorded score
-   * tables also say who was free for a choice: then this tells whether claims, order, limits and times come out as they
-   * did, and little of the choosing itself.
+   * Share of the tasks that went to the agent that history has. With all settings and agents as they were, each process
+   * claims as many tasks as it had by each moment, and whoever was chosen is chosen again if it is free: then this tells
+   * whether claims, order, limits and times come out as they did, and little of the choosing itself.
    */
   readonly reproduced: number;
 }
@@ -129,6 +129,8 @@ class Simulation {
   readonly #moments: RecordedMoments;
   /** Nothing has changed. */
   readonly #isAsItWas: boolean;
+  /** And it was done by the agents of today, and the order of all they did is known. */
+  readonly #isPaced: boolean;
 
   constructor(
     tasks: readonly RecordedTask[],
@@ -143,6 +145,7 @@ class Simulation {
     this.#options = options;
     this.#moments = new RecordedMoments(tasks);
     this.#isAsItWas = isAsItWas(today, options);
+    this.#isPaced = this.#isAsItWas && hasTurns(tasks) && isSameFleet(tasks, today.agents);
     const times = tasks.map(({ task }) => task.createdAt);
     this.#from = times.reduce((a, b) => Math.min(a, b), Infinity);
     this.#lastAt = times.reduce((a, b) => Math.max(a, b), 0);
@@ -157,7 +160,7 @@ class Simulation {
     for (let i = 0; i < processes; i++) managers.push(this.#process(store, i, maxConcurrent));
     const queue = this.#queues[0]!;
     for (const { key, max, rate } of this.#limits) await queue.setLimit(key, { max, rate });
-    if (this.#isAsItWas) this.#submitAsItWas(store);
+    if (this.#isPaced) this.#submitAsItWas(store);
     else this.#submitAll(queue);
     for (const manager of managers) manager.start();
     await this.#clock.run(this.#lastAt + PATIENCE_MS, () => this.#ended.size === this.#tasks.size);
@@ -170,10 +173,10 @@ class Simulation {
     const { agingMs } = this.#options;
     const { claims } = this.#moments;
     const end = Math.max(0, ...claims.map((moments) => moments.at(-1)!));
-    const pace = this.#isAsItWas ? new ClaimPace(this.#clock, claims[process] ?? [], end) : undefined;
+    const pace = this.#isPaced ? new ClaimPace(this.#clock, claims[process] ?? [], end) : undefined;
     const options = { owner: `process-${process}`, clock: this.#clock, agingMs };
     const queue = new ReplayedQueue(store, options, {
-      due: new RecordedDues(this.#tasks, this.#clock, this.#isAsItWas),
+      due: new RecordedDues(this.#tasks, this.#clock, this.#isPaced),
       pace,
     });
     this.#queues.push(queue);
@@ -309,7 +312,7 @@ class Simulation {
   }
 
   #timesOf(run: RecordedRun): RunMoments {
-    return this.#isAsItWas ? this.#moments.of(run) : { from: run.from, to: run.from + run.ms };
+    return this.#isPaced ? this.#moments.of(run) : { from: run.from, to: run.from + run.ms };
   }
 
   async #report(queue: StoredTaskQueue, slots: number): Promise<SimulationReport> {
@@ -368,6 +371,19 @@ function isAsItWas(today: Simulated, options: SimulateOptions): boolean {
   const { strategy = today.strategy, agents, limits, maxConcurrent, processes, agingMs } = options;
   const changes = [agents, limits, maxConcurrent, processes, agingMs];
   return strategy === today.strategy && changes.every((given) => given === undefined);
+}
+
+/** Histories of earlier versions have none. */
+function hasTurns(tasks: readonly RecordedTask[]): boolean {
+  const chosen = tasks.filter(({ task }) => task.scores !== undefined);
+  return chosen.length > 0 && chosen.every(({ task }) => task.turns !== undefined);
+}
+
+/** Whether today's agents are those that history knows. */
+function isSameFleet(tasks: readonly RecordedTask[], agents: Simulated['agents']): boolean {
+  const known = new Set(tasks.flatMap(({ task }) => task.scores?.map(({ agent }) => agent) ?? []));
+  const names = Object.keys(agents);
+  return names.length === known.size && names.every((name) => known.has(name));
 }
 
 function quantile(sorted: readonly number[], share: number): number {
