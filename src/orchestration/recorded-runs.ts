@@ -76,7 +76,9 @@ function recordedTask(task: Task, history: readonly TaskEvent[]): RecordedTask {
       const before = runs.at(-1);
       if (before?.againAt === undefined && before) runs[runs.length - 1] = { ...before, againAt: event.at };
     } else if (began !== undefined && event.from === 'in_progress') {
-      claims.push({ ...claims.pop()!, endedAt: event.at });
+      const claim = claims.pop()!;
+      // What was claimed ahead, and not begun, took nobody's place.
+      if (!event.reason?.startsWith('handed back')) claims.push({ ...claim, endedAt: event.at });
       const ms = Math.max(0, event.at - began.at);
       const isSuccess = event.to === 'completed' || event.to === 'waiting';
       // What was handed back uncharged is no run: it is made again.
