@@ -31,6 +31,9 @@ interface RegisteredAgent {
 /** Assignments that `explain` remembers; the oldest is forgotten first. The queue keeps them with the tasks. */
 const EXPLAINED_TASKS_MAX = 1_000;
 
+/** Made in this process so far. */
+let coordinators = 0;
+
 /**
  * Picks the agent for a task. Hard filters come first: the pinned agent, the capability, free capacity. Then
  * the strategy decides, by default by what `learned.ts` draws. It learns from each outcome.
@@ -39,6 +42,10 @@ export class AgentCoordinator {
   readonly #agents = new Map<string, RegisteredAgent>();
   readonly #experience = new Experience();
   readonly #assignments = new RecentAssignments(EXPLAINED_TASKS_MAX);
+  /** Which one of this process's it is. */
+  readonly #number = ++coordinators;
+  /** Choices so far, also of nobody, and ends of runs. */
+  #turn = 0;
   /** As it was given. */
   readonly strategy: Strategy;
   readonly #strategy: StrategyFunction;
@@ -72,6 +79,7 @@ export class AgentCoordinator {
 
   /** As `assign`, with the score table. `among` has the names of the agents at hand, where others share the coordinator. */
   choose(assignable: AssignableTask, among?: { has(agent: string): boolean }): Assignment | null {
+    this.#turn += 1;
     const task = scorable(assignable);
     const candidates = this.#candidates(task, among);
     if (candidates.length === 0) return null;
@@ -102,8 +110,20 @@ export class AgentCoordinator {
 
   /** Ends a run that says nothing about the agent: handed back, cancelled, waiting for a person. */
   release(agentId: string): void {
+    this.#turn += 1;
     const agent = this.#agents.get(agentId);
     if (agent !== undefined && agent.running > 0) agent.running -= 1;
+  }
+
+  /** The assignment, just made, with its place among all that this coordinator does; one agent alone leaves nothing to be told. */
+  counted({ agent, scores }: Assignment): Assignment {
+    if (this.#agents.size === 1) return { agent, scores };
+    return { agent, scores, turns: [this.#number, this.#turn] };
+  }
+
+  /** The number of its latest choice, or end of a run. */
+  get turn(): number {
+    return this.#turn;
   }
 
   /** The score table of the task's last assignment in this process, best first; empty where there was none. */

@@ -44,7 +44,7 @@ export class Assigner {
       return null;
     }
     this.#handBacks.taken(task.id);
-    return choice;
+    return this.#host.coordinator.counted(choice);
   }
 
   /** Whether some were refused since this was last asked: behind them there may be others for those who are free. */

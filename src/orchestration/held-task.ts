@@ -24,6 +24,8 @@ export class HeldTask {
   /** ms since the epoch */
   readonly claimedAt: number;
   startedAt = 0;
+  /** Of the coordinator, with which it counted the run as ended. */
+  endedTurn: number | undefined;
   #spent: Record<string, number> | undefined;
   /** Called with each sign of life of the run, where somebody watches for them. */
   onAlive: (() => void) | undefined;

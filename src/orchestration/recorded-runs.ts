@@ -16,13 +16,23 @@ export interface RecordedRun {
   readonly isSuccess: boolean;
   /** From when it could have run; known as its agent is. */
   readonly dueAt?: number | undefined;
+  /** As `Task.turns`; known as its agent is. */
+  readonly turns?: readonly number[] | undefined;
   /** When the task was next taken, to be run again. */
   readonly againAt?: number | undefined;
+}
+
+interface RecordedClaim {
+  readonly worker: string;
+  readonly at: number;
+  readonly endedAt?: number | undefined;
 }
 
 export interface RecordedTask {
   readonly task: Task;
   readonly runs: readonly RecordedRun[];
+  /** When it was taken by whom, also where nobody had time for it. */
+  readonly claims: readonly RecordedClaim[];
   /** When somebody cancelled it; absent where nobody did. */
   readonly cancelledAt?: number | undefined;
 }
@@ -57,13 +67,18 @@ export async function recordedTasks(
 
 function recordedTask(task: Task, history: readonly TaskEvent[]): RecordedTask {
   const runs: RecordedRun[] = [];
+  const claims: RecordedClaim[] = [];
   let began: TaskEvent | undefined;
   for (const event of history) {
     if (event.to === 'in_progress') {
       began = event;
+      claims.push({ worker: event.worker ?? '', at: event.at });
       const before = runs.at(-1);
       if (before?.againAt === undefined && before) runs[runs.length - 1] = { ...before, againAt: event.at };
     } else if (began !== undefined && event.from === 'in_progress') {
+      const claim = claims.pop()!;
+      // What was claimed ahead, and not begun, took nobody's place.
+      if (!event.reason?.startsWith('handed back')) claims.push({ ...claim, endedAt: event.at });
       const ms = Math.max(0, event.at - began.at);
       const isSuccess = event.to === 'completed' || event.to === 'waiting';
       // What was handed back uncharged is no run: it is made again.
@@ -73,13 +88,14 @@ function recordedTask(task: Task, history: readonly TaskEvent[]): RecordedTask {
     }
   }
   for (const [i, run] of runs.entries()) {
-    const { agent, dueAt } = task.failures?.find(({ attempt }) => attempt === i + 1) ?? {};
-    runs[i] = { ...run, agent, dueAt };
+    const { agent, dueAt, turns } = task.failures?.find(({ attempt }) => attempt === i + 1) ?? {};
+    runs[i] = { ...run, agent, dueAt, turns };
   }
   const last = runs.at(-1);
-  if (last !== undefined) runs[runs.length - 1] = { ...last, agent: task.assignedAgent, dueAt: task.runAt };
+  const { assignedAgent: agent, runAt: dueAt, turns } = task;
+  if (last !== undefined) runs[runs.length - 1] = { ...last, agent, dueAt, turns };
   const end = history.at(-1);
-  return { task, runs, ...(task.status === 'cancelled' && end && { cancelledAt: end.at }) };
+  return { task, runs, claims, ...(task.status === 'cancelled' && end && { cancelledAt: end.at }) };
 }
 
 /** How a run goes that was never made: as one that the agent did make on the type, drawn by the task and attempt. */
@@ -107,17 +123,23 @@ export class LikelyRuns {
   }
 }
 
-/** The most runs that a worker had at a time. */
-export function peakOf(runs: readonly RecordedRun[]): number {
-  const edges = runs.flatMap(({ from, ms }) => [
-    { at: from, by: 1 },
-    { at: from + ms, by: -1 },
-  ]);
-  let running = 0;
-  let peak = 0;
-  for (const { by } of edges.sort((a, b) => a.at - b.at || a.by - b.by)) {
-    running += by;
-    peak = Math.max(peak, running);
+/** One by one, but for those of a moment that depend on one another, whatever their order. */
+export function batchesOf(tasks: readonly RecordedTask[]): RecordedTask[][] {
+  return [...grouped(tasks, ({ task }) => task.createdAt).values()].flatMap((together) => {
+    const places = new Map(together.map(({ task }, i) => [task.id, i]));
+    const isAhead = ({ task }: RecordedTask, i: number) =>
+      task.dependsOn.some(({ id }) => (places.get(id) ?? 0) > i);
+    return together.some(isAhead) ? [together] : together.map((task) => [task]);
+  });
+}
+
+export function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
   }
-  return peak;
+  return groups;
 }

@@ -88,6 +88,10 @@ function withFacts(ended: Outcome, spent: Outcome['spent'], log: Outcome['log'])
 }
 
 /** A task that never began is nobody's yet. */
-function assignmentOf({ startedAt, assignment }: HeldTask): Assignment | undefined {
-  return startedAt === 0 ? undefined : assignment;
+function assignmentOf({ startedAt, assignment, endedTurn }: HeldTask): Assignment | undefined {
+  if (startedAt === 0) return undefined;
+  const { agent, scores, turns } = assignment;
+  return turns === undefined || endedTurn === undefined
+    ? assignment
+    : { agent, scores, turns: [...turns, endedTurn] };
 }

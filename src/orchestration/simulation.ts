@@ -3,19 +3,29 @@ import { requireOptions } from '../options.ts';
 import { MemoryTaskStore } from '../queue/backends/memory/memory-task-store.ts';
 import { INTERVAL_MS_MAX } from '../queue/bounds.ts';
 import type { Limit } from '../queue/limits.ts';
-import { backoffMs, DEFAULT_RETRY } from '../queue/retry.ts';
 import { StoredTaskQueue } from '../queue/stored-task-queue.ts';
-import type { NewTask, Outcome, Task } from '../queue/task.ts';
-import type { Assignment, TaskQueue, TaskQueueOptions } from '../queue/task-queue.ts';
+import type { NewTask, Task } from '../queue/task.ts';
+import type { TaskQueue } from '../queue/task-queue.ts';
 import { AgentCoordinator, type Strategy } from './agent-coordinator.ts';
 import { AgentHost } from './agent-host.ts';
-import { LikelyRuns, peakOf, type RecordedTask, recordedTasks } from './recorded-runs.ts';
+import { ClaimPace } from './claim-pace.ts';
+import { RecordedDues } from './recorded-dues.ts';
+import { RecordedMoments, type RunMoments } from './recorded-moments.ts';
+import {
+  batchesOf,
+  grouped,
+  LikelyRuns,
+  type RecordedRun,
+  type RecordedTask,
+  recordedTasks,
+} from './recorded-runs.ts';
 import {
   type RecordedChoice,
   type RecordedChoices,
   ReplayedCoordinator,
   TIE_MS,
 } from './replayed-coordinator.ts';
+import { ReplayedQueue } from './replayed-queue.ts';
 import { TaskQueueManager } from './task-queue-manager.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -68,9 +78,9 @@ export interface SimulationReport {
   /** Who ran each task last. */
   readonly assignments: ReadonlyMap<string, string>;
   /**
-   * Share of the tasks that went to the agent that history has. With all settings as they were, the recorded score
-   * tables also say who was free for a choice: then this tells whether claims, order, limits and times come out as they
-   * did, and little of the choosing itself.
+   * Share of the tasks that went to the agent that history has. With all settings and agents as they were, each process
+   * claims as many tasks as it had by each moment, and whoever was chosen is chosen again if it is free: then this tells
+   * whether claims, order, limits and times come out as they did, and little of the choosing itself.
    */
   readonly reproduced: number;
 }
@@ -99,34 +109,6 @@ export async function simulate(today: Simulated, options: SimulateOptions): Prom
   return new Simulation(tasks, limits, today, options).run();
 }
 
-/** Of such a policy `random` is what the back-off takes beyond 1 ms. */
-const OWN_BACKOFF = { initialInterval: 2, backoffFactor: 1, maxInterval: 2, jitter: true };
-
-/** A queue in which nobody dies, and back-offs are told from outside. */
-class ReplayedQueue extends StoredTaskQueue {
-  readonly #backoffMs: (task: Task) => number;
-  readonly #next: { backoffMs: number };
-
-  constructor(store: MemoryTaskStore, options: TaskQueueOptions, backoffMs: (task: Task) => number) {
-    const next = { backoffMs: 1 };
-    super(store, {
-      ...options,
-      leaseMs: INTERVAL_MS_MAX,
-      sweepMs: INTERVAL_MS_MAX,
-      retry: OWN_BACKOFF,
-      random: () => next.backoffMs - 1,
-    });
-    this.#next = next;
-    this.#backoffMs = backoffMs;
-  }
-
-  /** What follows is decided before this returns, as the record is in hand. */
-  override settle(task: Task, outcome: Outcome, assignment?: Assignment): Promise<Task> {
-    this.#next.backoffMs = this.#backoffMs(task);
-    return super.settle(task, outcome, assignment);
-  }
-}
-
 interface Use {
   runs: number;
   ms: number;
@@ -144,6 +126,11 @@ class Simulation {
   readonly #queues: StoredTaskQueue[] = [];
   readonly #ended = new Set<string>();
   readonly #uses = new Map<string, Use>();
+  readonly #moments: RecordedMoments;
+  /** Nothing has changed. */
+  readonly #isAsItWas: boolean;
+  /** And it was done by the agents of today, and the order of all they did is known. */
+  readonly #isPaced: boolean;
 
   constructor(
     tasks: readonly RecordedTask[],
@@ -156,6 +143,9 @@ class Simulation {
     this.#limits = limits;
     this.#today = today;
     this.#options = options;
+    this.#moments = new RecordedMoments(tasks);
+    this.#isAsItWas = isAsItWas(today, options);
+    this.#isPaced = this.#isAsItWas && hasTurns(tasks) && isSameFleet(tasks, today.agents);
     const times = tasks.map(({ task }) => task.createdAt);
     this.#from = times.reduce((a, b) => Math.min(a, b), Infinity);
     this.#lastAt = times.reduce((a, b) => Math.max(a, b), 0);
@@ -163,16 +153,15 @@ class Simulation {
   }
 
   async run(): Promise<SimulationReport> {
-    const runs = [...this.#tasks.values()].flatMap((recorded) => recorded.runs);
-    const workers = grouped(runs, ({ worker }) => worker);
-    const peak = Math.max(1, ...[...workers.values()].map(peakOf));
-    const { processes = Math.max(1, workers.size), maxConcurrent = peak } = this.#options;
+    const { claims, peak } = this.#moments;
+    const { processes = Math.max(1, claims.length), maxConcurrent = peak } = this.#options;
     const store = new MemoryTaskStore();
     const managers: TaskQueueManager[] = [];
-    for (let i = 0; i < processes; i++) managers.push(this.#process(store, `process-${i}`, maxConcurrent));
+    for (let i = 0; i < processes; i++) managers.push(this.#process(store, i, maxConcurrent));
     const queue = this.#queues[0]!;
     for (const { key, max, rate } of this.#limits) await queue.setLimit(key, { max, rate });
-    this.#submitAll(queue);
+    if (this.#isPaced) this.#submitAsItWas(store);
+    else this.#submitAll(queue);
     for (const manager of managers) manager.start();
     await this.#clock.run(this.#lastAt + PATIENCE_MS, () => this.#ended.size === this.#tasks.size);
     const report = await this.#report(queue, processes * maxConcurrent);
@@ -180,11 +169,16 @@ class Simulation {
     return report;
   }
 
-  #process(store: MemoryTaskStore, owner: string, maxConcurrent: number): TaskQueueManager {
+  #process(store: MemoryTaskStore, process: number, maxConcurrent: number): TaskQueueManager {
     const { agingMs } = this.#options;
-    const queue = new ReplayedQueue(store, { owner, clock: this.#clock, agingMs }, (task) =>
-      this.#backoffMs(task),
-    );
+    const { claims } = this.#moments;
+    const end = Math.max(0, ...claims.map((moments) => moments.at(-1)!));
+    const pace = this.#isPaced ? new ClaimPace(this.#clock, claims[process] ?? [], end) : undefined;
+    const options = { owner: `process-${process}`, clock: this.#clock, agingMs };
+    const queue = new ReplayedQueue(store, options, {
+      due: new RecordedDues(this.#tasks, this.#clock, this.#isPaced),
+      pace,
+    });
     this.#queues.push(queue);
     queue.on('transition', ({ taskId, to }) => {
       if (to === 'completed' || to === 'failed' || to === 'cancelled' || to === 'skipped')
@@ -214,13 +208,11 @@ class Simulation {
     const { strategy = this.#today.strategy, agents } = this.#options;
     const isToday = strategy === this.#today.strategy && agents === undefined;
     if (!isToday) return new AgentCoordinator({ strategy });
-    const { limits, maxConcurrent, processes, agingMs } = this.#options;
-    const isAsItWas = [limits, maxConcurrent, processes, agingMs].every((given) => given === undefined);
-    const recorded: RecordedChoices = (id, attempt) => this.#choiceFor(id, attempt, isAsItWas);
-    return new ReplayedCoordinator(strategy, recorded, this.#clock, isAsItWas);
+    const recorded: RecordedChoices = (id, attempt) => this.#choiceFor(id, attempt);
+    return new ReplayedCoordinator(strategy, recorded, this.#clock, this.#isAsItWas);
   }
 
-  #choiceFor(id: string, attempt: number, isAsItWas: boolean): RecordedChoice | undefined {
+  #choiceFor(id: string, attempt: number): RecordedChoice | undefined {
     const { task, runs } = this.#tasks.get(id)!;
     const { assignedAgent, scores } = task;
     if (attempt === task.attempt)
@@ -228,7 +220,7 @@ class Simulation {
         ? undefined
         : { agent: assignedAgent, scores };
     const agent = runs[attempt - 1]?.agent;
-    return agent === undefined || !isAsItWas ? undefined : { agent, scores: [] };
+    return agent === undefined || !this.#isAsItWas ? undefined : { agent, scores: [] };
   }
 
   /** Tasks of the same moment are submitted together, in their order. */
@@ -241,11 +233,39 @@ class Simulation {
     }
   }
 
+  /** Each at its own moment, with the time that it had. */
+  #submitAsItWas(store: MemoryTaskStore): void {
+    const batches = batchesOf([...this.#tasks.values()]);
+    let createdAt = 0;
+    const clock = {
+      now: () => createdAt,
+      setTimeout: (callback: () => void, ms: number) => this.#clock.setTimeout(callback, ms),
+      clearTimeout: (handle: unknown) => this.#clock.clearTimeout(handle),
+    };
+    const queue = new StoredTaskQueue(store, {
+      clock,
+      sweepMs: INTERVAL_MS_MAX,
+      agingMs: this.#options.agingMs,
+    });
+    this.#queues.push(queue);
+    const next = (i: number) => {
+      const batch = batches[i];
+      if (batch === undefined) return;
+      const submit = () => {
+        createdAt = batch[0]!.task.createdAt;
+        void this.#submit(queue, batch);
+        next(i + 1);
+      };
+      this.#clock.setTimeout(submit, this.#moments.submissionOf(batch[0]!.task.id) - this.#clock.now());
+    };
+    next(0);
+  }
+
   async #submit(queue: StoredTaskQueue, recorded: readonly RecordedTask[]): Promise<void> {
     await queue.enqueueMany(recorded.map(({ task }) => this.#submission(task)));
     for (const { task, runs, cancelledAt } of recorded) {
       if (cancelledAt === undefined || runs.length > 0) continue;
-      this.#clock.setTimeout(() => void queue.cancel(task.id), cancelledAt - this.#clock.now());
+      this.#clock.setTimeout(() => void this.#queues[0]!.cancel(task.id), cancelledAt - this.#clock.now());
     }
   }
 
@@ -272,18 +292,6 @@ class Simulation {
     };
   }
 
-  /** As long as it was, jitter included; else as the default has it, without. */
-  #backoffMs({ id, attempt, retryCount }: Task): number {
-    const { runs = [] } = this.#tasks.get(id) ?? {};
-    const run = runs[attempt - 1];
-    if (run?.againAt !== undefined) {
-      // Who was taken as soon as a slot was free had stood in line by then; what was handed back since is due anew.
-      const dueAt = Math.min(runs[attempt]?.dueAt ?? Infinity, run.againAt - 1);
-      return Math.max(0, dueAt - (run.from + run.ms));
-    }
-    return backoffMs(retryCount + 1, { ...DEFAULT_RETRY, jitter: false }, () => 1);
-  }
-
   /** A run, in virtual time. */
   async #work(agent: string, config: unknown): Promise<unknown> {
     const { jotty } = (config as { configurable: { jotty: { taskId: string; attempt: number } } })
@@ -293,13 +301,18 @@ class Simulation {
     const isSame = recorded !== undefined && (recorded.agent === undefined || recorded.agent === agent);
     const run = isSame ? recorded : this.#likely.of(agent, task.agentType, task.id, jotty.attempt);
     const ms = run?.ms ?? 0;
-    const early = isSame ? recorded.from - this.#clock.now() : 0;
+    const { from, to } = isSame ? this.#timesOf(recorded) : { from: Infinity, to: 0 };
+    const now = this.#clock.now();
     // A ms that history cannot tell is put right: else they would add up, until another comes first.
-    await wait(this.#clock, Math.abs(early) <= TIE_MS ? Math.max(0, ms + early) : ms);
+    await wait(this.#clock, Math.abs(from - now) <= TIE_MS ? Math.max(0, to - now) : ms);
     const use = this.#uses.get(agent) ?? { runs: 0, ms: 0 };
     this.#uses.set(agent, { runs: use.runs + 1, ms: use.ms + ms });
     if (run?.isSuccess === false) throw new Error('it failed');
     return {};
+  }
+
+  #timesOf(run: RecordedRun): RunMoments {
+    return this.#isPaced ? this.#moments.of(run) : { from: run.from, to: run.from + run.ms };
   }
 
   async #report(queue: StoredTaskQueue, slots: number): Promise<SimulationReport> {
@@ -353,17 +366,26 @@ class Simulation {
   }
 }
 
-function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+/** Neither the strategy nor anything else is other than it is today. */
+function isAsItWas(today: Simulated, options: SimulateOptions): boolean {
+  const { strategy = today.strategy, agents, limits, maxConcurrent, processes, agingMs } = options;
+  const changes = [agents, limits, maxConcurrent, processes, agingMs];
+  return strategy === today.strategy && changes.every((given) => given === undefined);
 }
 
-function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
+/** Histories of earlier versions have none. */
+function hasTurns(tasks: readonly RecordedTask[]): boolean {
+  const chosen = tasks.filter(({ task }) => task.scores !== undefined);
+  return chosen.length > 0 && chosen.every(({ task }) => task.turns !== undefined);
+}
+
+/** Whether today's agents are those that history knows. */
+function isSameFleet(tasks: readonly RecordedTask[], agents: Simulated['agents']): boolean {
+  const known = new Set(tasks.flatMap(({ task }) => task.scores?.map(({ agent }) => agent) ?? []));
+  const names = Object.keys(agents);
+  return names.length === known.size && names.every((name) => known.has(name));
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
 }

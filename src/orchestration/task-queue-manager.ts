@@ -255,8 +255,7 @@ export class TaskQueueManager {
     }
     const assignment = this.#assigner.assign(task);
     if (assignment === null) return 0;
-    const agent = this.#host.get(assignment.agent);
-    const held = new HeldTask(task, agent, assignment, this.#queue.clock.now());
+    const held = new HeldTask(task, this.#host.get(assignment.agent), assignment, this.#queue.clock.now());
     this.#taken += 1;
     this.#slotsUsed += 1;
     this.#held.add(held);
@@ -299,14 +298,15 @@ export class TaskQueueManager {
     this.#wakeup.notify();
   }
 
-  #learn({ agent, task, startedAt }: HeldTask, outcome: Outcome | null): void {
+  #learn(held: HeldTask, outcome: Outcome | null): void {
     const { coordinator, clock } = this.#host;
-    const ms = Math.max(0, clock.now() - startedAt);
+    const ms = Math.max(0, clock.now() - held.startedAt);
     this.#prefetch.ran(ms);
     const isJudged = outcome?.status === 'completed' || outcome?.status === 'failed';
     if (isJudged && !isRefused(outcome)) {
-      coordinator.recordOutcome(agent.name, task, outcome.status === 'completed', ms);
-    } else coordinator.release(agent.name);
+      coordinator.recordOutcome(held.agent.name, held.task, outcome.status === 'completed', ms);
+    } else coordinator.release(held.agent.name);
+    held.endedTurn = coordinator.turn;
   }
 
   async #settle(held: HeldTask, outcome: Outcome | null): Promise<void> {

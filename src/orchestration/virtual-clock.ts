@@ -25,6 +25,11 @@ export class VirtualClock implements Clock {
     return Math.floor(this.#now);
   }
 
+  /** As `now`, with what is less than a ms. */
+  get moment(): number {
+    return this.#now;
+  }
+
   setTimeout(callback: () => void, ms: number): unknown {
     const handle = this.#next++;
     const at = this.now() + Math.max(0, ms);

@@ -27,6 +27,7 @@ export interface Details {
   readonly metadata?: JsonObject;
   readonly assignedAgent?: string;
   readonly scores?: readonly AgentScore[];
+  readonly turns?: readonly number[];
   /** Ids of the tasks it enqueued. */
   readonly children?: readonly string[];
   /** Calls with a side effect that were started; see `once`. */
@@ -40,7 +41,12 @@ export function readDetails(text: string | null): Details {
 }
 
 /** What an assignment adds to them. */
-export function assignmentDetails({ agent, scores }: Assignment): Pick<Details, 'assignedAgent' | 'scores'> {
+export function assignmentDetails({
+  agent,
+  scores,
+  turns,
+}: Assignment): Pick<Details, 'assignedAgent' | 'scores' | 'turns'> {
+  if (turns !== undefined) return { assignedAgent: agent, scores, turns };
   return scores.length > 0 ? { assignedAgent: agent, scores } : { assignedAgent: agent };
 }
 

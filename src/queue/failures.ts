@@ -29,6 +29,8 @@ export interface Failure {
   readonly attempt: number;
   /** From when the attempt could have run, ms since the epoch. */
   readonly dueAt?: number;
+  /** As `Task.turns`, of this attempt. */
+  readonly turns?: readonly number[];
   /** ms since the epoch */
   readonly at: number;
   readonly step: NextStep;

@@ -122,6 +122,8 @@ export type ConditionFunction = (result: JsonValue | undefined, task: Task) => b
 export interface Assignment {
   readonly agent: string;
   readonly scores: readonly AgentScore[];
+  /** As `Task.turns`. */
+  readonly turns?: readonly number[] | undefined;
 }
 
 /** Where producers put tasks and workers take them. All promises resolve only when their effect is durable. */

@@ -283,6 +283,11 @@ export interface Task<Payload = JsonObject, Result = JsonValue> {
   readonly budget?: Budget | readonly Budget[];
   /** The score table of the last assignment, best first. */
   readonly scores?: readonly AgentScore[];
+  /**
+   * Where the last assignment stands among all that a coordinator did: which of its process's it is, and which of its
+   * choices and ends of runs, counted, the choice and the end of its run were. Times in ms do not tell their order.
+   */
+  readonly turns?: readonly number[];
   /** Which run of this life this is or will be, from 1: retryCount + crashes + 1. */
   readonly attempt: number;
   readonly retryCount: number;

@@ -248,7 +248,7 @@ function settle(
   else requireLease(record, fence, ending.status);
   if (ending.status === 'completed') return complete(record, ending.result, assignment, context.now);
   const assigned = assignment ? { ...record, details: withAssignment(record.details, assignment) } : record;
-  const settled = 'failure' in ending ? noteFailure(assigned, ending.failure) : assigned;
+  const settled = 'failure' in ending ? noteFailure(assigned, ending.failure, assignment) : assigned;
   switch (ending.status) {
     case 'failed':
       return fail(settled, ending, context);
@@ -313,8 +313,13 @@ function fail(
   });
 }
 
-function noteFailure(record: TaskRecord, failure: Failure | undefined): TaskRecord {
-  if (failure === undefined) return record;
+function noteFailure(
+  record: TaskRecord,
+  failed: Failure | undefined,
+  by: Assignment | undefined,
+): TaskRecord {
+  if (failed === undefined) return record;
+  const failure = by?.turns === undefined ? failed : { ...failed, turns: by.turns };
   const failures = withFailure(readDetails(record.details).failures, failure);
   return { ...record, details: withDetails(record.details, { failures }) };
 }

@@ -118,6 +118,77 @@ test.each([11, 12])(
   },
 );
 
+/** Of a ms of the queue's. */
+const TICKS = 20;
+
+/** A busy fleet on a clock of whole ms, of which each has room for many things in any order, as a real one's has. */
+async function coarseHistory(seed: number, count: number, more: { readonly types?: boolean } = {}) {
+  const ticks = new FakeClock(0, 2);
+  const clock = {
+    now: () => 1_700_000_000_000 + Math.floor(ticks.now() / TICKS),
+    setTimeout: (callback: () => void, ms: number) => ticks.setTimeout(callback, ms * TICKS),
+    clearTimeout: (handle: unknown) => ticks.clearTimeout(handle),
+  };
+  const random = seededRandom(seed);
+  const retry = { initialInterval: 25, backoffFactor: 2, maxInterval: 200, jitter: true };
+  const queue = new MemoryTaskQueue({ clock, random: seededRandom(seed + 1), retry });
+  const agent = (ms: number, maxConcurrent: number, ...capabilities: string[]) => ({
+    graph: {
+      async invoke() {
+        const time = Math.round(ms * TICKS * (0.5 + random()));
+        await new Promise<void>((resolve) => ticks.setTimeout(resolve, time));
+        if (random() < 0.3) throw new Error('often');
+        return {};
+      },
+    },
+    capabilities,
+    maxConcurrent,
+  });
+  const agents = {
+    fast: agent(20, 1, 'write'),
+    middling: agent(60, 2, 'write', 'read'),
+    slow: agent(180, 1, 'write'),
+    any: agent(80, 2, 'general'),
+  };
+  const conductor = new Conductor({ agents, queue });
+  const stop = new AbortController();
+  const working = conductor.processQueue({ signal: stop.signal, maxConcurrent: 5 });
+  for (let i = 0; i < count; i++) {
+    await conductor.enqueueGoal('go', {
+      id: `t${i}`,
+      agentType: more.types && random() < 0.4 ? 'read' : 'write',
+      priority: more.types ? 1 + Math.floor(10 * random()) : 5,
+      maxRetries: Math.floor(4 * random()),
+    });
+    await ticks.advance(Math.round(25 * TICKS * random()));
+  }
+  while ((await queue.stats()).counts.completed + (await queue.stats()).counts.failed < count) {
+    await ticks.advance(100 * TICKS);
+  }
+  stop.abort();
+  await ticks.advance(100 * TICKS);
+  await working;
+  return { conductor, queue, close: () => Promise.all([conductor.close(), queue.close()]) };
+}
+
+test.each([
+  [14, {}],
+  [12, {}],
+  [13, { types: true }],
+])('what came in one ms comes in its order: retries under load, seed %i', async (seed, more) => {
+  const { conductor, queue, close } = await coarseHistory(seed, 250, more);
+  const report = await conductor.simulate();
+  expect(report).toMatchObject({ tasks: 250, misses: 0 });
+  expect(report.reproduced).toBeGreaterThanOrEqual(0.99);
+  // Other settings, or other agents than those of then, are no matter of what was.
+  const agents = { fast: { capabilities: ['write', 'read'], maxConcurrent: 6 } };
+  expect((await conductor.simulate({ agents })).reproduced).toBeLessThan(0.7);
+  const other = new Conductor({ agents: { fast: { graph: { invoke: () => ({}) }, ...agents.fast } }, queue });
+  expect((await other.simulate()).wait.meanMs).toBeLessThan(report.wait.meanMs);
+  await other.close();
+  await close();
+});
+
 test('other settings show what they would have come to, and change nothing', async () => {
   const { conductor, queue, close } = await history(200, 320);
   const before = await queue.stats();
