@@ -80,10 +80,10 @@ export class TaskQueueManager {
   /** @throws InvalidOptionError */
   constructor(
     conductor: { readonly host: AgentHost; readonly queue: TaskQueue },
-    queue: TaskQueue = requireOptions(conductor, 'a Conductor', 'conductor').queue,
+    queue: TaskQueue = conductor?.queue,
     options: TaskQueueManagerOptions = {},
   ) {
-    this.#host = conductor.host;
+    this.#host = requireOptions(conductor?.host, 'a Conductor', 'conductor');
     this.#queue = queue;
     this.#options = resolveManagerOptions({ ...options, pollMs: options.pollMs ?? queue.pollMs });
     const agents = [...conductor.host.agents.values()];

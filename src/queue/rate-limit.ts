@@ -32,7 +32,8 @@ function waitOf(error: object): number {
   for (const from of [headers, fieldOf(response, 'headers')]) {
     const ms = Number(headerOf(from, 'retry-after-ms') ?? Number.NaN);
     if (isWait(ms)) return ms;
-    const wait = secondsOf(headerOf(from, 'retry-after'));
+    const after = headerOf(from, 'retry-after');
+    const wait = secondsOf(after) ?? untilDate(after, headerOf(from, 'date'));
     if (wait !== null) return wait;
   }
   return secondsOf(retryAfter) ?? RETRY_AFTER_MS;
@@ -42,7 +43,14 @@ function isWait(ms: unknown): ms is number {
   return typeof ms === 'number' && ms >= 0 && ms <= RETRY_AFTER_MS_MAX;
 }
 
-/** As HTTP writes it: seconds, as a number or text. A date there is not read: it takes a clock that both sides share. */
+/** HTTP also allows a date there. It is read by the clock of who answered, which the answer's own date tells. */
+function untilDate(after: unknown, answeredAt: unknown): number | null {
+  if (typeof after !== 'string' || typeof answeredAt !== 'string') return null;
+  const ms = Math.max(0, Date.parse(after) - Date.parse(answeredAt));
+  return isWait(ms) ? ms : null;
+}
+
+/** As HTTP mostly writes it: seconds, as a number or text. */
 function secondsOf(value: unknown): number | null {
   const ms =
     typeof value === 'number' || (typeof value === 'string' && value !== '')

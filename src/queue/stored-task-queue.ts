@@ -7,6 +7,7 @@ import {
   TaskNotFoundError,
 } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import { requireOptions } from '../options.ts';
 
 import { Admission } from './admission.ts';
 import { AlarmClock } from './alarm-clock.ts';
@@ -271,11 +272,8 @@ export class StoredTaskQueue implements TaskQueue {
     return task ?? null;
   }
 
-  async dequeueMany(
-    limit: number,
-    filter: TaskFilter = {},
-    { start = false }: DequeueOptions = {},
-  ): Promise<Task[]> {
+  async dequeueMany(limit: number, filter: TaskFilter = {}, options: DequeueOptions = {}): Promise<Task[]> {
+    const { start = false } = requireOptions(options, 'an object');
     this.#use();
     if (!Number.isInteger(limit) || limit < 1)
       throw new InvalidOptionError('limit', 'a whole number from 1', limit);

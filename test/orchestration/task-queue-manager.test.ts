@@ -587,3 +587,10 @@ test('a strategy that throws costs a delay, not the loop; a closed queue ends it
   expect(await manager.done()).toMatchObject({ completed: 1 });
   expect(manager.status().state).toBe('stopped');
 });
+
+test('what is not a Conductor is refused by name, whatever else is given', () => {
+  for (const wrong of [undefined, null, {}, 'a name'])
+    expect(() => new TaskQueueManager(wrong as unknown as Conductor)).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTION', path: 'conductor' }),
+    );
+});

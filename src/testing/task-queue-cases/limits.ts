@@ -161,6 +161,13 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
       await queue.enqueueMany(tasks('a', 2));
       const refusals = [
         Object.assign(new Error('429'), { status: 429, headers: { 'retry-after': '3' } }),
+        Object.assign(new Error('429'), {
+          status: 429,
+          headers: {
+            date: 'Sun, 06 Nov 1994 08:49:37 GMT',
+            'retry-after': 'Sun, 06 Nov 1994 08:49:40 GMT',
+          },
+        }),
         Object.assign(new Error('wrapped'), {
           cause: Object.assign(new Error('429'), {
             response: { status: 429, headers: new Headers({ 'retry-after-ms': '3000' }) },

@@ -89,6 +89,7 @@ export const orderCases: readonly ConformanceCase<QueueHarness>[] = [
       const queue = open();
       await refused(queue.dequeue({ status: 'pending' } as object), 'INVALID_OPTION');
       await refused(queue.dequeue(null as unknown as object), 'INVALID_OPTION');
+      await refused(queue.dequeue({}, null as unknown as object), 'INVALID_OPTION');
       await refused(queue.dequeueMany(0), 'INVALID_OPTION');
     },
   },
