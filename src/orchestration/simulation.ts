@@ -80,7 +80,8 @@ export interface SimulationReport {
   /**
    * Share of the tasks that went to the agent that history has. With all settings and agents as they were, each process
    * claims as many tasks as it had by each moment, and whoever was chosen is chosen again if it is free: then this tells
-   * whether claims, order, limits and times come out as they did, and little of the choosing itself.
+   * whether claims, order, limits and times come out as they did, and little of the choosing itself. What was changed in
+   * the code of an agent since, as its `maxConcurrent`, is no setting: give it as `agents` to see what it does.
    */
   readonly reproduced: number;
 }
