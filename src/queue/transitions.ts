@@ -557,5 +557,7 @@ function requireLease(record: TaskRecord, fence: number | null, attempted: strin
 
 function withAssignment(details: string | null, assignment: Assignment): string | null {
   const changes = assignmentDetails(assignment);
-  return details === null ? JSON.stringify(changes) : withDetails(details, changes);
+  if (details === null) return JSON.stringify(changes);
+  // With an earlier table go the turns of its choice.
+  return withDetails(details, changes.scores ? { turns: undefined, ...changes } : changes);
 }

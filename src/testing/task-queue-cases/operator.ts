@@ -94,6 +94,19 @@ export const operatorCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'the turns of a choice go with its score table',
+    async run({ open }) {
+      const queue = open();
+      await queue.enqueue({ payload: {}, id: 'a' });
+      const task = await takeStarted(queue);
+      const scores = [{ agent: 'ada', score: 75, parts: { capability: 50, priority: 25 } }];
+      await queue.assign(task, { agent: 'ada', scores, turns: [1, 5] });
+      assert.deepEqual((await read(queue, 'a')).turns, [1, 5]);
+      await queue.settle(task, { status: 'completed', result: 1 }, { agent: 'ada', scores });
+      assert.equal((await read(queue, 'a')).turns, undefined);
+    },
+  },
+  {
     name: 'while paused nothing is claimed or started, in-flight work settles, and resume lets all go on',
     async run({ open }) {
       const queue = open();
