@@ -1,4 +1,4 @@
-import type { RecordedRun, RecordedTask } from './recorded-runs.ts';
+import { grouped, type RecordedRun, type RecordedTask } from './recorded-runs.ts';
 
 /** What stands apart in time, of what was in one ms. Times in ms leave no room for much less. */
 const STEP_MS = 1 / 1_024;
@@ -23,7 +23,8 @@ interface Turn {
 /** A claim that came to no run: nobody had time for the task, or it was cancelled. */
 interface VainClaim {
   readonly worker: string;
-  readonly at: number;
+  /** In whole ms until it is told. */
+  at: number;
   readonly tell: (moment: number) => void;
 }
 
@@ -43,28 +44,17 @@ export class RecordedMoments {
   constructor(tasks: readonly RecordedTask[]) {
     const processes = processesOf(tasks.flatMap(({ runs }) => runs));
     const vain = tasks.flatMap((task) => this.#vainClaims(task)).sort((a, b) => a.at - b.at);
-    this.claims = [...processes].map(([key, runs]) => {
+    const vainByWorker = grouped(vain, ({ worker }) => worker);
+    this.claims = processes.map((runs) => {
       // The first of a worker's processes has what is told of the worker alone.
-      const worker = key.slice(0, key.indexOf('|'));
-      const own = vain.filter((claim) => claim.worker === worker);
-      const moments = own.map(({ at }) => at);
-      for (const [i, claim] of own.entries()) {
-        vain.splice(vain.indexOf(claim), 1);
-        own[i] = {
-          ...claim,
-          tell: (moment) => {
-            moments[i] = moment;
-            claim.tell(moment);
-          },
-        };
-      }
+      const { worker } = runs[0]!;
+      const own = vainByWorker.get(worker) ?? [];
+      vainByWorker.delete(worker);
       this.#order(runs, own);
-      return [...moments, ...runs.map((run) => this.of(run).from)].sort((a, b) => a - b);
+      const moments = [...own.map(({ at }) => at), ...runs.map((run) => this.of(run).from)];
+      return moments.sort((a, b) => a - b);
     });
-    this.peak = Math.max(
-      1,
-      ...[...processes.values()].map((runs) => peakOf(runs.map((run) => this.of(run)))),
-    );
+    this.peak = Math.max(1, ...processes.map((runs) => peakOf(runs.map((run) => this.of(run)))));
     this.#placeSubmissions(tasks);
   }
 
@@ -103,14 +93,14 @@ export class RecordedMoments {
     return claims.flatMap((claim, i) => {
       if (begun.has(claim.at)) return [];
       if (i === 0) this.#first.set(task.id, claim.at);
-      return [
-        {
-          ...claim,
-          tell: (moment) => {
-            if (i === 0) this.#first.set(task.id, moment);
-          },
+      const vain: VainClaim = {
+        ...claim,
+        tell: (moment) => {
+          vain.at = moment;
+          if (i === 0) this.#first.set(task.id, moment);
         },
-      ];
+      };
+      return [vain];
     });
   }
 
@@ -143,22 +133,18 @@ function withVainClaims(turns: readonly Turn[], vain: readonly VainClaim[]): Tur
 }
 
 /** Runs by the coordinator that chose for them. */
-function processesOf(runs: readonly RecordedRun[]): Map<string, RecordedRun[]> {
-  const processes = new Map<string, RecordedRun[]>();
+function processesOf(runs: readonly RecordedRun[]): RecordedRun[][] {
   const latest = new Map<string, { lives: number; turn: number; at: number }>();
-  for (const run of [...runs].sort((a, b) => a.from - b.from)) {
-    const { worker, turns: [number = 0, turn = 0] = [], from } = run;
+  const inTime = [...runs].sort((a, b) => a.from - b.from);
+  const processes = grouped(inTime, ({ worker, turns: [number = 0, turn = 0] = [], from }) => {
     const name = `${worker}|${number}`;
     const life = latest.get(name) ?? { lives: 1, turn, at: from };
     latest.set(name, life);
     if (turn < life.turn && from > life.at + RESTART_MS) life.lives += 1;
     if (turn >= life.turn || from > life.at + RESTART_MS) [life.turn, life.at] = [turn, from];
-    const key = `${name}|${life.lives}`;
-    const known = processes.get(key);
-    if (known === undefined) processes.set(key, [run]);
-    else known.push(run);
-  }
-  return processes;
+    return `${name}|${life.lives}`;
+  });
+  return [...processes.values()];
 }
 
 function peakOf(runs: readonly RunMoments[]): number {

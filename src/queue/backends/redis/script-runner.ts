@@ -149,14 +149,10 @@ export class ScriptRunner {
     try {
       return (await this.#connection.run(SCRIPTS[name], this.#keys, values, isUrgent)) as unknown[];
     } catch (error) {
-      throw this.#told(error);
+      if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
+        throw new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
+      throw this.#tooNew(error) ?? error;
     }
-  }
-
-  #told(error: unknown): unknown {
-    if (error instanceof Error && error.message.startsWith('JOTTYSTAGE'))
-      return new StoreUnavailableError('a part of the batch was lost on the way; submit it again');
-    return this.#tooNew(error) ?? error;
   }
 
   #tooNew(error: unknown): SchemaTooNewError | undefined {

@@ -10,7 +10,7 @@ local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX = 20, 0.001, 50, 5000
 local LIMITED_LANE = '^([^|]*|[^|]*|[^|]*)|([^|]+)|$'
 
 -- How many tasks name each key, and what they weigh together, from numbers by `key,key` or `key,key weight,weight`.
-function gateCounts.byKey(pools)
+local function byKey(pools)
   local names, counts, weights = {}, {}, {}
   local function count(key, tasks, weight)
     if not counts[key] then
@@ -71,7 +71,7 @@ end
 
 -- The gates when tasks come that wait like any other, see `gates.laneFor`; `rules` is what they say of their keys.
 function gateCounts.come(pools, rules)
-  local names, counts = gateCounts.byKey(pools)
+  local names, counts = byKey(pools)
   for name in pairs(rules.most) do
     if not counts[name] then
       return nil
@@ -121,7 +121,7 @@ end
 
 -- The gates when tasks start, and from when on some of them may open, by key.
 function gateCounts.start(pools)
-  local names, counts, weights = gateCounts.byKey(pools)
+  local names, counts, weights = byKey(pools)
   local opens = {}
   local values = changedGates(names, function(name, text)
     local most, used, closed, paused, rate, tasks, slices = match(text or '', COUNTED_GATE)
@@ -148,7 +148,7 @@ end
 
 -- The gates when tasks have ended: nobody is where they stood.
 function gateCounts.leave(pools)
-  local names, counts = gateCounts.byKey(pools)
+  local names, counts = byKey(pools)
   return names, changedGates(names, function(name, text)
     local most, used, closed, paused, rate, tasks, slices = match(text or '', COUNTED_GATE)
     if not most then
