@@ -27,7 +27,7 @@ const SHAPES: Readonly<Record<string, (n: number) => Partial<NewTask>>> = {
   two: (n) => ({
     limits: [
       { key: `tenant:${(n * 7_919) % 100}`, max: 50 },
-      { key: `model:${n % 3}`, max: 200 },
+      { key: `model:${n % 3}`, max: 2_000 },
     ],
   }),
 };

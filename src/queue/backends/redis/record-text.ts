@@ -47,8 +47,20 @@ export function specialText(
   rules: readonly GateChange[] = [],
 ): string {
   if (runAt <= now && alarmAt === null && dependsOn.length === 0 && rules.length === 0) return '';
-  const lines = rules.map((rule) => `g ${gateWords(rule).join(' ')}\n`).join('');
+  const lines = rules.length === 0 ? '' : ruleLines(rules);
   return `${runAt} ${alarmAt ?? ''}\n${edgeLines(dependsOn, join)}${lines}`;
+}
+
+/** A line for all keys of which the same is said. */
+function ruleLines(rules: readonly GateChange[]): string {
+  const keysOf = new Map<string, string>();
+  for (const rule of rules) {
+    const [key, ...words] = gateWords(rule);
+    const said = words.join(' ');
+    const others = keysOf.get(said);
+    keysOf.set(said, others === undefined ? key! : `${others},${key}`);
+  }
+  return [...keysOf].map(([said, keys]) => `g ${keys} ${said}\n`).join('');
 }
 
 /** A line for each, with a plus where the first that holds is enough. */

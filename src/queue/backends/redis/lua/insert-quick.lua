@@ -7,20 +7,26 @@ if failure then
 end
 counters.answered = answered
 
--- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share. What they
--- do under limits see `gates.laneFor`.
-local places, isFree = {}, (counters.holders or '') == ''
+-- Where the tasks of a lane go: the name of the lane they wait in, and under which keys. False where more is to be known.
+-- What they do under limits see `gates.laneFor`.
+local placesOf, isFree = {}, (counters.holders or '') == ''
 
-local function placeOf(head)
-  local rank, lane = match(head, '^(%S+) %S+ %S+ (%S*)')
-  local number = tonumber(rank or nil)
-  if not number then
-    return nil
-  end
+local function placesIn(lane)
   local plain, keys = match(lane, LIMITED_LANE)
-  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
-  places[head] = place or false
+  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, keys = keys }
+  placesOf[lane] = place or false
   return place
+end
+
+-- An identity's rank and lane, by the blanks between its words: a pattern takes twice as long.
+local function rankAndLane(identity)
+  local first = find(identity, ' ', 1, true)
+  local second = first and find(identity, ' ', first + 1, true)
+  local third = second and find(identity, ' ', second + 1, true)
+  local after = third and find(identity, '[ \n]', third + 1)
+  if after then
+    return sub(identity, 1, first - 1), sub(identity, third + 1, after - 1)
+  end
 end
 
 local count = tonumber(ARGV[6])
@@ -35,11 +41,17 @@ local function rulesOfBatch()
       return nil
     end
     while at < #special do
-      local key, limit, rate, after = match(special, '^\ng (%S+) (%S+) (%S+) _ _()', at)
-      if not key or (most[key] or limit) ~= limit or (rates[key] or rate) ~= rate then
+      local keys, limit, rate, after = match(special, '^\ng (%S+) (%S+) (%S+) _ _()', at)
+      if not keys then
         return nil
       end
-      most[key], rates[key], at, isAny = limit, rate, after, true
+      for key in string.gmatch(keys, '[^,]+') do
+        if (most[key] or limit) ~= limit or (rates[key] or rate) ~= rate then
+          return nil
+        end
+        most[key], rates[key] = limit, rate
+      end
+      at, isAny = after, true
     end
   end
   return { most = most, rates = rates, isAny = isAny }
@@ -47,16 +59,16 @@ end
 
 local rules = not answered and ARGV[7] ~= '@' and rulesOfBatch()
 if rules then
-  local names, seen, isUsual, placed, coming = {}, {}, true, {}, {}
+  local names, seen, isUsual, placed, ranks, coming = {}, {}, true, {}, {}, {}
   for i = 1, count do
-    local id, identity = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
-    local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
-    local place = places[head] or placeOf(head)
-    if seen[id] or not place then
+    local id = ARGV[5 + 2 * i]
+    local rank, lane = rankAndLane(ARGV[6 + 2 * i])
+    local place = lane and (placesOf[lane] or placesIn(lane))
+    if seen[id] or not place or not tonumber(rank) then
       isUsual = false
       break
     end
-    names[i], seen[id], placed[i] = id, true, place
+    names[i], seen[id], placed[i], ranks[i] = id, true, place, rank
     if place.keys then
       coming[place.keys] = (coming[place.keys] or 0) + 1
     end
@@ -73,7 +85,7 @@ if rules then
       local id, seqText, place = names[i], int(seq), placed[i]
       texts[2 * i - 1], texts[2 * i] = id, seqText .. ' ' .. ARGV[6 + 2 * i]
       entries[i] = bucketEntry(seqText, id)
-      append(openLane(place.name), place.rank, place.number, seqText, seq, id, 0)
+      append(openLane(place.name), ranks[i], tonumber(ranks[i]), seqText, seq, id, 0)
     end
     add('p', count)
     spread('HSET', TASKS, texts, 2)

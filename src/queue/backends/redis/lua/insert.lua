@@ -4,7 +4,7 @@
 -- ARGV[6]   how many tasks
 -- ARGV[7…]  two for each task: id, and its identity without the sequence; then two for each task with something
 --           special: its index, and `runAt alarmAt` with a line `on dependency condition` for each edge ('+on' in a join of
---           any), and with the first of a group `g key max rate paused closed` for each rule, '_' what is not given
+--           any), and with the first of a group `g key,key max rate paused closed` for its rules, '_' what is not given
 --           Instead '@' and the name of a hash in which they were staged, `stage:<name>`: 1… -> id \n length of what
 --           is special \n what is special, identity
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
@@ -172,8 +172,10 @@ local function examineEdges(from, to)
 end
 
 local function setRules(lines)
-  for key, limit, rate, paused, closed in string.gmatch(lines, '\ng (%S+) (%S+) (%S+) (%S+) (%S+)') do
-    gates.set(key, limit, rate, paused, closed)
+  for keys, limit, rate, paused, closed in string.gmatch(lines, '\ng (%S+) (%S+) (%S+) (%S+) (%S+)') do
+    for key in string.gmatch(keys, '[^,]+') do
+      gates.set(key, limit, rate, paused, closed)
+    end
   end
 end
 
