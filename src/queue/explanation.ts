@@ -1,7 +1,8 @@
 import { APPROVAL_TYPE, openQuestion } from './approval.ts';
 import { rungClock } from './clocks.ts';
 import { readDetails } from './details.ts';
-import { kindGates, type Obstacle, obstacleAt } from './gate.ts';
+import { type Gate, kindGates, type Obstacle, obstacleAt } from './gate.ts';
+import { heavierBefore } from './lane-order.ts';
 import { type AgentScore, isEnded, isLeased, type TaskStatus } from './task.ts';
 import type { StoreCounts, TaskRecord, TaskStore } from './task-store.ts';
 import { readSubmission } from './task-view.ts';
@@ -39,7 +40,7 @@ export interface Blocker {
   readonly until?: number;
   /** The key, agent or agent type it comes from. */
   readonly key?: string;
-  /** The task it waits for. */
+  /** The task it waits for, or behind: one that goes first and weighs too much for a rate. */
   readonly taskId?: string;
 }
 
@@ -150,11 +151,25 @@ async function gateBlockers(store: TaskStore, record: TaskRecord, now: number): 
   const limits = record.quota?.limits ?? [];
   const kinds = kindGates(record);
   const gates = await store.gates([...kinds, ...limits.map(({ key }) => key)]);
-  return gates.flatMap((gate, i) => {
+  const blockers = gates.flatMap((gate, i) => {
     const weight = limits[i - kinds.length]?.weight ?? 0;
     const obstacle = gate && obstacleAt(gate, weight, now);
     return obstacle ? [toBlocker(obstacle, gate.used, gate.max)] : [];
   });
+  return blockers.length > 0 ? blockers : behindBlockers(store, record, gates.slice(kinds.length), now);
+}
+
+async function behindBlockers(
+  store: TaskStore,
+  record: TaskRecord,
+  gates: readonly (Gate | null)[],
+  now: number,
+): Promise<Blocker[]> {
+  const first = await heavierBefore(store, record, gates, now);
+  if (first === null) return [];
+  const { id: taskId, key, until } = first;
+  const message = `${taskId} goes first, and weighs too much for what the rate of ${key} lets pass until ${timeOf(until ?? 0)}`;
+  return [{ code: 'KEY_RATE', message, key, taskId, ...(until !== null && { until }) }];
 }
 
 function toBlocker({ key, reason, until }: Obstacle, used: number, max: number | null): Blocker {

@@ -131,6 +131,33 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'nobody goes before another of his lane that weighs too much, and is told so',
+    async run({ open, clock }) {
+      const queue = open();
+      const weighing = (id: string, weight: number, more: Partial<NewTask> = {}): NewTask => ({
+        ...{ id, payload: {}, agentType: 'x', ...more },
+        limits: [{ key: 'tokens', rate: { max: 10, perMs: 2_000 }, weight }],
+      });
+      await queue.enqueue(weighing('first', 8));
+      assert.deepEqual(await takenIds(queue), ['first']);
+      await queue.enqueueMany([weighing('heavy', 5), weighing('light', 1)]);
+      await queue.enqueueMany([
+        weighing('later', 1, { delayMs: 1_000 }),
+        weighing('own', 1, { priority: 1 }),
+      ]);
+      const codes = async (id: string) => (await queue.explain(id)).blockers.map(({ code }) => code);
+      assert.deepEqual(await codes('heavy'), ['KEY_RATE']);
+      const [behind] = (await queue.explain('light')).blockers;
+      assert.deepEqual([behind?.code, behind?.taskId, behind?.key], ['KEY_RATE', 'heavy', 'tokens']);
+      assert.deepEqual(await codes('own'), []);
+      assert.deepEqual(await takenIds(queue), ['own']);
+      assert.deepEqual(await codes('light'), ['KEY_RATE']);
+      await clock.advance(behind!.until! - clock.now());
+      assert.deepEqual([await codes('heavy'), await codes('light')], [[], []]);
+      assert.deepEqual(await takenIds(queue), ['heavy', 'light', 'later']);
+    },
+  },
+  {
     name: 'too many calls cost no attempt: the key is closed for as long as was said, in order, and others run on',
     async run({ open, clock }) {
       const queue = open();

@@ -12,8 +12,13 @@ counters.answered = answered
 local placesOf, isFree = {}, (counters.holders or '') == ''
 
 local function placesIn(lane)
-  local plain, keys = match(lane, LIMITED_LANE)
-  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, keys = keys }
+  local quota, place = quotaAt(lane), nil
+  if not quota then
+    place = { name = lane }
+  elseif isFree then
+    local plain, keys = match(lane, LIMITED_LANE)
+    place = plain and { name = plain, keys = keys }
+  end
   placesOf[lane] = place or false
   return place
 end
