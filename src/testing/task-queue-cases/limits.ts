@@ -214,6 +214,28 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'a backlog begins with a task that waited for its time, also when all others are purged',
+    async run({ open, clock }) {
+      const queue = open({ retentionMs: 100, sweepMs: 500 });
+      await queue.enqueue({ id: 'fair', payload: {}, fairKey: 'f', delayMs: 500 });
+      assert.deepEqual(await takenIds(queue), []);
+      await clock.advance(500);
+      const [fair] = await queue.dequeueMany(5);
+      assert.equal(fair?.id, 'fair');
+      await queue.enqueueMany([
+        { id: 'other', payload: {}, fairKey: 'g' },
+        { id: 'late', payload: {}, fairKey: 'f', delayMs: 5_000 },
+      ]);
+      const [other] = await queue.dequeueMany(5);
+      for (const task of [fair!, other!]) await queue.settle(task, { status: 'completed' });
+      await clock.advance(4_000);
+      assert.equal(await queue.getTask('other'), null);
+      await queue.enqueue({ id: 'plain', payload: {} });
+      await clock.advance(1_000);
+      assert.deepEqual((await takenIds(queue)).toSorted(), ['late', 'plain']);
+    },
+  },
+  {
     name: 'backlogs of fair keys take turns, by weight',
     async run({ open }) {
       const queue = open();

@@ -776,6 +776,11 @@ local function claimByIds()
 end
 
 promote()
+if counters.quotas and not groups then
+  -- The first that waits in a group has just fallen due. That is written; the other program claims.
+  finish()
+  return { now, 1 }
+end
 local beside
 if ARGV[14] == '1' then
   claimByIds()
