@@ -131,6 +131,27 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: 'what time has let through is found also when the key was written before anybody looked',
+    async run({ open, clock }) {
+      const queue = open();
+      const weighing = (id: string, more: Partial<NewTask>): NewTask => ({
+        ...{ id, payload: {}, ...more },
+        limits: [{ key: 'tokens', rate: { max: 10, perMs: 1_000 }, weight: 10 }],
+      });
+      await queue.enqueueMany([weighing('first', { priority: 10 }), weighing('second', { agentType: 'x' })]);
+      await queue.enqueueMany([weighing('third', { agentType: 'y' }), weighing('gone', { agentType: 'z' })]);
+      assert.deepEqual(await takenIds(queue), ['first']);
+      assert.deepEqual(await takenIds(queue), []);
+      await clock.advance(1_100);
+      await queue.cancel('gone');
+      assert.deepEqual((await queue.explain('second')).blockers, []);
+      assert.deepEqual(await takenIds(queue), ['second']);
+      await clock.advance(1_100);
+      await queue.enqueue(weighing('more', { agentType: 'z' }));
+      assert.deepEqual(await takenIds(queue), ['third']);
+    },
+  },
+  {
     name: 'nobody goes before another of his lane that weighs too much, and is told so',
     async run({ open, clock }) {
       const queue = open();

@@ -355,14 +355,16 @@ later(gates, function()
         gate.isChanged = false
         values[#values + 1] = key
         values[#values + 1] = gates.textOf(gate)
-        local at = gates.opensAt(gate)
-        if at and at ~= gate.wasOpening then
-          gate.wasOpening = at
+        local at, before = gates.opensAt(gate), gate.wasOpening
+        if before and before <= now and gate.closed <= now then
+          -- That time has come and no claim has looked yet: after this none is told of it.
+          gates.woken[key] = true
+        end
+        gate.wasOpening = at
+        if at and at ~= before then
           opens[#opens + 1] = int(at)
           opens[#opens + 1] = key
-        elseif at then
-          -- It is known since when it was read.
-        elseif gate.rateMax or gate.closed > 0 then
+        elseif before and not at then
           shut[#shut + 1] = key
         end
       end
