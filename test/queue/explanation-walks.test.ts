@@ -23,6 +23,7 @@ const STEPS = 30;
 /** Every so many steps it is asked what could be claimed. */
 const LOOK_EVERY = 3;
 const CLAIM_MAX = 1_000;
+const KEYS = ['k1', 'k2', 'both', 'r1', 'r2'];
 const NO_DURABILITY = { durability: { atLeast: 'none' } } as const;
 
 /**
@@ -38,10 +39,16 @@ class Walk {
   readonly #paused = new Set<string>();
   /** What was done, to be read when it fails. */
   readonly #story: string[] = [];
+  /** What this history has much or little of: where all is mixed, few of its parts meet. */
+  readonly #shares: { readonly [name in 'kept' | 'fair' | 'late' | 'brief']: number };
+  readonly #keys: readonly string[];
   #count = 0;
 
   constructor(seed: number, clock: FakeClock, queue: TaskQueue) {
     this.#random = seededRandom(seed);
+    const share = () => this.#pick([0, 0.2, 0.6]);
+    this.#shares = { kept: 0.4 + share(), fair: share(), late: share(), brief: share() };
+    this.#keys = Array.from({ length: 1 + Math.floor(this.#random() * 4) }, () => this.#pick(KEYS));
     this.#clock = clock;
     this.#queue = queue;
   }
@@ -55,7 +62,7 @@ class Walk {
 
   async #act(): Promise<void> {
     const dice = this.#random();
-    if (dice < 0.42) await this.#enqueue();
+    if (dice < 0.36) await this.#enqueue();
     else if (dice < 0.54) await this.#advance();
     else if (dice < 0.64) await this.#pauseOrResume();
     else if (dice < 0.7) await this.#change();
@@ -79,34 +86,32 @@ class Walk {
 
   #newTask(): NewTask & { readonly id: string } {
     const limits: Limit[] = [];
-    for (let left = Math.floor(this.#random() * 3); left > 0; left--) {
-      const limit = this.#limit();
+    for (let left = 2; left > 0 && this.#chance(this.#shares.kept); left--) {
+      const limit = this.#limit(this.#pick(this.#keys));
       if (!limits.some(({ key }) => key === limit.key)) limits.push(limit);
     }
+    const { fair, late, brief } = this.#shares;
     return {
       id: `t${++this.#count}`,
       payload: {},
       priority: this.#pick([5, 5, 6]),
       ...(this.#chance(0.7) && { agentType: this.#pick(['x', 'y']) }),
       ...(limits.length > 0 && { limits }),
-      ...(this.#chance(0.25) && { fairKey: this.#pick(['f1', 'f2']) }),
-      ...(this.#chance(0.15) && { delayMs: 500 }),
+      ...(this.#chance(fair) && { fairKey: this.#pick(['f1', 'f2']) }),
+      ...(this.#chance(late) && { delayMs: 500 }),
       ...(this.#chance(0.15) && this.#open.size > 0 && { dependsOn: [this.#pick([...this.#open])] }),
-      ...(this.#chance(0.1) && { expiresInMs: 2_000, onExpiry: this.#pick(['fail', 'skip']) }),
-      ...(this.#chance(0.1) && { timeoutMs: 3_000 }),
+      ...(this.#chance(brief) && { expiresInMs: 2_000, onExpiry: this.#pick(['fail', 'skip']) }),
+      ...(this.#chance(brief / 2) && { timeoutMs: 3_000 }),
     };
   }
 
-  #limit(): Limit {
-    const weight = 1 + Math.floor(this.#random() * 7);
-    const most = this.#chance(0.9) ? 0 : 1;
-    return this.#pick<Limit>([
-      { key: 'k1', max: 1 + most },
-      { key: 'k2', max: 3 + most },
-      { key: 'both', max: 2, rate: { max: 7, perMs: 5_000 }, weight },
-      { key: 'r1', rate: { max: 10, perMs: 1_000 }, weight },
-      { key: 'r2', rate: { max: 10 + most, perMs: 4_000 }, weight },
-    ]);
+  #limit(key: string): Limit {
+    const weight = 1 + Math.floor(this.#random() * 10);
+    const more = this.#chance(0.9) ? 0 : 1;
+    if (key === 'r1') return { key, rate: { max: 10, perMs: 1_000 }, weight };
+    if (key === 'r2') return { key, rate: { max: 10 + more, perMs: 4_000 }, weight };
+    if (key === 'both') return { key, max: 2, rate: { max: 10, perMs: 2_000 }, weight };
+    return { key, max: (key === 'k1' ? 1 : 3) + more };
   }
 
   async #advance(): Promise<void> {
