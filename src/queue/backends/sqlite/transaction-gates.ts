@@ -31,9 +31,9 @@ const NEXT_TO_NOTHING = 1e-6;
  * Tasks that a full key will keep back go to their lanes at once, where they stand in nobody's way. Until so many name
  * it for each of its places, or a few, they go with all others, which costs half.
  */
-const TASKS_PER_PLACE = 30;
+const TASKS_PER_PLACE = 35;
 const TASKS_BEYOND_MIN = 100;
-const TASKS_BEYOND_MAX = 5_000;
+const TASKS_BEYOND_MAX = 10_000;
 
 interface KnownGate {
   gate: Gate;
