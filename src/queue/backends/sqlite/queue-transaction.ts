@@ -193,21 +193,20 @@ export class QueueTransaction {
   passOrPark({ due, record }: TaskRow, now: number): boolean {
     const { quota } = record;
     if (quota === undefined) return true;
-    const place = quotaPlace({ due, record });
-    if (this.gates.obstacleOf(quota.limits, now) === null && !this.#isBehindHeavier(record, place)) {
+    if (this.gates.obstacleOf(quota.limits, now) === null && !this.#isBehindHeavier(record, due)) {
       this.gates.enter(quota, now);
       return true;
     }
-    this.quotaLanes.add(laneKey(record), place);
+    this.quotaLanes.add(laneKey(record), quotaPlace({ due, record }));
     return false;
   }
 
   /** Whether a task stands before it in its lane, which a rate keeps back because it weighs more. */
-  #isBehindHeavier(record: TaskRecord, place: QuotaPlace): boolean {
-    const { quota } = record;
+  #isBehindHeavier(record: TaskRecord, rank: number): boolean {
+    const { quota, seq } = record;
     if (quota === undefined || this.quotaLanes.isEmpty || !this.gates.weighs(quota.limits)) return false;
     const head = this.quotaLanes.headOf(laneKey(record));
-    return head !== undefined && isAhead(head, place);
+    return head !== undefined && isAhead(head, { rank, seq });
   }
 
   /** A task is no longer ready, wherever it goes from here. */
