@@ -65,10 +65,11 @@ export function obstacleAt(gate: Gate, weight: number, now: number): Obstacle | 
 /** When a start of this weight fits under the rate. One heavier than the whole window fits into an empty one. */
 function fitsAt({ starts }: Gate, rate: Rate, weight: number, now: number): number {
   const inWindow = within(starts, rate, now);
-  let sum = inWindow.reduce((total, [, counted]) => total + counted, 0);
+  let sum = weight;
+  for (const slice of inWindow) sum += slice[1];
   let at = now;
-  for (const [from, counted] of inWindow) {
-    if (sum + weight <= rate.max) break;
+  for (let i = 0; i < inWindow.length && sum > rate.max; i++) {
+    const [from, counted] = inWindow[i]!;
     sum -= counted;
     at = leavesAt(from, rate);
   }
@@ -116,13 +117,14 @@ function sliceOf(at: number, rate: Rate): number {
 }
 
 function counted(starts: readonly Slice[], slice: number, weight: number): Slice[] {
-  const place = starts.findIndex(([from]) => from >= slice);
+  // Most often it is the last one.
+  let place = starts.length;
+  while (place > 0 && starts[place - 1]![0] >= slice) place--;
   const known = starts[place];
-  if (known?.[0] === slice) {
-    return starts.with(place, [slice, Math.max(0, known[1] + weight)]);
-  }
-  const fresh: Slice = [slice, Math.max(0, weight)];
-  return place < 0 ? [...starts, fresh] : starts.toSpliced(place, 0, fresh);
+  const counts = known?.[0] === slice ? known[1] : 0;
+  const after = starts.slice();
+  after.splice(place, known?.[0] === slice ? 1 : 0, [slice, Math.max(0, counts + weight)]);
+  return after;
 }
 
 /** When somebody that a gate keeps back now might pass it by time alone; null where only others can free it. */

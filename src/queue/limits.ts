@@ -1,8 +1,8 @@
 import { InvalidOptionError, InvalidTaskError, TooLargeError } from '../errors.ts';
 import { ID_PATTERN, INTERVAL_MS_MAX, LIMITS_MAX, PLACES_MAX } from './bounds.ts';
 import { describe } from './description.ts';
-import type { Gate, GateRule, Rate } from './gate.ts';
-import type { LimitUse, Quota } from './quota.ts';
+import type { Gate, Rate } from './gate.ts';
+import { ruleOf, type Share, shareUnder } from './share.ts';
 import type { NewTask } from './task.ts';
 import type { GateChange } from './task-store.ts';
 
@@ -33,12 +33,6 @@ export interface LimitState {
   /** Nothing of the key starts before; ms since the epoch. */
   readonly closedUntil?: number;
   readonly paused: boolean;
-}
-
-/** What the limits of a task come to: what it is stored with, and what it says of its keys. */
-export interface Share {
-  readonly quota: Quota;
-  readonly rules: readonly GateChange[];
 }
 
 /**
@@ -109,12 +103,30 @@ export function requireKey(key: unknown): void {
 export function shareOf(task: NewTask, templates: readonly Limit[], at: At): Share | null {
   const { limits: own = NO_LIMITS, fairKey = null, fairWeight = 1 } = task;
   if (own.length === 0 && templates.length === 0 && fairKey === null) return null;
+  const limits = templates.length === 0 && arePlain(own) ? own : resolved(task, own, templates, at);
+  if (limits.length === 0 && fairKey === null) return null;
+  return shareUnder(limits, fairKey, fairWeight);
+}
+
+/** Whether they stand for themselves: no places to fill in, and no key twice. */
+function arePlain(limits: readonly Limit[]): boolean {
+  for (const [i, { key }] of limits.entries()) {
+    if (key.includes('{')) return false;
+    for (let before = 0; before < i; before++) if (limits[before]!.key === key) return false;
+  }
+  return true;
+}
+
+function resolved(
+  task: NewTask,
+  own: readonly Limit[],
+  templates: readonly Limit[],
+  at: At,
+): readonly Limit[] {
   const limits: Limit[] = [];
-  let signature = `${fairKey ?? ''} ${fairWeight}`;
   const add = (limit: Limit, key: string): void => {
     if (limits.some((other) => other.key === key)) return;
     limits.push(key === limit.key ? limit : { ...limit, key });
-    signature += ` ${key} ${limit.weight} ${limit.max} ${limit.rate?.max} ${limit.rate?.perMs}`;
   };
   own.forEach((limit, i) => {
     add(
@@ -134,31 +146,7 @@ export function shareOf(task: NewTask, templates: readonly Limit[], at: At): Sha
       limits.length,
       "limits with the queue's own",
     );
-  if (limits.length === 0 && fairKey === null) return null;
-  return (
-    shares.get(signature) ??
-    remembered(signature, { quota: toQuota(limits, fairKey, fairWeight), rules: rulesOf(limits) })
-  );
-}
-
-/** Tasks under the same limits share one object: most queues have few, and this is on the path of every submission. */
-const shares = new Map<string, Share>();
-const SHARES_MAX = 1_000;
-
-function remembered(signature: string, share: Share): Share {
-  if (shares.size >= SHARES_MAX) shares.clear();
-  shares.set(signature, share);
-  return share;
-}
-
-function toQuota(limits: readonly Limit[], fairKey: string | null, fairWeight: number): Quota {
-  const uses = limits.map(({ key, weight = 1 }): LimitUse => ({ key, weight }));
-  return { limits: uses.sort((a, b) => (a.key < b.key ? -1 : 1)), fairKey, fairWeight };
-}
-
-function rulesOf(limits: readonly Limit[]): GateChange[] {
-  const bounded = limits.filter(({ max, rate }) => max !== undefined || rate !== undefined);
-  return bounded.map((limit) => ({ key: limit.key, rule: ruleOf(limit) }));
+  return limits;
 }
 
 export function toLimitState(gate: Gate, now: number): LimitState {
@@ -176,15 +164,15 @@ export function toLimitState(gate: Gate, now: number): LimitState {
   };
 }
 
-function ruleOf({ max, rate }: Omit<Limit, 'key'>): GateRule {
-  return { max: max ?? null, rate: rate ?? null };
+function isUnknown(field: string): boolean {
+  return !FIELDS.includes(field);
 }
 
 /** The place in the limit, and what is wrong there; null where nothing is. */
 function problemOf(limit: unknown): [place: string, problem: string] | null {
   if (typeof limit !== 'object' || limit === null)
     return ['', `expected { key, max } or { key, rate }, got ${describe(limit)}`];
-  const unknown = Object.keys(limit).find((name) => !FIELDS.includes(name));
+  const unknown = Object.keys(limit).find(isUnknown);
   if (unknown !== undefined) return [`.${unknown.slice(0, 64)}`, `expected one of ${FIELDS.join(', ')}`];
   const { key, max, rate, weight } = limit as Record<string, unknown>;
   if (typeof key !== 'string' || !isTemplate(key))

@@ -36,7 +36,11 @@ export function readSubmission({ content, submission }: TaskRecord): NewTask {
  */
 function cloneContent(content: NewTask): NewTask {
   const copy: Record<string, unknown> = {};
-  for (const field in content) copy[field] = cloneJson(content[field as keyof NewTask]);
+  for (const field in content) {
+    const item = content[field as keyof NewTask];
+    // Nobody is shown the limits as they were submitted; see addQuota().
+    copy[field] = field === 'limits' ? item : cloneJson(item);
+  }
   return copy as unknown as NewTask;
 }
 

@@ -88,10 +88,39 @@ async function expectConsistent(bench: Bench): Promise<void> {
   }
 }
 
-const KEYS = ['a', 'b', 'c', 'd'];
+/** What the limits of a walk are like. */
+interface Mix {
+  readonly keys: readonly string[];
+  readonly named: number;
+  readonly fair: number;
+  readonly full: number;
+  readonly rated: number;
+  readonly rateMin: number;
+  readonly heavy: number;
+}
+
+const MANY: Mix = {
+  keys: ['a', 'b', 'c', 'd'],
+  named: 0.3,
+  fair: 0.4,
+  full: 0.6,
+  rated: 0.4,
+  rateMin: 4,
+  heavy: 3,
+};
+/** Nearly all stand in a few lanes, and weights decide who passes. */
+const WEIGHTY: Mix = {
+  keys: ['a', 'b'],
+  named: 0.35,
+  fair: 0.05,
+  full: 0.2,
+  rated: 0.8,
+  rateMin: 8,
+  heavy: 9,
+};
 
 /** Does the same random things to both stores; all that claims take, and all gates, must be the same. */
-async function walk(bench: Bench, seed: number): Promise<void> {
+async function walk(bench: Bench, seed: number, mix: Mix): Promise<void> {
   const random = seededRandom(seed);
   const below = (n: number) => Math.floor(random() * n);
   const pick = <T>(items: readonly T[]): T => items[below(items.length)]!;
@@ -101,16 +130,16 @@ async function walk(bench: Bench, seed: number): Promise<void> {
   let held: string[] = [];
   const aQuota = (): Partial<NewRecord> => {
     if (random() < 0.2) return {};
-    const keys = KEYS.filter(() => random() < 0.3);
-    const limits = keys.map((key) => ({ key, weight: random() < 0.3 ? 3 : 1 }));
-    const fairKey = random() < 0.4 ? pick(['x', 'y', 'z']) : null;
+    const keys = mix.keys.filter(() => random() < mix.named);
+    const limits = keys.map((key) => ({ key, weight: random() < 0.3 ? mix.heavy : 1 }));
+    const fairKey = random() < mix.fair ? pick(['x', 'y', 'z']) : null;
     return { quota: { limits, fairKey, fairWeight: fairKey === 'x' ? 2 : 1 } };
   };
   const aRule = (): GateChange => ({
-    key: pick(KEYS),
+    key: pick(mix.keys),
     rule: {
-      max: random() < 0.6 ? 1 + below(4) : null,
-      rate: random() < 0.4 ? { max: 4 + below(4), perMs: 200 } : null,
+      max: random() < mix.full ? 1 + below(4) : null,
+      rate: random() < mix.rated ? { max: mix.rateMin + below(mix.rateMin), perMs: 200 } : null,
     },
   });
   for (let step = 0; step < 200; step++) {
@@ -138,8 +167,8 @@ async function walk(bench: Bench, seed: number): Promise<void> {
       held = held.filter((id) => !some.includes(id));
       const over = some.map(() => pick(['completed', 'retrying', 'pending'] as const));
       const delays = some.map(() => below(40));
-      const spent = random() < 0.5 ? [{ key: pick(KEYS), weight: 5 }] : undefined;
-      const closes = random() < 0.1 ? [{ key: pick(KEYS), until: now + 50 }] : undefined;
+      const spent = random() < 0.5 ? [{ key: pick(mix.keys), weight: 5 }] : undefined;
+      const closes = random() < 0.1 ? [{ key: pick(mix.keys), until: now + 50 }] : undefined;
       for (const store of both) {
         const records = await store.get(some);
         const changes = records.map((record, i) => {
@@ -152,7 +181,7 @@ async function walk(bench: Bench, seed: number): Promise<void> {
       }
     } else {
       const changes: GateChange[] =
-        random() < 0.5 ? [aRule()] : [{ key: pick([...KEYS, '@type:p']), isPaused: random() < 0.4 }];
+        random() < 0.5 ? [aRule()] : [{ key: pick([...mix.keys, '@type:p']), isPaused: random() < 0.4 }];
       for (const store of both) await store.setGates(changes, now);
     }
     if (step % 10 === 0) {
@@ -162,11 +191,17 @@ async function walk(bench: Bench, seed: number): Promise<void> {
   }
 }
 
-test.each([1, 2, 3, 4, 5, 6])(
-  'claims and gates are those of the memory store all along a random walk (%s)',
-  async (seed) => {
+const WALKS = (
+  [
+    ['many keys', MANY],
+    ['weights', WEIGHTY],
+  ] as const
+).flatMap(([name, mix]) => [1, 2, 3, 4, 5, 6].map((seed) => ({ name, seed, mix })));
+test.each(WALKS)(
+  'claims and gates are those of the memory store all along a random walk ($name, $seed)',
+  async ({ seed, mix }) => {
     await using bench = new Bench();
-    await walk(bench, seed);
+    await walk(bench, seed, mix);
   },
 );
 
@@ -282,6 +317,48 @@ test('tasks under limits stand among all others, until a claim finds their key f
   expect(places('ready')).toEqual([{ n: 5 }]);
   await end(store, 'k0', 'completed');
   expect(await claimIds(store, { limit: 2, filter: aFilter({ priorityMin: 1 }) })).toEqual(['k2', 'free1']);
+  await expectConsistent(bench);
+});
+
+test('a rate that all fit under leaves its tasks among all others; more go to their lane at once', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  const rules = [{ key: 'r', rule: { max: null, rate: { max: 100, perMs: 1_000 } } }];
+  const places = () =>
+    bench.rows('SELECT (SELECT count(*) FROM ready) AS r, (SELECT count(*) FROM quota_lanes) AS q');
+  const light = (prefix: string, count: number) =>
+    many(prefix, count, (i) => ({ rank: i, quota: quota(['r']) }));
+  await store.insert(light('a', 100), NOW, rules);
+  expect(places()).toEqual([{ r: 100, q: 0 }]);
+  await store.insert(light('b', 50), NOW);
+  expect(places()).toEqual([{ r: 100, q: 50 }]);
+  expect(await claimIds(store, { limit: 200 })).toHaveLength(100);
+  await expectConsistent(bench);
+});
+
+test('under a rate no light task overtakes a heavy one of its lane, wherever the two stand', async () => {
+  await using bench = new Bench();
+  const { store } = bench;
+  const rules = [{ key: 'r', rule: { max: null, rate: { max: 100, perMs: 1_000 } } }];
+  const weighing = (id: string, rank: number, weight: number) =>
+    aRecord({ id, rank, quota: { limits: [{ key: 'r', weight }], fairKey: null, fairWeight: 1 } });
+  const other = aRecord({ id: 'other', rank: 5 });
+  const batch = [
+    weighing('first', 1, 30),
+    weighing('heavy', 2, 40),
+    weighing('light', 3, 1),
+    weighing('late', 6, 1),
+  ];
+  await store.insert([...batch, other], NOW, rules);
+  expect(bench.rows('SELECT count(*) AS n FROM ready')).toEqual([{ n: 5 }]);
+  expect(await claimIds(store, { limit: 1 })).toEqual(['first']);
+  const first = await read(store, 'first');
+  await store.apply([{ ...aChange(first, {}, NOW), spent: [{ key: 'r', weight: 70 }] }], NOW);
+  expect(await claimIds(store, { limit: 1 })).toEqual(['other']);
+  expect(await claimIds(store, { limit: 5 })).toEqual([]);
+  await store.insert([weighing('ahead', 0, 1), weighing('behind', 4, 1)], NOW);
+  expect(await claimIds(store, { limit: 5 })).toEqual(['ahead']);
+  expect(await claimIds(store, { limit: 5, now: NOW + 2_000 })).toEqual(['heavy', 'light', 'behind', 'late']);
   await expectConsistent(bench);
 });
 

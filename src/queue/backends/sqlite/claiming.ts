@@ -133,20 +133,13 @@ function takeFirst(tx: QueueTransaction, passes: Passes | null, { limit, now }: 
   const misfit = passes === null ? -1 : ahead.findIndex(({ record }) => !passes(record));
   const first = misfit < 0 ? ahead : ahead.slice(0, misfit);
   tx.readGatesOf(first);
-  const rows: TaskRow[] = [];
-  let looked = 0;
-  for (const row of first) {
-    looked++;
-    if (tx.passOrPark(row, now)) rows.push(row);
-    // It waits for nothing but those before it in its lane.
-    else if (tx.gates.obstacleOf(row.record.quota?.limits ?? [], now) === null) break;
-  }
-  tx.firstLeaveReady(looked === first.length ? first : first.slice(0, looked));
+  const rows = first.filter((row) => tx.passOrPark(row, now));
+  tx.firstLeaveReady(first);
   // Backlogs that gates keep back take part in the turns all the same.
   const turns = tx.quotaLanes.isEmpty ? null : tx.quotaLanes.turns;
   if (turns) for (const _ of rows) turns.serve(OWN, 1);
-  const parked = looked - rows.length;
-  return { rows, parked, isAtEnd: parked === 0 && misfit < 0 && looked < limit };
+  const parked = first.length - rows.length;
+  return { rows, parked, isAtEnd: parked === 0 && misfit < 0 && first.length < limit };
 }
 
 function passesOf({ gates }: QueueTransaction, filter: ClaimFilter | null): Passes | null {

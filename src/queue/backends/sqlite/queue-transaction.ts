@@ -4,10 +4,10 @@ import { type EventFacts, historyLine } from '../../history-text.ts';
 import { type Quota, weightsText } from '../../quota.ts';
 import { isEnded } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
-import type { TaskState } from '../../task-store.ts';
+import type { TaskRecord, TaskState } from '../../task-store.ts';
 import type { GateCache } from './gate-cache.ts';
 import type { QuotaChoice } from './quota-choice.ts';
-import { hasQuota, kindPart, type Place as QuotaPlace } from './quota-lane.ts';
+import { hasQuota, isAhead, kindPart, type Place as QuotaPlace } from './quota-lane.ts';
 import { QuotaLanes } from './quota-lanes.ts';
 import { type Place, placeOf, STAGE } from './stage.ts';
 import { laneOf, type TaskRow } from './task-row.ts';
@@ -193,12 +193,20 @@ export class QueueTransaction {
   passOrPark({ due, record }: TaskRow, now: number): boolean {
     const { quota } = record;
     if (quota === undefined) return true;
-    if (this.gates.admits(quota.limits, now)) {
+    if (this.gates.obstacleOf(quota.limits, now) === null && !this.#isBehindHeavier(record, due)) {
       this.gates.enter(quota, now);
       return true;
     }
     this.quotaLanes.add(laneKey(record), quotaPlace({ due, record }));
     return false;
+  }
+
+  /** Whether a task stands before it in its lane, which a rate keeps back because it weighs more. */
+  #isBehindHeavier(record: TaskRecord, rank: number): boolean {
+    const { quota, seq } = record;
+    if (quota === undefined || this.quotaLanes.isEmpty || !this.gates.weighs(quota.limits)) return false;
+    const head = this.quotaLanes.headOf(laneKey(record));
+    return head !== undefined && isAhead(head, { rank, seq });
   }
 
   /** A task is no longer ready, wherever it goes from here. */

@@ -70,6 +70,11 @@ export class QuotaLanes {
     this.#changed(lane);
   }
 
+  /** Where the first task of the lane stands; undefined where it is empty. */
+  headOf(key: string): Place | undefined {
+    return this.#load(key).head;
+  }
+
   /** Over the lanes that were stored before the transaction; `wasRead` is told of those of all sources in one. */
   cursors(wasRead: (heads: readonly StoredHead[]) => void): LaneCursor[] {
     this.#sources ??= this.#readSources();

@@ -31,9 +31,9 @@ const NEXT_TO_NOTHING = 1e-6;
  * Tasks that a full key will keep back go to their lanes at once, where they stand in nobody's way. Until so many name
  * it for each of its places, or a few, they go with all others, which costs half.
  */
-const TASKS_PER_PLACE = 30;
+const TASKS_PER_PLACE = 35;
 const TASKS_BEYOND_MIN = 100;
-const TASKS_BEYOND_MAX = 5_000;
+const TASKS_BEYOND_MAX = 10_000;
 
 interface KnownGate {
   gate: Gate;
@@ -103,25 +103,23 @@ export class TransactionGates {
     return true;
   }
 
-  /**
-   * Whether a task may start now for all that these limits say, and none behind it could start before it:
-   * under a rate a light one could.
-   */
-  admits(limits: readonly LimitUse[], now: number): boolean {
-    for (const { key, weight } of limits) {
-      const { gate } = this.#at(key);
-      if (gate.rate !== null || obstacleAt(gate, weight, now) !== null) return false;
-    }
-    return true;
+  /** Whether weights count under any of these limits: then a light task may pass where a heavy one may not. */
+  weighs(limits: readonly LimitUse[]): boolean {
+    for (const { key } of limits) if (this.#at(key).gate.rate !== null) return true;
+    return false;
   }
 
   /** Whether a task that becomes ready now will probably be admitted when its turn comes. */
   expects({ limits }: Quota, now: number): boolean {
-    for (const { key } of limits) {
+    for (const { key, weight } of limits) {
       const { gate, tasks } = this.#at(key);
       if (gate.max !== null && tasks > 2 * gate.max + beyond(gate.max)) return false;
+      // Whether all that name the key could start at once, if they weigh what this one does.
+      const together = gate.rate === null ? weight : weight * Math.max(1, tasks);
+      if (gate.rate !== null && together > gate.rate.max) return false;
+      if (obstacleAt(gate, together, now) !== null) return false;
     }
-    return this.admits(limits, now);
+    return true;
   }
 
   enter({ limits }: Quota, now: number): void {
