@@ -53,8 +53,9 @@ export function shareUnder(limits: readonly Limit[], fairKey: string | null, fai
 }
 
 function toQuota(limits: readonly Limit[], fairKey: string | null, fairWeight: number): Quota {
-  const uses = limits.map(({ key, weight = 1 }): LimitUse => ({ key, weight }));
-  return { limits: uses.sort((a, b) => (a.key < b.key ? -1 : 1)), fairKey, fairWeight };
+  const uses = limits.map(({ key, weight = 1 }): LimitUse => Object.freeze({ key, weight }));
+  // Tasks show it to their users, who shall not change what all others stand under.
+  return { limits: Object.freeze(uses.sort((a, b) => (a.key < b.key ? -1 : 1))), fairKey, fairWeight };
 }
 
 function rulesOf(limits: readonly Limit[]): GateChange[] {

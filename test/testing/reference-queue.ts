@@ -340,7 +340,9 @@ export class ReferenceQueue {
   /** Rings the clocks of what waits, and asks what can be asked, until nothing follows from it. */
   #look(): void {
     for (;;) {
-      const rung = this.tasks.find((task) => this.#rings(task));
+      // Of those that ring in the same moment, approvals are the last: what they have shown is read first.
+      const ringing = this.tasks.filter((task) => this.#rings(task));
+      const rung = ringing.find((task) => this.#clockOf(task)?.kind !== 'timeout') ?? ringing[0];
       if (rung) this.#ring(rung);
       else if (this.#claim(20, (task) => task.approval !== undefined, false).length === 0) return;
       this.lookedAt = this.now;
