@@ -340,14 +340,25 @@ export class ReferenceQueue {
   /** Rings the clocks of what waits, and asks what can be asked, until nothing follows from it. */
   #look(): void {
     for (;;) {
-      // Of those that ring in the same moment, approvals are the last: what they have shown is read first.
       const ringing = this.tasks.filter((task) => this.#rings(task));
-      const rung = ringing.find((task) => this.#clockOf(task)?.kind !== 'timeout') ?? ringing[0];
-      if (rung) this.#ring(rung);
+      if (ringing.length > 0) this.#ringAll(ringing);
       else if (this.#claim(20, (task) => task.approval !== undefined, false).length === 0) return;
       this.lookedAt = this.now;
       for (const task of this.tasks) if (task.approval && task.status === 'assigned') this.#ask(task);
     }
+  }
+
+  /**
+   * All that ring in one moment are dealt with together, as they stood before it: whom another changed is looked at
+   * anew. Who asks comes last, for what he has shown is read first.
+   */
+  #ringAll(ringing: readonly ReferenceTask[]): void {
+    const before = new Map(ringing.map((task) => [task, standing(task)]));
+    const isAsking = ({ approval, status }: ReferenceTask) => approval !== undefined && status === 'waiting';
+    const asking = ringing.filter(isAsking);
+    const at = (task: ReferenceTask) => this.#clockOf(task)?.at ?? 0;
+    const others = ringing.filter((task) => !isAsking(task)).sort((a, b) => at(a) - at(b));
+    for (const task of [...others, ...asking]) if (before.get(task) === standing(task)) this.#ring(task);
   }
 
   #rings(task: ReferenceTask): boolean {
@@ -537,4 +548,9 @@ export class ReferenceQueue {
     if (task.join === 'any' && !fails) task.blockedBy = [];
     else if (fails && (task.join === 'all' || task.blockedBy.length === 0)) this.#move(task, 'skipped');
   }
+}
+
+/** What tells whether somebody has changed a task. */
+function standing({ status, blockedBy }: ReferenceTask): string {
+  return `${status} ${blockedBy.join()}`;
 }
