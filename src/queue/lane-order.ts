@@ -1,6 +1,7 @@
 import { LIST_TASKS_MAX } from './bounds.ts';
 import { laneKey } from './claim-filter.ts';
 import { type Gate, obstacleAt } from './gate.ts';
+import { isAhead } from './rank.ts';
 import type { TaskRecord, TaskStore } from './task-store.ts';
 
 /** Somebody who goes first and may not start yet, with the key that keeps him back and until when. */
@@ -32,17 +33,13 @@ export async function heavierBefore(
   for (let after: number | null = 0; after !== null; ) {
     const page = await store.list({ ...query, after });
     for (const other of page.records) {
-      if (laneKey(other) !== lane || !goesBefore(other, record) || !isReady(other, now)) continue;
+      if (laneKey(other) !== lane || !isAhead(other, record) || !isReady(other, now)) continue;
       const obstacle = heaviest(other, gates, now);
       if (obstacle) return { id: other.id, key: obstacle.key, until: obstacle.until };
     }
     after = page.next;
   }
   return null;
-}
-
-function goesBefore(a: TaskRecord, b: TaskRecord): boolean {
-  return a.rank < b.rank || (a.rank === b.rank && a.seq < b.seq);
 }
 
 function isReady({ runAt, blockedBy }: TaskRecord, now: number): boolean {

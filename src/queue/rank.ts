@@ -12,3 +12,12 @@ export function rankOf(priority: number, since: number, agingMs: number): number
   const step = Math.min(agingMs, STRICT_STEP);
   return Math.floor(since) + (PRIORITY_MAX - priority) * step;
 }
+
+interface Place {
+  readonly rank: number;
+  readonly seq: number;
+}
+
+export function isAhead(a: Place, b: Place): boolean {
+  return a.rank < b.rank || (a.rank === b.rank && a.seq < b.seq);
+}

@@ -1,5 +1,6 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
-import { isAhead, type Place, toPlace } from './quota-lane.ts';
+import { isAhead } from '../../rank.ts';
+import { type Place, toPlace } from './quota-lane.ts';
 import type { TransactionTurns } from './transaction-turns.ts';
 
 /** So many lanes are read at first; more each time. */

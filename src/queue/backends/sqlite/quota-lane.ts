@@ -1,6 +1,7 @@
 import type { SqliteConnection } from '../../../sqlite/connection.ts';
 import type { Lane } from '../../claim-filter.ts';
 import type { LimitUse } from '../../quota.ts';
+import { isAhead } from '../../rank.ts';
 import { laneOf } from './task-row.ts';
 import { OWN } from './transaction-turns.ts';
 
@@ -28,10 +29,6 @@ export interface Place {
 
 /** What stands before every place. */
 const START: Place = { rank: -Number.MAX_SAFE_INTEGER - 1, seq: 0, weights: null };
-
-export function isAhead(a: Pick<Place, 'rank' | 'seq'>, b: Pick<Place, 'rank' | 'seq'>): boolean {
-  return a.rank < b.rank || (a.rank === b.rank && a.seq < b.seq);
-}
 
 /** A lane of ready tasks that have a quota, as one transaction sees and changes it. */
 export class QuotaLane {

@@ -9,51 +9,42 @@ local COUNTED_GATE = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+)(.*)$'
 local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX = 20, 0.001, 50, 5000
 local LIMITED_LANE = '^([^|]*|[^|]*|[^|]*)|([^|]+)|$'
 
--- How many tasks name each key, from numbers by `key,key` or `key,key weight,weight`; and by how much they weigh more than
--- one each, where they do.
+-- How many tasks name each key, and what they weigh together, from numbers by `key,key` or `key,key weight,weight`.
 local function byKey(pools)
-  local names, counts, extras = {}, {}, {}
-  local function count(key, tasks, extra)
-    local known = counts[key]
-    if not known then
-      names[#names + 1], known = key, 0
+  local names, counts, weights = {}, {}, {}
+  local function count(key, tasks, weight)
+    if not counts[key] then
+      names[#names + 1], counts[key], weights[key] = key, 0, 0
     end
-    counts[key] = known + tasks
-    if extra ~= 0 then
-      extras[key] = (extras[key] or 0) + extra
-    end
+    counts[key], weights[key] = counts[key] + tasks, weights[key] + tasks * weight
   end
   for pool, tasks in pairs(pools) do
     if not find(pool, '[ ,]') then
-      count(pool, tasks, 0)
+      count(pool, tasks, 1)
     else
       local keys, own = match(pool, '^(%S+) ?(%S*)$')
       local each = string.gmatch(own, '[^,]+')
       for key in string.gmatch(keys, '[^,]+') do
-        count(key, tasks, tasks * ((tonumber(each() or nil) or 1) - 1))
+        count(key, tasks, tonumber(each() or nil) or 1)
       end
     end
   end
-  return names, counts, extras
+  return names, counts, weights
 end
 
--- Few numbers come often.
-local digits = setmetatable({}, { __index = function(known, number)
-  local text = int(number)
-  known[number] = text
-  return text
-end })
-
--- What most gates are: not closed, not paused, without a rate. Returns max, as text, used and tasks. To look for what
--- lies between these takes half as long as a pattern.
 local OPEN = ' 0 0 - '
 
-local function readOpen(text)
+-- The parts of a gate. To look for what lies in the midst of most, which are open and have no rate, takes half as long
+-- as the pattern.
+local function readGate(text)
   local middle = text and find(text, OPEN, 1, true)
   local blank = middle and find(text, ' ', 1, true)
-  if blank and blank < middle then
-    return sub(text, 1, blank - 1), tonumber(sub(text, blank + 1, middle - 1)), tonumber(sub(text, middle + #OPEN))
+  local used = blank and blank < middle and tonumber(sub(text, blank + 1, middle - 1))
+  local tasks = used and tonumber(sub(text, middle + #OPEN))
+  if tasks then
+    return sub(text, 1, blank - 1), used, '0', '0', '-', tasks, ''
   end
+  return match(text or '', COUNTED_GATE)
 end
 
 -- What the gates are after `change` of each: of key and text, returns the new text, or nothing where it is not that simple.
@@ -105,16 +96,7 @@ function gateCounts.come(pools, rules)
     if not text then
       return newGate(name, rules.most[name], rules.rates[name], counts[name])
     end
-    local most, used, tasks = readOpen(text)
-    if tasks and used and (rules.most[name] or most) == most and (rules.rates[name] or '-') == '-' then
-      local places, all = tonumber(most), tasks + counts[name]
-      if places and (used >= places or all > places + min(GATE_CROWD * places, GATE_CROWD_MAX)) then
-        return nil
-      end
-      return most .. ' ' .. digits[used] .. OPEN .. digits[all]
-    end
-    local closed, paused, rate, slices
-    most, used, closed, paused, rate, tasks, slices = match(text, COUNTED_GATE)
+    local most, used, closed, paused, rate, tasks, slices = readGate(text)
     if paused ~= '0' or closed ~= '0' or (rules.most[name] or most) ~= most or (rules.rates[name] or rate) ~= rate then
       return nil
     end
@@ -154,16 +136,10 @@ end
 
 -- The gates when tasks start, and from when on some of them may open, by key.
 function gateCounts.start(pools)
-  local names, counts, extras = byKey(pools)
+  local names, counts, weights = byKey(pools)
   local opens = {}
   local values = changedGates(names, function(name, text)
-    local most, used, tasks = readOpen(text)
-    if tasks and used then
-      local all, places = used + counts[name], tonumber(most)
-      return (not places or all <= places) and most .. ' ' .. digits[all] .. OPEN .. digits[tasks]
-    end
-    local closed, paused, rate, slices
-    most, used, closed, paused, rate, tasks, slices = match(text or '', COUNTED_GATE)
+    local most, used, closed, paused, rate, tasks, slices = readGate(text)
     if paused ~= '0' or closed ~= '0' then
       return nil
     end
@@ -172,7 +148,7 @@ function gateCounts.start(pools)
       return nil
     elseif rate ~= '-' then
       local opensAt
-      slices, opensAt = withStart(rate, slices, counts[name] + (extras[name] or 0))
+      slices, opensAt = withStart(rate, slices, weights[name])
       if not slices then
         return nil
       elseif opensAt then
@@ -189,12 +165,7 @@ end
 function gateCounts.leave(pools)
   local names, counts = byKey(pools)
   return names, changedGates(names, function(name, text)
-    local most, used, tasks = readOpen(text)
-    if tasks and used and sub(name, 1, 7) ~= 'thread:' then
-      return most .. ' ' .. digits[max(0, used - counts[name])] .. OPEN .. digits[max(0, tasks - counts[name])]
-    end
-    local closed, paused, rate, slices
-    most, used, closed, paused, rate, tasks, slices = match(text or '', COUNTED_GATE)
+    local most, used, closed, paused, rate, tasks, slices = readGate(text)
     if not most then
       return nil
     elseif sub(name, 1, 7) ~= 'thread:' then

@@ -7,31 +7,20 @@ if failure then
 end
 counters.answered = answered
 
--- Where the tasks of a lane go: the name of the lane they wait in, and under which keys. False where more is to be known.
--- What they do under limits see `gates.laneFor`.
-local placesOf, isFree = {}, (counters.holders or '') == ''
+-- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share. What they
+-- do under limits see `gates.laneFor`.
+local places, isFree = {}, (counters.holders or '') == ''
 
-local function placesIn(lane)
-  local quota, place = quotaAt(lane), nil
-  if not quota then
-    place = { name = lane }
-  elseif isFree then
-    local plain, keys = match(lane, LIMITED_LANE)
-    place = plain and { name = plain, keys = keys }
+local function placeOf(head)
+  local rank, lane = match(head, '^(%S+) %S+ %S+ (%S*)')
+  local number = tonumber(rank or nil)
+  if not number then
+    return nil
   end
-  placesOf[lane] = place or false
+  local plain, keys = match(lane, LIMITED_LANE)
+  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
+  places[head] = place or false
   return place
-end
-
--- An identity's rank and lane, by the blanks between its words: a pattern takes twice as long.
-local function rankAndLane(identity)
-  local first = find(identity, ' ', 1, true)
-  local second = first and find(identity, ' ', first + 1, true)
-  local third = second and find(identity, ' ', second + 1, true)
-  local after = third and find(identity, '[ \n]', third + 1)
-  if after then
-    return sub(identity, 1, first - 1), sub(identity, third + 1, after - 1)
-  end
 end
 
 local count = tonumber(ARGV[6])
@@ -64,16 +53,16 @@ end
 
 local rules = not answered and ARGV[7] ~= '@' and rulesOfBatch()
 if rules then
-  local names, seen, isUsual, placed, ranks, coming = {}, {}, true, {}, {}, {}
+  local names, seen, isUsual, placed, coming = {}, {}, true, {}, {}
   for i = 1, count do
-    local id = ARGV[5 + 2 * i]
-    local rank, lane = rankAndLane(ARGV[6 + 2 * i])
-    local place = lane and (placesOf[lane] or placesIn(lane))
-    if seen[id] or not place or not tonumber(rank) then
+    local id, identity = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
+    local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
+    local place = places[head] or placeOf(head)
+    if seen[id] or not place then
       isUsual = false
       break
     end
-    names[i], seen[id], placed[i], ranks[i] = id, true, place, rank
+    names[i], seen[id], placed[i] = id, true, place
     if place.keys then
       coming[place.keys] = (coming[place.keys] or 0) + 1
     end
@@ -90,7 +79,7 @@ if rules then
       local id, seqText, place = names[i], int(seq), placed[i]
       texts[2 * i - 1], texts[2 * i] = id, seqText .. ' ' .. ARGV[6 + 2 * i]
       entries[i] = bucketEntry(seqText, id)
-      append(openLane(place.name), ranks[i], tonumber(ranks[i]), seqText, seq, id, 0)
+      append(openLane(place.name), place.rank, place.number, seqText, seq, id, 0)
     end
     add('p', count)
     spread('HSET', TASKS, texts, 2)

@@ -12,20 +12,10 @@
 -- `turn` there: where the last turn began, and where the last one of the tasks without a fair key ended.
 local turns = { quotas = {} }
 
--- Where a lane's name begins to tell of limits and turns: at its third stroke; nothing for most.
-local function quotaAt(lane)
-  local first = find(lane, '|', 1, true)
-  local second = first and find(lane, '|', first + 1, true)
-  return second and find(lane, '|', second + 1, true)
-end
-
 -- What a lane's name says of limits and turns; false for most.
 function turns.quotaOf(lane)
   local quota = turns.quotas[lane]
-  if quota == nil and not quotaAt(lane) then
-    quota = false
-    turns.quotas[lane] = quota
-  elseif quota == nil then
+  if quota == nil then
     local plain, keys, fair, weight = match(lane, '^([^|]*|[^|]*|[^|]*)|([^|]*)|([^*]*)%*?(.*)$')
     quota = keys and { limits = keys == '' and '' or ';' .. keys, weight = tonumber(weight) or 1, isFair = fair ~= '',
       plain = fair == '' and plain, group = fair ~= '' and '*' .. fair or keys } or false
