@@ -42,8 +42,8 @@ function boundBytes(value: unknown, depth: number): number {
   }
 }
 
-/** As long as -2.2250738585072014e-308. */
-const NUMBER_BYTES_MAX = 24;
+/** As long as -0.0000012345678901234567: 17 digits behind the most zeros that are written out. */
+const NUMBER_BYTES_MAX = 25;
 
 /** An UTF-16 unit may be escaped, as in \u001f; quotes and separators are counted with it. */
 function boundTextBytes(text: string): number {
