@@ -19,7 +19,7 @@ export type Slice = readonly [from: number, weight: number];
 /** A key that tasks pass when they are claimed, as it stands. */
 export interface Gate extends GateRule {
   readonly key: string;
-  /** Leased tasks that passed it. */
+  /** Leased tasks that passed it, and those that nodes hold ahead in its places. */
   readonly used: number;
   /** The starts of the last window, oldest first; older ones may be among them. */
   readonly starts: readonly Slice[];

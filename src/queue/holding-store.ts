@@ -48,7 +48,7 @@ export interface Held {
   readonly quotas: Quotas;
 }
 
-/** Whether tasks that are never held, since they have a quota, wait in the store; `later`: none is ready now. */
+/** Whether tasks with a quota that are not held wait in the store, beside the others; `later`: none is ready now. */
 export type Quotas = 'none' | 'later' | 'ready';
 
 /** What a claim beside held tasks takes. */
@@ -78,9 +78,13 @@ export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
   /** `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. */
   watch(listener: (isNew?: boolean) => void): () => void;
-  /** Tasks with a quota are never held: their gates and turns are passed by a claim. */
+  /**
+   * A task under limits is held only while it leaves others room: it stands in its places from then on, as if it ran,
+   * and leaves them when it is given back. One that takes turns, or that a rate counts, is never held: it passes its
+   * gates with a claim.
+   */
   hold(request: HoldRequest): Promise<Held>;
-  /** Claims tasks with a quota among held ones, whose places are given in order: all in one order, or by turns. */
+  /** Claims tasks with a quota that are not held among those that are, whose places are given in order: all in one order, or by turns. */
   claimBeside(claim: Claim, held: readonly Place[]): Promise<Beside>;
   /** Puts tasks of the node back on their lanes; others are left alone. Their reserved fences were not used. */
   giveBack(node: string, ids: readonly string[], now: number): Promise<void>;
@@ -89,8 +93,8 @@ export interface HoldingStore extends TaskStore {
   /** How many nodes have held something and neither left nor been silent for too long. */
   nodes(): Promise<number>;
   /**
-   * Of those, how many held something when an agent or a type was last paused, and have not given it back. They are
-   * told that the queue is paused until they have left.
+   * Of those, how many held something when an agent or a type was last paused, or a limit became tighter, and have not
+   * given it back. They are told that the queue is paused until they have left.
    */
   recalled(): Promise<number>;
 }

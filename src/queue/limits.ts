@@ -24,7 +24,7 @@ export interface Limit {
 /** A key as it stands. */
 export interface LimitState {
   readonly key: string;
-  /** Tasks of the key that are leased now. */
+  /** Tasks of the key that are leased now, or held ahead by another process (`HybridTaskQueue`). */
   readonly used: number;
   readonly max?: number;
   readonly rate?: Rate;

@@ -26,6 +26,12 @@ export function quotaText(quota: Quota): string {
   return text;
 }
 
+/** The keys of its limits, as they stand in a task's state: `;key,key`, empty without any. */
+export function limitsText(quota: Quota): string {
+  const text = quotaText(quota);
+  return quota.limits.length === 0 ? '' : `;${text.slice(0, text.indexOf('|'))}`;
+}
+
 /** Many tasks share a quota. */
 const texts = new WeakMap<Quota, string>();
 

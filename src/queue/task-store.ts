@@ -148,6 +148,8 @@ export interface GateChange {
 export interface Applied {
   readonly record: TaskRecord;
   readonly effects: Effects;
+  /** Limits that were left let others go on. Told by stores whose tasks are held ahead. */
+  readonly opened?: boolean;
 }
 
 /** A custom condition on a completed dependency that nobody has evaluated yet. */

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
+import { RateLimitError } from '../../src/errors.ts';
 import { RedisHoldingStore } from '../../src/queue/backends/hybrid/redis-holding-store.ts';
 import { HybridTaskQueue, RedisTaskQueue } from '../../src/queue/index.ts';
 import { stateOf } from '../../src/queue/task-record.ts';
@@ -72,6 +73,66 @@ test('pause() of a hybrid queue resolves when the other nodes have given back wh
   for (const node of nodes) expect(await node.dequeue()).not.toBeNull();
   await nodes[0].pause();
   expect(await Promise.all(nodes.map((node) => node.dequeue()))).toEqual([null, null]);
+});
+
+function under(key: string, max: number, ids: readonly string[]) {
+  return ids.map((id) => ({ id, payload: {}, limits: [{ key, max }] }));
+}
+
+test('tasks under a limit are held with their places, and no more of them than leave half of it to others', async () => {
+  const { holder, plain } = aPair();
+  await submit(holder, ['free']);
+  await holder.dequeue();
+  await holder.enqueueMany(under('k', 8, ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']));
+  expect((await holder.dequeue())?.id).toBe('a');
+  expect(await plain.limits(['k'])).toMatchObject([{ used: 4, max: 8 }]);
+  expect((await plain.dequeueMany(9)).map(({ id }) => id)).toEqual(['e', 'f', 'g', 'h']);
+  expect((await holder.dequeueMany(9)).map(({ id }) => id)).toEqual(['b', 'c', 'd']);
+  expect(await plain.limits(['k'])).toMatchObject([{ used: 8, max: 8 }]);
+  await holder.close();
+});
+
+test('who finds no place under a key gets some of what another node holds under it', async () => {
+  const at = { url: redis.url, prefix: redis.prefix(), prefetchTasksMin: 10 };
+  const nodes = [new HybridTaskQueue(at), new HybridTaskQueue(at)] as const;
+  opened.push(...nodes);
+  await nodes[0].enqueueMany(under('k', 8, ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']));
+  await nodes[0].dequeue();
+  const taken = await nodes[1].dequeueMany(9);
+  expect(taken.length).toBeLessThan(7);
+  await until(async () => {
+    taken.push(...(await nodes[1].dequeueMany(9)));
+    return taken.length === 7;
+  }, 'all places but that of the first node are taken');
+  expect(await nodes[1].limits(['k'])).toMatchObject([{ used: 8 }]);
+});
+
+test('the pause of a key resolves when the other nodes have given back what they held', async () => {
+  const at = { url: redis.url, prefix: redis.prefix(), prefetchTasksMin: 5 };
+  const nodes = [new HybridTaskQueue(at), new HybridTaskQueue(at)] as const;
+  opened.push(...nodes);
+  const ids = Array.from({ length: 20 }, (_, n) => `t${n}`);
+  await nodes[0].enqueueMany(under('k', 100, ids));
+  for (const node of nodes) expect(await node.dequeue()).not.toBeNull();
+  await nodes[0].pause({ key: 'k' });
+  expect(await Promise.all(nodes.map((node) => node.dequeue()))).toEqual([null, null]);
+  expect(await nodes[0].limits(['k'])).toMatchObject([{ used: 2, paused: true }]);
+  await nodes[1].resume({ key: 'k' });
+  expect(await nodes[0].dequeueMany(20)).toHaveLength(18);
+});
+
+test('what is held under a key does not start once that was told of too many calls', async () => {
+  const { holder } = aPair();
+  await holder.enqueueMany(under('k', 100, ['a', 'b', 'c']));
+  await submit(holder, ['free']);
+  // It goes after the others: that it is tried again gives nobody a reason to look for what is more urgent.
+  await holder.enqueue({ ...under('k', 100, ['late'])[0]!, agentType: 'other' });
+  const late = (await holder.dequeue({ agentType: 'other' }))!;
+  await holder.dequeue();
+  await holder.settle(late, { status: 'failed', error: new RateLimitError('429', { retryAfterMs: 60_000 }) });
+  expect((await holder.dequeueMany(9)).map(({ id }) => id)).toEqual(['free']);
+  const { blockers } = await holder.explain('b');
+  expect(blockers).toMatchObject([{ code: 'KEY_CLOSED', key: 'k' }]);
 });
 
 test('the start is written with the settlement, and both are told in the history', async () => {

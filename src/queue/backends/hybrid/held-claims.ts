@@ -84,7 +84,7 @@ export class HeldClaims {
     return claimed;
   }
 
-  /** Whether tasks are ready that are never held: the store tells what goes first. Alone the node goes on without them. */
+  /** Whether tasks are ready that are not held: the store tells what goes first. Alone the node goes on without them. */
   get #isBeside(): boolean {
     return this.#shelf.isBesideQuotas && !this.#node.isAway;
   }

@@ -1,6 +1,7 @@
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import { historyLine } from '../../history-text.ts';
 import type { HeldChange } from '../../holding-store.ts';
+import { limitsText } from '../../quota.ts';
 import { isEnded, isLeased } from '../../task.ts';
 import { recordOf } from '../../task-record.ts';
 import { type Applied, NO_EFFECTS, type TaskRecord, type TaskState } from '../../task-store.ts';
@@ -18,7 +19,7 @@ type LeaseText = (leaseExpiresAt: number) => string;
 export function isFirstWrite(change: HeldChange): change is FirstWrite {
   const { identity, version, event, next } = change;
   if (identity === undefined || version !== 1 || !event || next.fence !== 1) return false;
-  if (identity.quota !== undefined || next.runAt !== identity.runAt || hasMore(change)) return false;
+  if (next.runAt !== identity.runAt || hasMore(change)) return false;
   return change.claimed ? isEnded(next.status) && next.completedAt !== null : isPlainClaim(next);
 }
 
@@ -36,18 +37,23 @@ export function firstWriteArguments(changes: readonly FirstWrite[], leaseText: L
   let sizeAt = 0;
   let size = 0;
   let first: FirstWrite | undefined;
+  const close = () => {
+    if (first) values[sizeAt] = first.identity.quota ? `${size};` : size;
+  };
   for (const change of changes) {
     if (!first || !becomesSame(first, change)) {
-      if (first) values[sizeAt] = size;
+      close();
       first = change;
       sizeAt = values.length;
       size = 0;
       values.push(0, ...stateArguments(change, leaseText));
     }
+    const { quota } = change.identity;
+    if (quota) values.push(limitsText(quota));
     values.push(change.id);
     size++;
   }
-  if (first) values[sizeAt] = size;
+  close();
   return values;
 }
 
@@ -55,12 +61,17 @@ function stateArguments({ next, claimed, event }: FirstWrite, leaseText: LeaseTe
   const letter = STATUS_LETTERS[next.status];
   const rest = `${restOf(next)}${claimed ? historyLine(claimed) : ''}${historyLine(event)}`;
   return claimed
-    ? [letter, String(next.completedAt), `3 3 ${letter} = 0 0 0 - ${rest}`, '']
-    : [letter, leaseText(next.leaseExpiresAt!), `2 2 ${letter} = 0 0 0 `, ` ${rest}`];
+    ? [letter, String(next.completedAt), `3 3 ${letter} = 0 0 0`, ` ${rest}`]
+    : [letter, leaseText(next.leaseExpiresAt!), `2 2 ${letter} = 0 0 0`, ` ${rest}`];
 }
 
 function becomesSame(a: FirstWrite, b: FirstWrite): boolean {
-  return isSameState(a.next, b.next) && isSameEvent(a.event, b.event) && isSameEvent(a.claimed, b.claimed);
+  return (
+    (a.identity.quota === undefined) === (b.identity.quota === undefined) &&
+    isSameState(a.next, b.next) &&
+    isSameEvent(a.event, b.event) &&
+    isSameEvent(a.claimed, b.claimed)
+  );
 }
 
 function isSameState(a: TaskState, b: TaskState): boolean {
@@ -85,10 +96,14 @@ function isSameEvent(a: HeldChange['event'], b: HeldChange['event']): boolean {
 }
 
 /** The answer where nothing stood against it. `skewMs`: how far the store's time is ahead of that of the lease. */
-export function firstApplied({ identity, next, claimed }: FirstWrite, skewMs: number): Applied {
+export function firstApplied(
+  { identity, next, claimed }: FirstWrite,
+  skewMs: number,
+  opened: boolean,
+): Applied {
   const { leaseExpiresAt } = next;
   const state =
     leaseExpiresAt === null || skewMs === 0 ? next : { ...next, leaseExpiresAt: leaseExpiresAt + skewMs };
   const version = claimed ? 3 : 2;
-  return { record: recordOf(identity, state, version, version, []), effects: NO_EFFECTS };
+  return { record: recordOf(identity, state, version, version, []), effects: NO_EFFECTS, opened };
 }

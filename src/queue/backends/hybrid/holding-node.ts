@@ -47,6 +47,8 @@ export class HoldingNode {
   readonly #holdMs: number;
   readonly #tickMs: number;
   readonly #calls = new HoldCalls();
+  /** How often tasks could not be returned since the node last gave back all. */
+  #unreturned = 0;
   /** What the refills under way ask for. */
   #asked = 0;
   #isRegistered = false;
@@ -103,7 +105,7 @@ export class HoldingNode {
     return isSure ? shelf.places(claim) : [];
   }
 
-  /** Claims tasks that are never held, in one order with those on the shelf. */
+  /** Claims tasks with a quota that nobody holds, in one order with those on the shelf. */
   claimBeside(claim: Claim): Promise<Beside> {
     this.#note(claim);
     return this.#calls.inTurn(async () => {
@@ -169,14 +171,13 @@ export class HoldingNode {
     });
   }
 
-  /** A claim made here was refused. Where the task still waits, it may still be held for this node. */
-  refused(id: string, now: number): void {
-    const { store, name } = this.#options;
-    this.#background(() => store.giveBack(name, [id], now));
+  /** These are not on the shelf any more; where they still wait, they may still be held for this node. */
+  returned(ids: readonly string[], now: number): void {
+    if (ids.length > 0) this.#background(() => this.#return(ids, now));
   }
 
   /** Gives these back, where they are held, before somebody writes them or claims them by their ids. */
-  release(ids: readonly string[], now: number): Promise<void> {
+  release(ids: readonly string[], now = this.#now): Promise<void> {
     return this.#calls.inTurn(() => this.#giveBack(ids, now));
   }
 
@@ -307,9 +308,16 @@ export class HoldingNode {
   }
 
   async #giveBack(ids: readonly string[], now: number): Promise<void> {
-    const { store, shelf, name } = this.#options;
-    const held = shelf.putBack(ids);
-    if (held.length > 0) await store.giveBack(name, held, now);
+    const held = this.#options.shelf.putBack(ids);
+    if (held.length > 0) await this.#return(held, now);
+  }
+
+  /** Nobody else gets what the store was not told of, and it is on no shelf: the next tick gives all back. */
+  async #return(ids: readonly string[], now: number): Promise<void> {
+    const { store, name } = this.#options;
+    this.#unreturned++;
+    await store.giveBack(name, ids, now);
+    this.#unreturned--;
   }
 
   async #giveAllBack(now: number): Promise<void> {
@@ -322,6 +330,7 @@ export class HoldingNode {
     const { store, shelf, name } = this.#options;
     shelf.clear();
     await store.leave(name, now);
+    this.#unreturned = 0;
     this.#isRegistered = false;
     this.#stopTimers();
   }
@@ -362,6 +371,7 @@ export class HoldingNode {
     if (!this.#isRegistered) return;
     if (shelf.heldMs(clock.now()) <= 0) shelf.clear();
     await this.#look();
+    if (this.#unreturned > 0) return this.#giveAllBack(this.#now);
     await this.#giveBack(shelf.stale(clock.now() - 2 * demand.aheadMs, demand.tasksMin), this.#now);
     if (shelf.size === 0 && demand.isIdle(clock.now())) await this.#giveAllBack(this.#now);
   }

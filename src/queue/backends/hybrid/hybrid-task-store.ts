@@ -79,7 +79,7 @@ export class HybridTaskStore implements TaskStore {
       onAnswer: () => this.#node.heard(false),
       onAway: () => this.#node.heard(true),
       onRefused: (id, now) => {
-        this.#node.refused(id, now);
+        this.#node.returned([id], now);
         // Who holds it looks again, and learns that it is lost.
         this.#notify();
       },
@@ -200,18 +200,21 @@ export class HybridTaskStore implements TaskStore {
     return this.#remote.alarmed(now, limit);
   }
 
+  /** Who asks about keys sees them without the places of what this node holds: it goes back first. */
   async gates(keys: readonly string[] | null): Promise<(Gate | null)[]> {
     await this.#written();
+    const held = this.#shelf.idsUnder(keys);
+    if (held.length > 0) await this.#node.release(held);
     return this.#remote.gates(keys);
   }
 
-  /** Once the pause of an agent or a type has resolved, every node has given back what it held. */
+  /** Once a change has resolved that lets less through, every node has given back what it held. */
   async setGates(changes: readonly GateChange[], now: number): Promise<void> {
     await this.#written();
     await this.#remote.setGates(changes, now);
     this.#shelf.changed();
     this.#shelf.quotasChanged();
-    if (!changes.some(({ key, isPaused }) => isPaused && key.startsWith('@'))) return;
+    if (!changes.some(mayShut)) return;
     await this.#node.yield();
     while (!this.#closing && (await this.#remote.recalled()) > 0) await wait(this.#clock, PAUSE_LOOK_MS);
   }
@@ -342,10 +345,18 @@ export class HybridTaskStore implements TaskStore {
         // A look that was on its way may have brought it here as it was before.
         this.#shelf.dropBefore(applied.record);
         this.#follow(applied, now);
+        if (change.closes) this.#withhold(change.closes, now);
       }
       resolve(applied);
     };
+    if (change.closes) this.#withhold(change.closes, now);
     this.#writes.push({ change, now, patientUntil: this.#patientUntil(change), done, failed });
+  }
+
+  /** Nothing starts under keys that close, from before the store knows of it. */
+  #withhold(closes: NonNullable<Change['closes']>, now: number): void {
+    const held = this.#shelf.idsUnder(closes.map(({ key }) => key));
+    this.#node.returned(this.#shelf.putBack(held), now);
   }
 
   /**
@@ -358,10 +369,9 @@ export class HybridTaskStore implements TaskStore {
   }
 
   /** Something may wait now that did not before. */
-  #follow({ record, effects }: Applied, now: number): void {
+  #follow({ record, effects, opened }: Applied, now: number): void {
     if (effects.released.length > 0) this.#shelf.changed();
-    // It has left its gates.
-    if (record.quota !== undefined && !isLeased(record.status)) this.#shelf.quotasChanged();
+    if (opened) this.#shelf.quotasChanged();
     if (record.status !== 'pending' && record.status !== 'retrying') return;
     if (record.runAt > now) this.#shelf.due(record.runAt);
     else this.#shelf.arrived(record, record);
@@ -394,6 +404,11 @@ export class HybridTaskStore implements TaskStore {
  */
 function mayBePoison({ fence, version }: TaskRecord): boolean {
   return fence * 2 > version;
+}
+
+/** Whether it may keep back what it let pass before. */
+function mayShut({ isPaused, closedUntil, rule }: GateChange): boolean {
+  return isPaused === true || (closedUntil ?? 0) > 0 || rule !== undefined;
 }
 
 /** The answer to a claim: who asked has gone on already. */

@@ -1,4 +1,4 @@
-import { type ClaimFilter, type Kind, kindsOf, type Lane, laneKey, laneMatches } from '../../claim-filter.ts';
+import { type ClaimFilter, type Kind, kindKey, kindsOf, type Lane, laneMatches } from '../../claim-filter.ts';
 import type { Place } from '../../holding-store.ts';
 import { PassingMap } from '../../passing-map.ts';
 import type { TaskRecord } from '../../task-store.ts';
@@ -152,12 +152,19 @@ export class LaneDeques {
     return kindsOf(this.#all().map(({ record }) => record));
   }
 
+  /** The tasks that stay under one of these limits; null: under any. */
+  idsUnder(keys: readonly string[] | null): string[] {
+    const isUnder = ({ quota }: TaskRecord) =>
+      quota?.limits.some(({ key }) => keys === null || keys.includes(key));
+    return this.#all().flatMap(({ record }) => (isUnder(record) ? [record.id] : []));
+  }
+
   #all(): HeldAhead[] {
     return [...this.#byId.values()] as HeldAhead[];
   }
 
   #lane(record: TaskRecord): LaneDeque {
-    const key = laneKey(record);
+    const key = kindKey(record);
     let lane = this.#lanes.get(key);
     if (!lane) {
       if (this.#lanes.size >= LANES_MAX) this.#forgetEmpty();

@@ -59,13 +59,13 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     if (places.length === 0) return;
     const firsts = places.map((i) => changes[i] as FirstWrite);
     const values = firstWriteArguments(firsts, (leaseExpiresAt) => this.leaseEnd(leaseExpiresAt, now));
-    const [at, ...skipped] = (await this.#inSlot((slot) =>
+    const [at, opened, ...skipped] = (await this.#inSlot((slot) =>
       this.scripts.run('writeHeld', { now, mark: `a${slot}`, values }),
     )) as number[];
     const refused = new Set(skipped.map((number) => number - 1));
     const skewMs = this.judgeAt(now) === '' && at! > 0 ? at! - now : 0;
     firsts.forEach((change, i) => {
-      if (!refused.has(i)) answers[places[i]!] = this.#followed(firstApplied(change, skewMs));
+      if (!refused.has(i)) answers[places[i]!] = this.#followed(firstApplied(change, skewMs, opened === 1));
     });
     const left = places.filter((_, i) => refused.has(i));
     await this.#writeAny(changes, left, answers, now);

@@ -38,7 +38,7 @@ export class Shelf {
   /** When the next delayed task of the store falls due, by the tasks' clock. */
   #dueAt: number | null = null;
   readonly #asked = new Set<Asked>();
-  /** Whether tasks that are never held wait in the store. */
+  /** Whether tasks with a quota that nobody holds wait in the store. */
   #quotas: Quotas = 'none';
   /** Rises with each change that an answer under way may not know. */
   #quotaChanges = 0;
@@ -73,7 +73,7 @@ export class Shelf {
     return this.#heldUntil - at;
   }
 
-  /** Whether tasks that are never held may be ready: claims must ask the store, which tells their order. */
+  /** Whether such tasks may be ready: claims must ask the store, which tells their order. */
   get isBesideQuotas(): boolean {
     return this.#quotas === 'ready';
   }
@@ -87,7 +87,7 @@ export class Shelf {
     if (changes === this.#quotaChanges) this.#quotas = quotas;
   }
 
-  /** A task that is never held came to wait, or may pass its gates now. */
+  /** One of them came to wait, or may pass its gates now. */
   quotasChanged(): void {
     this.#quotas = 'ready';
     this.#quotaChanges++;
@@ -97,6 +97,11 @@ export class Shelf {
   places({ limit, filter, now }: Claim): Place[] {
     this.#lookAtTime(now);
     return this.#deques.peek(limit, filter, this.#frontiers.of(filter));
+  }
+
+  /** What waits here under one of these keys; null: under any. */
+  idsUnder(keys: readonly string[] | null): string[] {
+    return this.#deques.idsUnder(keys);
   }
 
   /** Whether nothing waits in the store for this filter, as far as is known. */
@@ -144,7 +149,8 @@ export class Shelf {
 
   /** A task came to wait in the store: of this lane, after this place or at it. */
   arrived(lane: Lane, place: Place): void {
-    if (lane.quota !== undefined) this.quotasChanged();
+    // Whose turn it is the store tells. What its limits keep back, it tells when it is asked for what comes next.
+    if (lane.quota && lane.quota.fairKey !== null) this.quotasChanged();
     else this.#frontiers.lower(lane, { rank: place.rank, seq: place.seq - 1 });
   }
 

@@ -362,6 +362,7 @@ export class RedisTaskStore implements TaskStore {
     this.#relay?.changed(items);
     const ids = unknownIds(items, reply, this.known);
     const read = ids.length === 0 ? undefined : await this.#reader.read(ids);
+    const opened = reply.at(-1) === 1;
     let i = 1;
     return items.map(({ changes, now }) =>
       changes.map((change) => {
@@ -372,7 +373,8 @@ export class RedisTaskStore implements TaskStore {
           const record = read!.get(change.id)!;
           return { record, effects: toEffects(answer as unknown[], 1) };
         }
-        return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now) : null;
+        if (!identity) return null;
+        return { ...this.#toApplied(change, identity, answer, reply[0] as number, now), opened };
       }),
     );
   }

@@ -7,6 +7,7 @@ type Prelude =
   | 'turns'
   | 'gates'
   | 'gate-counts'
+  | 'gate-leaves'
   | 'groups'
   | 'no-groups'
   | 'idle'
@@ -61,7 +62,7 @@ const CLAIMED = ['records', 'holds', ['entries', 'lane-filter', 'due']] as const
  * is used: a function may capture 60 variables, and what lies between counts.
  */
 const CLAIM = ['turns', 'gates', 'first-claim', ['gate-counts', 'claim-quick']] as const;
-const APPLY = ['endings', 'turns', 'gates', ['gate-counts', 'apply-quick']] as const;
+const APPLY = ['endings', 'turns', 'gates', ['gate-counts', 'gate-leaves', 'apply-quick']] as const;
 const INSERT = ['turns', 'lane-ends', 'buckets', ['gate-counts', 'insert-quick']] as const;
 const INSERT_ANY = [
   'gates',
@@ -88,10 +89,10 @@ export const SCRIPTS = {
   handOver: scriptOf('hand-over', [LONE]),
   claim: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'no-groups', 'first-claim'),
   claimAmongGroups: script('claim', ...CLAIM, ...TASKS, ...LANES, ...CLAIMED, 'groups', 'first-claim'),
-  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'hold-begin', 'hold-sources'),
+  hold: script('hold', ...TASKS, ...LANES, ...CLAIMED, 'gate-counts', 'hold-begin', 'hold-sources'),
   release: script('release', ...TASKS, ...LANES, 'holds'),
   nodes: script('nodes', ...TASKS, ...LANES, 'holds'),
-  writeHeld: script('write-held', ...TASKS),
+  writeHeld: script('write-held', ...TASKS, 'gate-counts', 'gate-leaves'),
   apply: script('apply', ...APPLY, ...CHANGED, ...LANES, 'edges', 'links', 'logs'),
   judge: script('judge', ...TASKS, ...LANES, 'edges'),
   setGates: script('set-gates', 'turns', 'gates'),

@@ -134,29 +134,6 @@ local function countEnds()
   ends = {}
 end
 
--- What the ends mean to the gates of their limits.
-local function leaveGates()
-  if not next(leaving) then
-    return
-  end
-  local pools = {}
-  for limits, count in pairs(leaving) do
-    pools[sub(limits, 2)] = count
-  end
-  local names, values = gateCounts.leave(pools)
-  if not values then
-    gates.leaveAll(leaving)
-    gates.save()
-    return
-  end
-  gateCounts.write(values)
-  if call('EXISTS', base .. 'parked') == 1 then
-    for _, key in ipairs(names) do
-      turns.unpark(key)
-    end
-  end
-end
-
 if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 60000)) then
   countEnds()
   for _, counted in pairs(endings) do
@@ -164,7 +141,8 @@ if usual == #ids and match(counters.minute or '', '^%d+') == int(floor(now / 600
   end
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)
-  leaveGates()
+  leaveGates(leaving)
+  results[#ids + 2] = areGatesOpened()
   tell('updated')
   finish(cmsgpack.pack(results))
   return results
@@ -173,6 +151,6 @@ end
 -- For `apply.lua`, as one variable: a function may capture 60.
 local begun = {
   ids = ids, names = names, rests = rests, commons = commons, extras = extras, logs = logs, found = found, results = results,
-  usual = usual, texts = texts, scores = scores, leaving = leaving, ended = ended, endClaimed = endClaimed,
-  countEnds = countEnds, COMPLETED = COMPLETED,
+  usual = usual, texts = texts, scores = scores, leaving = leaving, endClaimed = endClaimed,
+  countEnds = countEnds,
 }

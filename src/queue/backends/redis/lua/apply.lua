@@ -8,12 +8,12 @@
 --           the edges that the task waits for from now on, `w key weight` of limits whose reserved weight was wrong, and
 --           `k key time` of those to close; before that, for the task's log, what `logs.lua` takes after a vertical tab
 -- Returns   the time by Redis where it was asked (else 0), then for each change 0 (stale or gone), or how many
---           events the task has had, or a list: that, released, skipped, unjudged, blockers
+--           events the task has had, or a list: that, released, skipped, unjudged, blockers; last `areGatesOpened`
 -- Guarantee a task is written whole, with its event, its place and its dependents; sent again, all answers are the same
 -- `apply-quick.lua` has begun.
 local ids, names, rests, commons, extras, logs = begun.ids, begun.names, begun.rests, begun.commons, begun.extras, begun.logs
 local results, texts, scores, leaving = begun.results, begun.texts, begun.scores, begun.leaving
-local ended, endClaimed, COMPLETED = begun.ended, begun.endClaimed, begun.COMPLETED
+local endClaimed = begun.endClaimed
 stateTexts = begun.found
 local unseen = {}
 for _, id in ipairs(ids) do
@@ -32,9 +32,15 @@ local function fenceOf(rest)
   return tonumber(match(rest, '^%d+') or nil)
 end
 
--- Whether a change respects who holds the task ahead: it claims with the reserved fence, or does not claim.
+-- Whether a change respects who holds the task ahead: it claims with the reserved fence, or does not claim. Who was given
+-- up stands in the places of its limits no more.
 local function respects(task, holder, isClaim, rest)
-  return not holder or not isClaim or fenceOf(rest) == fenceOf(restOf(task)) + 1
+  if not isClaim or not WAITING[task.st] then
+    return true
+  elseif not holder then
+    return limitsOf(task) == ''
+  end
+  return fenceOf(rest) == fenceOf(restOf(task)) + 1
 end
 
 -- Whoever else writes a held task ends the hold, and uses up the fence that its holder may have given.
@@ -67,10 +73,10 @@ local function settle(task, edges, completed, effects)
   settleDependents(skipped, effects)
 end
 
--- What the task's new status means to the gates of its limits.
-local function moveThroughGates(task, before)
+-- What the task's new status means to the gates of its limits. It stood in its places while it was held, too.
+local function moveThroughGates(task, before, wasHeld)
   local keys = turns.keysOf(task.limits)
-  if LEASED[before] and not LEASED[task.st] then
+  if (LEASED[before] or wasHeld) and not LEASED[task.st] then
     gates.leave(keys, 1)
   end
   if OVER[before] ~= OVER[task.st] then
@@ -113,7 +119,7 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   task.v, task.st, task.runAt, task.rest = task.v + 1, st, runAt, rest
   setLease(task, lease)
   if limitsOf(task) ~= '' then
-    moveThroughGates(task, before)
+    moveThroughGates(task, before, isHeld)
   end
   local effects = edges and newEffects()
   if (OVER[st] or edges) and task.blocked > 0 then
@@ -133,22 +139,9 @@ local function change(task, st, runAt, lease, rest, event, isHeld, edges)
   return effects
 end
 
--- A task that was held as it was submitted, claimed and ended.
-local function endHeld(id, name, common, rest)
-  local score = agendaScores[id]
-  if common.version ~= '1' or find(rest, '1 ', 1, true) ~= 1 or not match(rest, COMPLETED) or not score or score < HELD then
-    return nil
-  end
-  agendaScores[id] = false
-  ended(id, name, 'p', common.st, rest, '3 3 ' .. common.st .. ' ' .. common.runAt .. ' 0 0 0 - ' .. rest .. common.event)
-  return 3
-end
-
 local function endQuickly(id, name, common, rest)
-  if not OVER[common.st] or common.event == '' or loaded[id] then
+  if not OVER[common.st] or common.event == '' or common.isClaimed or loaded[id] then
     return nil
-  elseif common.isClaimed then
-    return not stateTexts[id] and endHeld(id, name, common, rest)
   end
   return stateTexts[id] and endClaimed(id, name, common, rest)
 end
@@ -194,7 +187,7 @@ for i = begun.usual + 1, #ids do
   end
   results[i + 1] = result
 end
-results[1] = clock or 0
+results[1], results[#ids + 2] = clock or 0, 0
 
 if #texts > 0 or isChanged then
   begun.countEnds()
@@ -204,6 +197,7 @@ if #texts > 0 or isChanged then
   spread('HSET', TASKS, texts, 2)
   spread('ZADD', AGENDA, scores, 2)
   save()
+  results[#ids + 2] = areGatesOpened()
   tell('updated')
   finish(cmsgpack.pack(results))
 end

@@ -17,35 +17,11 @@ local function isBeforeGroups(rank)
     and #sound('ZRANGEBYSCORE', base .. 'opens', '-inf', int(now), 'LIMIT', 0, 1) == 0
 end
 
--- What the first line of a task's identity says of its limits: nil where it has none, false where there is more to it. To
--- look for the strokes between which the keys stand takes a third of the time of a pattern.
-local function poolOf(text)
-  local lineEnd = find(text, '\n', 1, true) or 0
-  local first = find(text, '|', 1, true)
-  local second = first and find(text, '|', first + 1, true)
-  local third = second and find(text, '|', second + 1, true)
-  if not second or second > lineEnd then
-    return false
-  elseif not third or third > lineEnd then
-    return nil
-  end
-  local fourth = find(text, '|', third + 1, true)
-  if not fourth or fourth > lineEnd or fourth == third + 1 then
-    return false
-  end
-  local keys, after = sub(text, third + 1, fourth - 1), byte(text, fourth + 1)
-  if after == 10 then
-    return keys, keys
-  end
-  -- Behind a blank stand the weights, and before it whose turn it takes.
-  return after == 32 and keys, keys .. sub(text, fourth + 1, lineEnd - 1)
-end
-
 -- What each task's state says of its limits, and how many start under each; nothing where not all are of the usual kind.
 local function limitsOf(texts)
   local limits, starting = {}, {}
   for i = 1, #texts, 2 do
-    local keys, pool = poolOf(texts[i] or '')
+    local keys, pool = gateCounts.poolOf(texts[i] or '')
     if keys then
       starting[pool] = (starting[pool] or 0) + 1
       limits[#limits + 1] = ';' .. keys

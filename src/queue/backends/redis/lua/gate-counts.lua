@@ -6,8 +6,32 @@ local gateCounts = {}
 -- max, used, closedUntil, paused, rate, tasks, slices
 local COUNTED_GATE = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+)(.*)$'
 -- As in `gates.lua`.
-local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX = 20, 0.001, 50, 5000
+local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX, GATE_FREE_MIN = 20, 0.001, 50, 5000, 64
 local LIMITED_LANE = '^([^|]*|[^|]*|[^|]*)|([^|]+)|$'
+
+-- What the first line of a task's identity says of its limits: nil where it has none, false where there is more to it. To
+-- look for the strokes between which the keys stand takes a third of the time of a pattern.
+function gateCounts.poolOf(text)
+  local lineEnd = find(text, '\n', 1, true) or 0
+  local first = find(text, '|', 1, true)
+  local second = first and find(text, '|', first + 1, true)
+  local third = second and find(text, '|', second + 1, true)
+  if not second or second > lineEnd then
+    return false
+  elseif not third or third > lineEnd then
+    return nil
+  end
+  local fourth = find(text, '|', third + 1, true)
+  if not fourth or fourth > lineEnd or fourth == third + 1 then
+    return false
+  end
+  local keys, after = sub(text, third + 1, fourth - 1), byte(text, fourth + 1)
+  if after == 10 then
+    return keys, keys
+  end
+  -- Behind a blank stand the weights, and before it whose turn it takes.
+  return after == 32 and keys, keys .. sub(text, fourth + 1, lineEnd - 1)
+end
 
 -- How many tasks name each key, and what they weigh together, from numbers by `key,key` or `key,key weight,weight`.
 local function byKey(pools)
@@ -47,21 +71,44 @@ local function readGate(text)
   return match(text or '', COUNTED_GATE)
 end
 
--- What the gates are after `change` of each: of key and text, returns the new text, or nothing where it is not that simple.
-local function changedGates(names, change)
+local function child(all, key)
+  local one = all[key]
+  if not one then
+    one = {}
+    all[key] = one
+  end
+  return one
+end
+
+-- What the gates are after `change` of each: of key and text, returns the new text, or nothing where it is not that
+-- simple; and true where that is so for this key alone. Many gates have the same text, and become the same where
+-- `alikeOf` gives the same table for their keys.
+local function changedGates(names, alikeOf, change)
   local values = {}
   for from = 1, #names, VALUES_MAX do
     for i, text in ipairs(sound('HMGET', base .. 'gates', unpack(names, from, min(from + VALUES_MAX - 1, #names)))) do
       local name = names[from + i - 1]
-      local changed = change(name, text)
+      local alike = alikeOf(name)
+      local changed, isOwn = alike[text], nil
       if not changed then
-        return nil
+        changed, isOwn = change(name, text)
+        if not changed then
+          return nil
+        end
+        alike[text] = not isOwn and changed or nil
       end
       local size = #values
       values[size + 1], values[size + 2] = name, changed
     end
   end
   return values
+end
+
+local function alikeByCount(counts)
+  local all = {}
+  return function(name)
+    return child(all, counts[name])
+  end
 end
 
 function gateCounts.write(values)
@@ -77,9 +124,19 @@ local function isLight(rate, slices)
   return sum + GATE_LIGHT <= (tonumber(match(rate, '^(%S+)/') or nil) or 0)
 end
 
+local function isRoomy(rate, places, used)
+  return rate == '-' and (not places or places - used - 1 >= min(places / 2, GATE_FREE_MIN))
+end
+
+-- Whether nodes may hold ahead what waits under a gate; where there are none, nobody asks.
+local function mayBeHeld(rate, places, used)
+  return (counters.holders or '') == '' or isRoomy(rate, places, used)
+end
+
 -- A gate that nobody knew before.
 local function newGate(name, limit, rate, tasks)
-  if limit and rate and match(limit, '^%d+$') ~= '0' and tasks <= GATE_CROWD and call('EXISTS', base .. 'parked') == 0 then
+  if limit and rate and match(limit, '^%d+$') ~= '0' and tasks <= GATE_CROWD and call('EXISTS', base .. 'parked') == 0
+    and mayBeHeld(rate, tonumber(limit), 0) then
     return limit .. ' 0 0 0 ' .. rate .. ' ' .. tasks
   end
 end
@@ -92,7 +149,11 @@ function gateCounts.come(pools, rules)
       return nil
     end
   end
-  return changedGates(names, function(name, text)
+  local known = {}
+  local function alikeOf(name)
+    return child(child(child(known, rules.most[name] or ''), rules.rates[name] or ''), counts[name])
+  end
+  return changedGates(names, alikeOf, function(name, text)
     if not text then
       return newGate(name, rules.most[name], rules.rates[name], counts[name])
     end
@@ -103,7 +164,7 @@ function gateCounts.come(pools, rules)
     local places, all = tonumber(most), tasks + counts[name]
     if places and (tonumber(used) >= places or all > places + min(GATE_CROWD * places, GATE_CROWD_MAX)) then
       return nil
-    elseif rate ~= '-' and slices ~= '' and not isLight(rate, slices) then
+    elseif rate ~= '-' and slices ~= '' and not isLight(rate, slices) or not mayBeHeld(rate, places, tonumber(used)) then
       return nil
     end
     return most .. ' ' .. used .. ' 0 0 ' .. rate .. ' ' .. all .. slices
@@ -138,7 +199,7 @@ end
 function gateCounts.start(pools)
   local names, counts, weights = byKey(pools)
   local opens = {}
-  local values = changedGates(names, function(name, text)
+  local values = changedGates(names, alikeByCount(counts), function(name, text)
     local most, used, closed, paused, rate, tasks, slices = readGate(text)
     if paused ~= '0' or closed ~= '0' then
       return nil
@@ -156,21 +217,35 @@ function gateCounts.start(pools)
         opens[#opens + 1] = name
       end
     end
-    return most .. ' ' .. all .. ' 0 0 ' .. rate .. ' ' .. tasks .. slices
+    return most .. ' ' .. all .. ' 0 0 ' .. rate .. ' ' .. tasks .. slices, rate ~= '-'
   end)
   return values, opens
+end
+
+-- The gates when tasks are held ahead, see `gates.areRoomy`.
+function gateCounts.hold(pools)
+  local names, counts = byKey(pools)
+  return changedGates(names, alikeByCount(counts), function(name, text)
+    local most, used, closed, paused, rate, tasks = readGate(text)
+    local all, places = used and used + counts[name], tonumber(most or nil)
+    if paused == '0' and closed == '0' and isRoomy(rate, places, all - 1) then
+      return most .. ' ' .. int(all) .. ' 0 0 - ' .. tasks
+    end
+  end)
 end
 
 -- The gates when tasks have ended: nobody is where they stood.
 function gateCounts.leave(pools)
   local names, counts = byKey(pools)
-  return names, changedGates(names, function(name, text)
+  return names, changedGates(names, alikeByCount(counts), function(name, text)
     local most, used, closed, paused, rate, tasks, slices = readGate(text)
     if not most then
       return nil
-    elseif sub(name, 1, 7) ~= 'thread:' then
+    end
+    local isThread = sub(name, 1, 7) == 'thread:'
+    if not isThread then
       tasks = max(0, tasks - counts[name])
     end
-    return most .. ' ' .. max(0, used - counts[name]) .. ' ' .. closed .. ' ' .. paused .. ' ' .. rate .. ' ' .. tasks .. slices
+    return most .. ' ' .. max(0, used - counts[name]) .. ' ' .. closed .. ' ' .. paused .. ' ' .. rate .. ' ' .. tasks .. slices, isThread
   end)
 end

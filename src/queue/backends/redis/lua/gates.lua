@@ -156,15 +156,33 @@ later(gates, function()
     end
   end
 
+  -- Whether a node may hold a task under this key ahead: with its place, so that half of the places, or so many, stay free
+  -- for those who would start at once. What a rate counts is not reserved.
+  local FREE_MIN = 64
+
+  local function isRoomy(gate)
+    local isOpen = gate.rate == '-' and not gate.isPaused and gate.closed <= now
+    return isOpen and (not gate.max or gate.max - gate.used - 1 >= min(gate.max / 2, FREE_MIN))
+  end
+
+  function gates.areRoomy(keys)
+    for _, key in ipairs(keys) do
+      if not isRoomy(gates.of(key)) then
+        return false
+      end
+    end
+    return true
+  end
+
   -- Where a ready task of this lane waits. Under limits that keep nobody back now and will hardly do so later, it waits
-  -- like any other: it is claimed from there, or goes to its own lane when its gates keep it back. Nodes hold ahead
-  -- what waits in plain lanes; they shall not meet it there.
+  -- like any other: it is claimed from there, or goes to its own lane when its gates keep it back. Where nodes hold ahead
+  -- what waits in plain lanes, it waits there only if they may hold it.
   function gates.laneFor(lane)
     local quota = turns.quotaOf(lane)
     if not quota or not quota.plain then
       return lane
     elseif quota.isOpen == nil then
-      quota.isOpen = (counters.holders or '') == '' and not gates.obstacle(quota.keys, '', LIGHT)
+      quota.isOpen = not gates.obstacle(quota.keys, '', LIGHT) and ((counters.holders or '') == '' or gates.areRoomy(quota.keys))
     end
     if not quota.isOpen then
       return lane
@@ -296,14 +314,23 @@ later(gates, function()
     end
   end
 
+  -- Nodes give back all they hold: some of it may be kept back now.
+  local function recall()
+    if (counters.holders or '') ~= '' then
+      fields.recall = call('HGET', COUNTERS, 'holder') or '0'
+    end
+  end
+
   function gates.close(key, untilTime)
     local gate = gates.of(key)
     gate.closed, gate.isChanged = max(gate.closed, ceil(untilTime)), true
+    recall()
   end
 
   -- Sets what is given: max, rate ('-' none), paused ('1' or '0'), the end of a closing; '_' leaves as it is.
   function gates.set(key, limit, rate, paused, closed)
     local gate = gates.of(key)
+    local most, pace, wasClosed, wasPaused = gate.max or math.huge, gate.rate, gate.closed, gate.isPaused
     if limit ~= '_' then
       gate.max = tonumber(limit)
       gate.maxText = gate.max and format('%.17g', gate.max) or '-'
@@ -318,6 +345,9 @@ later(gates, function()
         gates.pauseKind(key, gate.isPaused)
       end
     end
+    if (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-') or gate.closed > wasClosed or (gate.isPaused and not wasPaused) then
+      recall()
+    end
     gate.isChanged, gates.woken[key] = true, true
   end
 
@@ -325,10 +355,6 @@ later(gates, function()
   function gates.pauseKind(key, isPaused)
     local known = fields.quotas or counters.quotas or '1'
     local from, to = find(known .. '\n', '\n' .. key .. '\n', 1, true)
-    if isPaused then
-      -- Nodes give back all they hold: some of it may be of this kind.
-      fields.recall = call('HGET', COUNTERS, 'holder') or '0'
-    end
     if isPaused and not from then
       known = known .. '\n' .. key
     elseif not isPaused and from then

@@ -33,27 +33,70 @@ local RANK_AND_LANE = '^%S+ (%S+) %S+ %S+ (%S*)'
 local taken, scores, looked, again = {}, {}, 0, 0
 local heldScore = int(HELD + number)
 
--- Nodes hold nothing under limits: what stands among the plain lanes goes to its own.
-local keptBack = {}
+-- Under limits a task is held where there is room for that, and others go to their own lanes. Nobody takes a place before
+-- another that was kept back and needs it too.
+local keptBack, shut = {}, {}
+
+local function isShut(keys)
+  for _, key in ipairs(keys) do
+    if shut[key] then
+      return true
+    end
+  end
+  return not gates.areRoomy(keys)
+end
 
 local function isKeptBack(id, seq, place, text)
   local rank, lane = match(text, RANK_AND_LANE)
-  if not lane or not turns.quotaOf(lane) then
+  local quota = lane and turns.quotaOf(lane)
+  if not quota then
     return false
+  elseif not isShut(quota.keys) then
+    gates.enter(quota.keys, '')
+    return false
+  end
+  for _, key in ipairs(quota.keys) do
+    shut[key] = true
   end
   keptBack[#keptBack + 1] = { lane = lane, rank = rank, seq = seq, id = id, place = tonumber(place) or 0 }
   return true
 end
 
+-- Most often there is room for all of them; then their gates are changed where they stand.
+local function enterAll(texts, held)
+  local pools = {}
+  for i, isHere in ipairs(held) do
+    local keys, pool
+    if isHere then
+      keys, pool = gateCounts.poolOf(texts[2 * i - 1])
+    end
+    if keys then
+      pools[pool] = (pools[pool] or 0) + 1
+    elseif keys == false then
+      return false
+    end
+  end
+  -- What was read before may not be what stands there then.
+  local values = not next(gates.byKey) and gateCounts.hold(pools)
+  if values then
+    gateCounts.write(values)
+  end
+  return values
+end
+
 local function take()
   local want = LIMIT - #taken
   local ids, seqs, places, lanes, count = pick(want)
-  local texts = fetchBoth(ids)
+  local texts, held = fetchBoth(ids), {}
+  for i = 1, count do
+    held[i] = holds(ids[i], seqs[i], places[i], texts[2 * i - 1], texts[2 * i]) or false
+  end
+  local areAllIn = not counters.quotas or enterAll(texts, held)
   for i = 1, count do
     local id, text, state = ids[i], texts[2 * i - 1], texts[2 * i]
-    if not holds(id, seqs[i], places[i], text, state) then
+    if not held[i] then
       forget(lanes[i])
-    elseif not (counters.quotas and isKeptBack(id, seqs[i], places[i], text)) then
+    elseif areAllIn or not isKeptBack(id, seqs[i], places[i], text) then
       local size = #taken
       taken[size + 1], scores[2 * size + 1], scores[2 * size + 2] = id, heldScore, id
       answer(id, text, state)
@@ -132,7 +175,10 @@ local function close()
 end
 
 close()
-appendEntries(keptBack)
+if counters.quotas then
+  appendEntries(keptBack)
+  gates.save()
+end
 -- A node that finds nothing is given something by those that hold more.
 if #taken < LIMIT and not LAST_RANK and othersHold(number) then
   fields.wanted = NODE

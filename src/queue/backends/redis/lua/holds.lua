@@ -1,4 +1,4 @@
--- Tasks that nodes hold ahead: off their lanes, and otherwise as they were.
+-- Tasks that nodes hold ahead: off their lanes, in the places of their limits as if they ran, and otherwise as they were.
 --
 -- `agenda`            a held task has the score HELD + the number of its node
 -- `holders`, `holder` counter fields: `name=number:until` of each node, and the last number given. A node is silent for
@@ -27,25 +27,37 @@ local function writeNodes()
   fields.holders = table.concat(parts, ' ')
 end
 
--- Held tasks wait in their lanes again. A fence that may have been given is used up.
+-- Held tasks wait in their lanes again, and leave their places. A fence that may have been given is used up.
 local function giveBack(ids, isUsedUp)
   spread('ZREM', AGENDA, ids)
-  local texts = fetchBoth(ids)
+  local texts, waiting = fetchBoth(ids), {}
   for i, id in ipairs(ids) do
     taskTexts[id], stateTexts[id] = texts[2 * i - 1], texts[2 * i]
     local task = taskTexts[id] and load(id)
     if task and isReady(task) then
-      if isUsedUp then
-        local fence, tail = match(restOf(task), '^(%d+)(.*)$')
-        task.rest = int(fence + 1) .. tail
-        call('HSET', TASKS, '=' .. id, textOf(task))
+      waiting[#waiting + 1] = task
+      if counters.quotas then
+        gates.leave(turns.keysOf(limitsOf(task)), 1)
       end
-      pushOne(task)
     end
+  end
+  for _, task in ipairs(waiting) do
+    if isUsedUp then
+      local fence, tail = match(restOf(task), '^(%d+)(.*)$')
+      task.rest = int(fence + 1) .. tail
+      call('HSET', TASKS, '=' .. task.id, textOf(task))
+    end
+    appendTask(task)
+  end
+  closeLanes()
+  for _, id in ipairs(ids) do
     loaded[id], stateTexts[id] = nil, nil
   end
   if #ids > 0 then
     tell('new')
+  end
+  if counters.quotas then
+    gates.save()
   end
 end
 

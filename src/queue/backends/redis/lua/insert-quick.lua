@@ -9,7 +9,7 @@ counters.answered = answered
 
 -- Where tasks of one lane and rank go: `rank createdAt runAt lane` tells it, which tasks of one batch share. What they
 -- do under limits see `gates.laneFor`.
-local places, isFree = {}, (counters.holders or '') == ''
+local places = {}
 
 local function placeOf(head)
   local rank, lane = match(head, '^(%S+) %S+ %S+ (%S*)')
@@ -18,7 +18,7 @@ local function placeOf(head)
     return nil
   end
   local plain, keys = match(lane, LIMITED_LANE)
-  local place = (plain and isFree or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
+  local place = (plain or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
   places[head] = place or false
   return place
 end
