@@ -60,6 +60,19 @@ test('a task costs less than a third of a command, those of scripts included', a
   await queue.close();
 });
 
+test('tasks that are asked for together are read together, and nobody shares an answer', async () => {
+  const queue = open();
+  await queue.enqueueMany(['a', 'b', 'c'].map((id) => ({ id, payload: {} })));
+  const before = await info('stats', 'total_commands_processed');
+  const answers = await Promise.all(['a', 'gone', 'c', 'a', 'b'].map((id) => queue.getTask(id)));
+  const commands = (await info('stats', 'total_commands_processed')) - before;
+  expect(answers.map((task) => task?.id ?? null)).toEqual(['a', null, 'c', 'a', 'b']);
+  expect(answers[0]).not.toBe(answers[3]);
+  // The call, what its script asks, and the question here.
+  expect(commands).toBeLessThan(6);
+  await queue.close();
+});
+
 test('keys return to base when ended tasks are purged, whatever became of them', async () => {
   const clock = new FakeClock();
   const prefix = redis.prefix();

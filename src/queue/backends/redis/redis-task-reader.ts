@@ -18,19 +18,50 @@ import type { ScriptRunner } from './script-runner.ts';
 
 const READ_AT_ONCE_MAX = 500;
 
+interface Question {
+  readonly ids: readonly string[];
+  readonly resolve: (byId: Map<string, TaskRecord>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** What is read of a queue in Redis and changes nothing there. */
 export class RedisTaskReader {
   readonly #scripts: ScriptRunner;
+  #gathered: Question[] = [];
 
   constructor(scripts: ScriptRunner) {
     this.#scripts = scripts;
   }
 
-  async read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
+  /** Questions of one turn, as those of a task for each of its dependencies, share a call; nobody shares a record. */
+  read(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
+    return new Promise((resolve, reject) => {
+      if (this.#gathered.push({ ids, resolve, reject }) === 1) queueMicrotask(this.#ask);
+    });
+  }
+
+  readonly #ask = async (): Promise<void> => {
+    const questions = this.#gathered;
+    this.#gathered = [];
+    try {
+      const all = await this.#readInParts([...new Set(questions.flatMap(({ ids }) => ids))]);
+      for (const { ids, resolve } of questions) {
+        const found = ids.flatMap((id) => {
+          const record = all.get(id);
+          return record ? [[id, questions.length === 1 ? record : { ...record }] as const] : [];
+        });
+        resolve(new Map(found));
+      }
+    } catch (error) {
+      for (const { reject } of questions) reject(error);
+    }
+  };
+
+  async #readInParts(ids: readonly string[]): Promise<Map<string, TaskRecord>> {
     const byId = new Map<string, TaskRecord>();
     for (let from = 0; from < ids.length; from += READ_AT_ONCE_MAX) {
-      const part = ids.slice(from, from + READ_AT_ONCE_MAX);
-      const reply = await this.#scripts.run('read', { now: 0, values: part });
+      const values = ids.slice(from, from + READ_AT_ONCE_MAX);
+      const reply = await this.#scripts.run('read', { now: 0, values });
       for (const record of readRecords(reply, 0)) byId.set(record.id, record);
     }
     return byId;
