@@ -92,6 +92,19 @@ test('tasks under a limit are held with their places, and no more of them than l
   await holder.close();
 });
 
+test('what is claimed and ended here leaves its places: who was kept back goes before the less urgent', async () => {
+  const { holder } = aPair();
+  const urgent = under('k', 2, ['a', 'b', 'c', 'd']).map((task) => ({ ...task, priority: 10 as const }));
+  await holder.enqueueMany(urgent);
+  await submit(holder, ['free1', 'free2', 'free3']);
+  const [a, b, free] = await holder.dequeueMany(3);
+  expect([a!.id, b!.id, free!.id]).toEqual(['a', 'b', 'free1']);
+  await holder.settle(a!, { status: 'completed' });
+  expect((await holder.dequeue())?.id).toBe('c');
+  await Promise.all([b!, free!].map((task) => holder.settle(task, { status: 'completed' })));
+  expect((await holder.dequeueMany(2)).map(({ id }) => id)).toEqual(['d', 'free2']);
+});
+
 test('who finds no place under a key gets some of what another node holds under it', async () => {
   const at = { url: redis.url, prefix: redis.prefix(), prefetchTasksMin: 10 };
   const nodes = [new HybridTaskQueue(at), new HybridTaskQueue(at)] as const;

@@ -104,6 +104,21 @@ export const gateCases: readonly ConformanceCase<StoreHarness>[] = [
     },
   },
   {
+    name: 'what a limit kept back goes before the less urgent as soon as there is a place',
+    async run({ store }) {
+      await insertUnder(store, [rule('k', 1)], limited('a', 3, quotaOf('k'), { rank: 1 }));
+      await insert(
+        store,
+        Array.from({ length: 9 }, (_, i) => aRecord({ id: `free${i + 1}`, rank: 2_000 })),
+      );
+      assert.deepEqual(await claimIds(store, { limit: 2 }), ['a1', 'free1']);
+      await end(store, 'a1', 'completed');
+      assert.deepEqual(await claimIds(store, { limit: 1 }), ['a2']);
+      await change(store, await read(store, 'a2'), { ...RELEASED, status: 'retrying', runAt: NOW + 60_000 });
+      assert.deepEqual(await claimIds(store, { limit: 2 }), ['a3', 'free2']);
+    },
+  },
+  {
     name: 'limited tasks and others go by one order',
     async run({ store }) {
       await insertUnder(

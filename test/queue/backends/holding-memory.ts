@@ -170,7 +170,7 @@ export class HoldingMemory {
     if (!applied) return null;
     this.#holds.delete(change.id);
     if (hold && !isClaim) this.#dropped.set(hold.node, [...(this.#dropped.get(hold.node) ?? []), change.id]);
-    return applied;
+    return { ...applied, opened: applied.record.quota !== undefined && !isLeased(applied.record.status) };
   }
 
   async #holdable(filter: ClaimFilter | null, now: number): Promise<TaskRecord[]> {

@@ -25,6 +25,8 @@ local READ = { 'format', 'paused', 'seq', 'due', 'watchers', 'blocked', 'p', 'a'
 
 local counters, delta, fields = {}, {}, {}
 local now, clock, news
+-- Whether gates let something on that they kept back.
+local areOpened = false
 
 local function int(number)
   return format('%d', number)

@@ -23,5 +23,5 @@ end
 
 -- 1 where something that gates kept back may go on since.
 local function areGatesOpened()
-  return rawget(turns, 'areOpened') and 1 or 0
+  return areOpened and 1 or 0
 end

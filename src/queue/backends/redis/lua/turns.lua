@@ -128,7 +128,7 @@ later(turns, function()
       end
     end
     spread('ZREM', turns.PARKED, members)
-    turns.areOpened = true
+    areOpened = true
     tell('new')
   end
 
