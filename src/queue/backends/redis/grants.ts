@@ -3,7 +3,7 @@ import type { InsertOutcome, TaskRecord } from '../../task-store.ts';
 import { isPlain } from './hand-over.ts';
 import type { Insertion } from './insertions.ts';
 import { identityText } from './record-text.ts';
-import { INSERTED, toOutcome } from './replies.ts';
+import { INSERTED, onlyOutcome } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { isAsGranted } from './standby.ts';
 
@@ -54,10 +54,10 @@ export class Grants {
     const values = ['', 1, id, identityText(records[0]!)];
     const { scripts, isAlone } = this.#options;
     const reply = await scripts.run('insertLone', { now, mark: `i${slot}`, isUrgent: isAlone(), values });
-    if (reply.length === 0) return INSERTED;
-    const [, kind, found] = reply as [number, string, string[]];
-    if (kind !== 'granted') return toOutcome(kind, found);
-    this.#note(found[0]!, id, RECALL_PART * Number(found[1]));
+    const [, kind, found] = reply;
+    if (kind !== 'granted') return onlyOutcome(reply);
+    const [to, lease] = found as [string, string];
+    this.#note(to, id, RECALL_PART * Number(lease));
     return INSERTED;
   }
 

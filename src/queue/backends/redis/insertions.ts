@@ -2,7 +2,7 @@ import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { GateChange, InsertOutcome, NewRecord } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
 import { identityText, specialText } from './record-text.ts';
-import { INSERTED, toOutcome } from './replies.ts';
+import { INSERTED, onlyOutcome, toOutcome } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { stageRecords } from './stage.ts';
 
@@ -49,29 +49,39 @@ export async function sendInsertions(
   items: readonly Insertion[],
   slot: number,
 ): Promise<InsertOutcome[]> {
-  const [first] = items;
-  if (items.length === 1 && isStaged(first!)) return [await sendStaged(scripts, first!, slot)];
+  const [only] = items;
+  if (items.length === 1 && isStaged(only!)) return [await sendStaged(scripts, only!, slot)];
+  const { foresight } = scripts;
   const isSingles = items.every(({ records }) => records.length === 1);
   const sizes = isSingles ? '' : items.map(({ records }) => records.length).join(' ');
   const now = items.at(-1)!.now;
+  const count = items.reduce((sum, { records }) => sum + records.length, 0);
+  const { isRight } = foresight;
+  const first = foresight.sent(count);
   const identities: string[] = [];
   const specials: RedisArgument[] = [];
   let index = 0;
   for (const { records, rules } of items) {
     for (const record of records) {
+      identities.push(record.id, identityText(record, isRight ? first + index : undefined));
       index++;
-      identities.push(record.id, identityText(record));
       const special = specialText(record, now, record === records[0] ? rules : undefined);
       if (special !== '') specials.push(index, special);
     }
   }
-  const values = [sizes, index, ...identities, ...specials];
-  const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
-  const outcomes = items.map(() => INSERTED);
-  for (let i = 0; i < reply.length; i += 3) {
-    outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
+  const values = [sizes, isRight ? `${count} ${first}` : count, ...identities, ...specials];
+  let last: number | undefined;
+  try {
+    const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
+    last = reply.at(-1) as number;
+    const outcomes = items.map(() => INSERTED);
+    for (let i = 0; i + 2 < reply.length; i += 3) {
+      outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
+    }
+    return outcomes;
+  } finally {
+    foresight.answered(first, count, last);
   }
-  return outcomes;
 }
 
 async function sendStaged(
@@ -81,6 +91,5 @@ async function sendStaged(
 ): Promise<InsertOutcome> {
   const stage = await stageRecords(scripts, records, now, rules);
   const values = [String(records.length), records.length, '@', stage];
-  const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
-  return reply.length === 0 ? INSERTED : toOutcome(reply[1] as string, reply[2] as unknown[]);
+  return onlyOutcome(await scripts.run('insert', { now, mark: `i${slot}`, values }));
 }

@@ -28,13 +28,14 @@ const EDGE_LETTERS: Readonly<Record<Edge['on'], string>> = {
 const PRIORITY_OF_DAMAGED = 5;
 const PLAIN = /^[A-Za-z0-9_.:-]+$/;
 
-/** A task's identity as it is stored, but for its sequence. */
-export function identityText(record: NewRecord): string {
+/** A task's identity as it is stored; without its sequence where that is not foreseen. */
+export function identityText(record: NewRecord, seq?: number): string {
   const { rank, createdAt, runAt, hash, submission } = record;
   const due = runAt === createdAt ? '=' : runAt;
   const weights = record.quota === undefined ? '' : weightsText(record.quota);
   const lane = weights === '' ? laneKey(record) : `${laneKey(record)} ${weights}`;
-  return `${rank} ${createdAt} ${due} ${lane}\n${hash}\n${submission}`;
+  const own = `${rank} ${createdAt} ${due} ${lane}\n${hash}\n${submission}`;
+  return seq === undefined ? own : `${seq} ${own}`;
 }
 
 /**

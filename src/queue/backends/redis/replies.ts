@@ -77,6 +77,11 @@ export function readClaimed(reply: readonly unknown[], first: FirstState): TaskR
   return records;
 }
 
+/** What an insertion of one group was answered. */
+export function onlyOutcome([, kind, found]: readonly unknown[]): InsertOutcome {
+  return found === undefined ? INSERTED : toOutcome(kind as string, found as unknown[]);
+}
+
 export function toOutcome(kind: string, found: readonly unknown[]): InsertOutcome {
   if (kind === 'conflict') return { ...INSERTED, conflicts: readRecords(found, 0) };
   if (kind === 'effects') return { ...INSERTED, effects: toEffects(found, 0) };

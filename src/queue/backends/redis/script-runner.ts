@@ -3,6 +3,7 @@ import { ClosedError, SchemaTooNewError, StoreUnavailableError } from '../../../
 import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { ServerClock } from '../../../redis/server-clock.ts';
+import { Foresight } from './foresight.ts';
 import { SCRIPTS, type ScriptName } from './scripts.ts';
 
 /** What one call of a script says beside its own arguments. */
@@ -36,6 +37,7 @@ interface Hooks {
 export class ScriptRunner {
   /** Names this store object among those that share the queue. */
   readonly instance = randomBytes(6).toString('hex');
+  readonly foresight = new Foresight();
   readonly #connection: RedisConnection;
   readonly #base: string;
   /**

@@ -35,7 +35,7 @@ if v[1] == '1' and rankNumber and seq and not (v[6] and match(v[6], '^%d+') == A
   end
   -- As `finish`.
   call('HSET', KEYS[1], 'p', int(math.max(0, (tonumber(v[3] or nil) or 0) + 1)), 'seq', seqText,
-    ARGV[3], ARGV[4] .. ' ' .. int(now), ARGV[3] .. '=', cmsgpack.pack({}))
+    ARGV[3], ARGV[4] .. ' ' .. int(now), ARGV[3] .. '=', cmsgpack.pack({ seq }))
   tellOthers(v[5], 'new')
-  return {}
+  return { seq }
 end

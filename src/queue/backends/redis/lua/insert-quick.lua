@@ -17,13 +17,33 @@ local function placeOf(head)
   if not number then
     return nil
   end
-  local plain, keys = match(lane, LIMITED_LANE)
-  local place = (plain or not turns.quotaOf(lane)) and { name = plain or lane, rank = rank, number = number, keys = keys }
-  places[head] = place or false
+  local plain, keys
+  if not find(lane, PLAIN_LANE) then
+    plain, keys = match(lane, LIMITED_LANE)
+    if not plain then
+      return nil
+    end
+  end
+  local place = { name = plain or lane, rank = rank, number = number, keys = keys }
+  places[head] = place
   return place
 end
 
-local count = tonumber(ARGV[6])
+-- `foreseen`: the sequence that the first identity begins with.
+local count, foreseen = match(ARGV[6], '^(%d+) ?(%d*)$')
+count, foreseen = tonumber(count), tonumber(foreseen)
+local isForeseen = foreseen and foreseen == lastSeq() + 1 and 2 * count <= VALUES_MAX
+
+-- Where an identity begins behind its sequence.
+local function startOf(text)
+  return foreseen and (find(text, ' ', 1, true) or 0) + 1 or 1
+end
+
+-- The identity of a task without its sequence.
+local function identityAt(i)
+  local text = ARGV[6 + 2 * i]
+  return foreseen and sub(text, startOf(text)) or text
+end
 
 -- What the tasks say of their keys: max and rate by key. Nothing where more is special about them, or they do not agree.
 local function rulesOfBatch()
@@ -56,7 +76,8 @@ if rules then
   local names, seen, isUsual, placed, coming = {}, {}, true, {}, {}
   for i = 1, count do
     local id, identity = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
-    local head = sub(identity, 1, (find(identity, '\n', 1, true) or 1) - 1)
+    local from = startOf(identity)
+    local head = sub(identity, from, (find(identity, '\n', from, true) or 1) - 1)
     local place = places[head] or placeOf(head)
     if seen[id] or not place then
       isUsual = false
@@ -77,11 +98,16 @@ if rules then
     for i = 1, count do
       seq = seq + 1
       local id, seqText, place = names[i], int(seq), placed[i]
-      texts[2 * i - 1], texts[2 * i] = id, seqText .. ' ' .. ARGV[6 + 2 * i]
+      if not isForeseen then
+        texts[2 * i - 1], texts[2 * i] = id, seqText .. ' ' .. identityAt(i)
+      end
       entries[i] = bucketEntry(seqText, id)
       append(openLane(place.name), place.rank, place.number, seqText, seq, id, 0)
     end
     add('p', count)
+    if isForeseen then
+      call('HSET', TASKS, unpack(ARGV, 7, 6 + 2 * count))
+    end
     spread('HSET', TASKS, texts, 2)
     appendToBuckets(entries, firstSeq)
     closeLanes()
@@ -91,7 +117,7 @@ if rules then
     end
     fields.seq = int(seq)
     tell('new')
-    finish(cmsgpack.pack({}))
-    return {}
+    finish(cmsgpack.pack({ seq }))
+    return { seq }
   end
 end

@@ -1,7 +1,8 @@
 -- Stores tasks, in groups: each group whole or not at all.
 --
 -- ARGV[5]   the sizes of the groups; empty: every task is one
--- ARGV[6]   how many tasks
+-- ARGV[6]   how many tasks; behind it, where identities begin with the sequences that they are believed to get, the first of
+--           these: what is right need not be put together here
 -- ARGV[7…]  two for each task: id, and its identity without the sequence; then two for each task with something
 --           special: its index, and `runAt alarmAt` with a line `on dependency condition` for each edge ('+on' in a join of
 --           any), and with the first of a group `g key,key max rate paused closed` for its rules, '_' what is not given
@@ -9,10 +10,11 @@
 --           is special \n what is special, identity
 -- Returns   nothing for groups that were stored without effects; for others three: the group's index, then
 --           'conflict' and the records that exist · 'unknown' and pairs of task index, dependency · 'effects'
+--           Last the sequence given last.
 -- Guarantee sequences rise with the order given; a group with a conflict or an unknown dependency writes nothing.
 -- `insert-quick.lua` has begun.
 local answered = counters.answered
-local COUNT, FIRST = tonumber(ARGV[6]), 7
+local COUNT, FIRST = count, 7
 local RANK_AND_LANE = '^(%S+) %S+ %S+ (%S*)'
 local results, ids = {}, {}
 
@@ -20,9 +22,13 @@ local function reply()
   local values = {}
   for _, result in ipairs(results) do
     local size = #values
-    values[size + 1] = result[1]
-    values[size + 2] = result[2]
-    values[size + 3] = result[2] == 'conflict' and pushRecords({}, result[3]) or result[3]
+    if type(result) == 'number' then
+      values[size + 1] = result
+    else
+      values[size + 1] = result[1]
+      values[size + 2] = result[2]
+      values[size + 3] = result[2] == 'conflict' and pushRecords({}, result[3]) or result[3]
+    end
   end
   return values
 end
@@ -58,7 +64,7 @@ end
 
 if not stage then
   for i = 1, COUNT do
-    ids[i], identities[i] = ARGV[FIRST + 2 * i - 2], ARGV[FIRST + 2 * i - 1]
+    ids[i], identities[i] = ARGV[FIRST + 2 * i - 2], identityAt(i)
   end
   for i = FIRST + 2 * COUNT, #ARGV, 2 do
     specials[tonumber(ARGV[i])] = ARGV[i + 1]
@@ -278,6 +284,7 @@ end
 if stage then
   call('UNLINK', stage)
 end
+results[#results + 1] = seq
 -- A request that stored nothing may be answered anew.
 finish(#stored > 0 and cmsgpack.pack(results) or nil)
 return reply()

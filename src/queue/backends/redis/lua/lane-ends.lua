@@ -34,18 +34,19 @@ local function tailOf(list)
   if not last then
     return nil
   end
-  local rank, seq = match(type(last) == 'string' and last or '', ENTRY)
+  local rank, seq = match(type(last) == 'string' and last or '', '^(%S+) (%d+) %S')
   return tonumber(rank or nil) or math.huge, tonumber(seq or nil) or math.huge
 end
 
--- Lanes that are being written, each with where it ends: what is appended is written by `closeLanes`.
+-- Lanes that are being written, each with where it ends: what is appended, its items, is written by `closeLanes`.
 local openLanes = {}
 
 local function openLane(name)
   local lane = openLanes[name]
   if not lane then
-    local rank, seq = tailOf(base .. 'r:' .. name)
-    lane = { values = {}, isNew = not rank, rank = rank or -math.huge, seq = seq or 0 }
+    local list = base .. 'r:' .. name
+    local rank, seq = tailOf(list)
+    lane = { list = list, isNew = not rank, rank = rank or -math.huge, seq = seq or 0, first = false, sides = false }
     openLanes[name] = lane
   end
   return lane
@@ -55,7 +56,8 @@ end
 local function append(lane, rank, rankNumber, seq, seqNumber, id, place)
   if rankNumber > lane.rank or (rankNumber == lane.rank and seqNumber > lane.seq) then
     lane.rank, lane.seq = rankNumber, seqNumber
-    lane.values[#lane.values + 1] = withPlace(rank .. ' ' .. seq .. ' ' .. id, place)
+    local entry = rank .. ' ' .. seq .. ' ' .. id
+    lane[#lane + 1] = place == 0 and entry or withPlace(entry, place)
     lane.first = lane.first or rank
   else
     local sides = lane.sides or {}
@@ -73,7 +75,9 @@ local function closeLanes()
   for name, lane in pairs(openLanes) do
     local quota = turns.quotaOf(name)
     local own = quota and {} or heads
-    spread('RPUSH', base .. 'r:' .. name, lane.values)
+    if lane.first then
+      spread('RPUSH', lane.list, lane)
+    end
     if lane.isNew and lane.first then
       own[#own + 1] = lane.first
       own[#own + 1] = 'r' .. name

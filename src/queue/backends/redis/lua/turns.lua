@@ -11,11 +11,16 @@
 -- `quotas` in the counters: there may be any of these; then, a line each, the agents and types that are paused.
 -- `turn` there: where the last turn began, and where the last one of the tasks without a fair key ended.
 local turns = { quotas = {} }
+local PLAIN_LANE = '^[^|]*|[^|]*|[^|]*$'
 
 -- What a lane's name says of limits and turns; false for most.
 function turns.quotaOf(lane)
   local quota = turns.quotas[lane]
   if quota == nil then
+    if find(lane, PLAIN_LANE) then
+      turns.quotas[lane] = false
+      return false
+    end
     local plain, keys, fair, weight = match(lane, '^([^|]*|[^|]*|[^|]*)|([^|]*)|([^*]*)%*?(.*)$')
     quota = keys and { limits = keys == '' and '' or ';' .. keys, weight = tonumber(weight) or 1, isFair = fair ~= '',
       plain = fair == '' and plain, group = fair ~= '' and '*' .. fair or keys } or false
