@@ -86,7 +86,8 @@ test('a lone task is claimed for an idle worker of another process in the same c
 
   await plain.enqueueMany([
     { id: 'a', payload: { n: 1 }, agentType: 'write', priority: 7 },
-    { id: 'b', payload: {} },
+    // Later: the worker asks as often as it hears of something, which may be twice.
+    { id: 'b', payload: {}, delayMs: 60_000 },
   ]);
   const claimed = await untilGot(got, 2);
   const times = { createdAt: 0, runAt: 0, startedAt: 0, rank: 0, id: '' };
