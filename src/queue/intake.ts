@@ -102,6 +102,8 @@ export async function takeIn(
 
 /** The last word on each key. */
 function rulesOf(batch: readonly SubmittedRecord[]): readonly GateChange[] | undefined {
+  // No map for a batch of one, which most are.
+  if (batch.length === 1) return batch[0]!.rules;
   let last: SubmittedRecord['rules'];
   const byKey = new Map<string, GateChange>();
   for (const { rules } of batch) {

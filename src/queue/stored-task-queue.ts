@@ -579,11 +579,13 @@ export class StoredTaskQueue implements TaskQueue {
     this.#observers.welcome(inserted, now);
     this.#log.submitted(inserted, now);
     if (!isQuiet(effects)) await this.#propagation.follow(effects);
-    await this.#watchOver(inserted);
+    if (!this.#watchOver(inserted)) return;
+    this.#approvals.expect();
+    await this.#approvals.open();
   }
 
-  /** What is to be done about new tasks at a time of their own. */
-  async #watchOver(inserted: Intake['inserted']): Promise<void> {
+  /** What is to be done about new tasks at a time of their own; whether there are approvals among them. */
+  #watchOver(inserted: Intake['inserted']): boolean {
     let first = Number.POSITIVE_INFINITY;
     let isApproval = false;
     for (const { alarmAt, agentType, runAt } of inserted) {
@@ -593,9 +595,7 @@ export class StoredTaskQueue implements TaskQueue {
       first = Math.min(first, runAt);
     }
     if (first !== Number.POSITIVE_INFINITY) this.#alarm.set(first);
-    if (!isApproval) return;
-    this.#approvals.expect();
-    await this.#approvals.open();
+    return isApproval;
   }
 
   #setPaused(target: PauseTarget | undefined, isPaused: boolean): Promise<void> {
