@@ -366,6 +366,20 @@ test('close gives back at once what was held, and charges nothing', async () => 
   expect(next).toMatchObject({ id: 't1', fence: 1, crashes: 0 });
 });
 
+test('a claim under way while its store closes hands out nothing that is not written, and leaves nothing held', async () => {
+  const { node, storage } = aFleet();
+  const [one, two] = [node(), node()];
+  await insertIds(two.store, ids(20));
+  const late = one.store.claim(aClaim({ limit: 3 })).catch(() => []);
+  const closed = one.store.close();
+  const again = one.store.claim(aClaim({ limit: 3 })).catch(() => []);
+  const handedOut = [...(await late), ...(await again)];
+  await closed;
+  const stored = await storage.tasks.get(handedOut.map(({ id }) => id));
+  expect(stored.map((record) => record?.status)).toEqual(handedOut.map(() => 'assigned'));
+  expect(storage.holds).toBe(0);
+});
+
 test('what waits too long here is given back', async () => {
   const { node, clock, storage } = aFleet();
   const { store } = node({ prefetchTasksMin: 0 });

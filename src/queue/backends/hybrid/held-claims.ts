@@ -33,6 +33,7 @@ export class HeldClaims {
   readonly #writes: WriteQueue;
   readonly #onFailed: (error: unknown) => void;
   #sinceTurn = 0;
+  #isClosed = false;
 
   constructor({ store, shelf, node, writes, onFailed }: HeldClaimsOptions) {
     this.#store = store;
@@ -40,6 +41,11 @@ export class HeldClaims {
     this.#node = node;
     this.#writes = writes;
     this.#onFailed = onFailed;
+  }
+
+  /** From now on nothing is handed out that is held here: such claims would not be written any more. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   async take(claim: Claim): Promise<TaskRecord[]> {
@@ -70,7 +76,8 @@ export class HeldClaims {
     // What is on its way here may be enough: another round trip behind it would leave this process idle.
     let onTheirWay = this.#node.onTheirWay;
     for (let round = 0; round < FETCH_ROUNDS_MAX && claimed.length < claim.limit; round++) {
-      if (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))) break;
+      if (this.#isClosed || (claimed.length > 0 && (this.#node.isAway || this.#shelf.isDry(claim.filter))))
+        break;
       const missing = claim.limit - claimed.length;
       const isOnItsWay = onTheirWay-- > 0;
       const failure = isOnItsWay ? await this.#node.fetched() : await this.#fetch(claim, missing);
@@ -122,6 +129,7 @@ export class HeldClaims {
 
   /** Claims in memory; the claims are on their way to the store before the tasks are handed out. */
   #claimHeld(claim: Claim): TaskRecord[] {
+    if (this.#isClosed) return [];
     // What is handed out must be written; what waits for the store is bounded.
     if (this.#writes.isFull) throw new StoreUnavailableError('too many writes wait for the store');
     const { records, leaseExpiresAt } = this.#node.take(claim);

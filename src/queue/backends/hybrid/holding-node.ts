@@ -1,5 +1,5 @@
 import type { Clock } from '../../../clock.ts';
-import { StoreUnavailableError } from '../../../errors.ts';
+import { ClosedError, StoreUnavailableError } from '../../../errors.ts';
 import type { ClaimFilter } from '../../claim-filter.ts';
 import type { Beside, Held, HoldingStore, Place } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
@@ -265,6 +265,8 @@ export class HoldingNode {
   }
 
   async #ask(question: Question): Promise<Held> {
+    // Nobody would give back what it brought.
+    if (this.#isClosed) throw new ClosedError('the store');
     const { store, shelf, clock, name } = this.#options;
     const askedAt = clock.now();
     const now = this.#now;

@@ -289,6 +289,7 @@ export class HybridTaskStore implements TaskStore {
 
   async #close(): Promise<void> {
     this.#watchers.clear();
+    this.#claims.close();
     await this.#lastWrites();
     this.#writes.close();
     await this.#node.close().catch(this.#onError);
