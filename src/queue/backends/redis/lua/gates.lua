@@ -323,8 +323,11 @@ later(gates, function()
 
   function gates.close(key, untilTime)
     local gate = gates.of(key)
+    -- Nobody holds anything under a key that is closed already: many calls are refused at a time.
+    if gate.closed <= now then
+      recall()
+    end
     gate.closed, gate.isChanged = max(gate.closed, ceil(untilTime)), true
-    recall()
   end
 
   -- Sets what is given: max, rate ('-' none), paused ('1' or '0'), the end of a closing; '_' leaves as it is.
@@ -345,7 +348,7 @@ later(gates, function()
         gates.pauseKind(key, gate.isPaused)
       end
     end
-    if (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-') or gate.closed > wasClosed or (gate.isPaused and not wasPaused) then
+    if (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-') or (gate.closed > now and wasClosed <= now) or (gate.isPaused and not wasPaused) then
       recall()
     end
     gate.isChanged, gates.woken[key] = true, true
