@@ -3,7 +3,7 @@ import { RedisHoldingStore } from '../../../src/queue/backends/hybrid/redis-hold
 import type { HeldChange } from '../../../src/queue/holding-store.ts';
 import type { Quota } from '../../../src/queue/quota.ts';
 import { isEnded, isLeased, type TaskStatus } from '../../../src/queue/task.ts';
-import type { GateChange, NewRecord, TaskRecord, TaskState } from '../../../src/queue/task-store.ts';
+import type { Claim, GateChange, NewRecord, TaskRecord, TaskState } from '../../../src/queue/task-store.ts';
 import { RedisConnection } from '../../../src/redis/redis-connection.ts';
 import { seededRandom } from '../../../src/testing/seeded-random.ts';
 import { sharedRedis } from '../../redis/shared-redis.ts';
@@ -73,9 +73,8 @@ class Walk {
       keys.map((key) => ({ key, rule: { max: null, rate: null }, isPaused: false, closedUntil: 0 })),
       this.#now,
     );
-    const claim = { limit: 50, owner: 'w', leaseExpiresAt: this.#now + 30_000, filter: null } as const;
     for (let isAny = true; isAny; ) {
-      isAny = (await this.#store.claim({ ...claim, to: 'in_progress', now: this.#now })).length > 0;
+      isAny = (await this.#store.claim(this.#asked(50))).length > 0;
       for (const record of await this.#records(isLeased)) await this.#apply([ended(record, this.#now)]);
     }
     expect((await this.#records((status) => !isEnded(status))).map(({ id }) => id)).toEqual([]);
@@ -160,22 +159,23 @@ class Walk {
     expect((await this.#apply(changes)).map((answer) => answer !== null)).toEqual(records.map(() => true));
   }
 
+  #asked(limit: number): Claim {
+    const now = this.#now;
+    return { limit, owner: 'w', leaseExpiresAt: now + 30_000, filter: null, to: 'in_progress', now };
+  }
+
   async #claim(): Promise<void> {
-    const leaseExpiresAt = this.#now + 30_000;
-    const claim = { limit: 1 + this.#upTo(5), owner: 'w', leaseExpiresAt, filter: null, now: this.#now };
-    for (const { id } of await this.#store.claim({ ...claim, to: 'in_progress' }))
+    for (const { id } of await this.#store.claim(this.#asked(1 + this.#upTo(5))))
       expect(this.#held.has(id)).toBe(false);
   }
 
   async #claimBeside(): Promise<void> {
     if (!this.#isLimited) return;
-    const leaseExpiresAt = this.#now + 30_000;
-    const claim = { limit: 1 + this.#upTo(5), owner: 'w', leaseExpiresAt, filter: null, now: this.#now };
     const places = [...this.#held.values()]
       .filter(({ node }) => node === 'n')
       .map(({ record: { rank, seq } }) => ({ rank, seq }))
       .sort((a, b) => a.rank - b.rank || a.seq - b.seq);
-    const { records } = await this.#store.claimBeside({ ...claim, to: 'in_progress' }, places);
+    const { records } = await this.#store.claimBeside(this.#asked(1 + this.#upTo(5)), places);
     for (const { id } of records) expect(this.#held.has(id)).toBe(false);
   }
 

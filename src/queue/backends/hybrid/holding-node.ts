@@ -47,8 +47,8 @@ export class HoldingNode {
   readonly #holdMs: number;
   readonly #tickMs: number;
   readonly #calls = new HoldCalls();
-  /** How often tasks could not be returned since the node last gave back all. */
-  #unreturned = 0;
+  /** Some tasks could not be returned since the node last gave back all. */
+  #owesTasks = false;
   /** What the refills under way ask for. */
   #asked = 0;
   #isRegistered = false;
@@ -317,9 +317,12 @@ export class HoldingNode {
   /** Nobody else gets what the store was not told of, and it is on no shelf: the next tick gives all back. */
   async #return(ids: readonly string[], now: number): Promise<void> {
     const { store, name } = this.#options;
-    this.#unreturned++;
-    await store.giveBack(name, ids, now);
-    this.#unreturned--;
+    try {
+      await store.giveBack(name, ids, now);
+    } catch (error) {
+      this.#owesTasks = true;
+      throw error;
+    }
   }
 
   async #giveAllBack(now: number): Promise<void> {
@@ -332,7 +335,7 @@ export class HoldingNode {
     const { store, shelf, name } = this.#options;
     shelf.clear();
     await store.leave(name, now);
-    this.#unreturned = 0;
+    this.#owesTasks = false;
     this.#isRegistered = false;
     this.#stopTimers();
   }
@@ -373,7 +376,7 @@ export class HoldingNode {
     if (!this.#isRegistered) return;
     if (shelf.heldMs(clock.now()) <= 0) shelf.clear();
     await this.#look();
-    if (this.#unreturned > 0) return this.#giveAllBack(this.#now);
+    if (this.#owesTasks) return this.#giveAllBack(this.#now);
     await this.#giveBack(shelf.stale(clock.now() - 2 * demand.aheadMs, demand.tasksMin), this.#now);
     if (shelf.size === 0 && demand.isIdle(clock.now())) await this.#giveAllBack(this.#now);
   }

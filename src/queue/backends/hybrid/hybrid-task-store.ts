@@ -407,7 +407,7 @@ function mayBePoison({ fence, version }: TaskRecord): boolean {
   return fence * 2 > version;
 }
 
-/** Whether it may keep back what it let pass before. */
+/** Whether it may keep back what it let pass before. Whoever opens a key waits for nobody, e.g. a node that died. */
 function mayShut({ isPaused, closedUntil, rule }: GateChange): boolean {
   return isPaused === true || (closedUntil ?? 0) > 0 || rule !== undefined;
 }

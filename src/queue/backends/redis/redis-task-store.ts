@@ -373,8 +373,7 @@ export class RedisTaskStore implements TaskStore {
           const record = read!.get(change.id)!;
           return { record, effects: toEffects(answer as unknown[], 1) };
         }
-        if (!identity) return null;
-        return { ...this.#toApplied(change, identity, answer, reply[0] as number, now), opened };
+        return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now, opened) : null;
       }),
     );
   }
@@ -385,6 +384,7 @@ export class RedisTaskStore implements TaskStore {
     answer: unknown,
     at: number,
     now: number,
+    opened: boolean,
   ): Applied {
     const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
     const state = isRelative ? { ...next, leaseExpiresAt: at + next.leaseExpiresAt! - now } : next;
@@ -394,6 +394,6 @@ export class RedisTaskStore implements TaskStore {
     const record = recordOf(identity, state, version + (claimed ? 2 : 1), events, blockedBy);
     if (isEnded(next.status)) this.known.delete(id);
     else this.known.put(record);
-    return { record, effects };
+    return { record, effects, opened };
   }
 }

@@ -6,7 +6,7 @@ local gateCounts = {}
 -- max, used, closedUntil, paused, rate, tasks, slices
 local COUNTED_GATE = '^(%S+) (%d+) (%d+) ([01]) (%S+) (%d+)(.*)$'
 -- As in `gates.lua`.
-local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX, GATE_FREE_MIN = 20, 0.001, 50, 5000, 64
+local GATE_SLICES, GATE_LIGHT, GATE_CROWD, GATE_CROWD_MAX = 20, 0.001, 50, 5000
 local LIMITED_LANE = '^([^|]*|[^|]*|[^|]*)|([^|]+)|$'
 
 -- What the first line of a task's identity says of its limits: nil where it has none, false where there is more to it. To
@@ -124,13 +124,9 @@ local function isLight(rate, slices)
   return sum + GATE_LIGHT <= (tonumber(match(rate, '^(%S+)/') or nil) or 0)
 end
 
-local function isRoomy(rate, places, used)
-  return rate == '-' and (not places or places - used - 1 >= min(places / 2, GATE_FREE_MIN))
-end
-
 -- Whether nodes may hold ahead what waits under a gate; where there are none, nobody asks.
 local function mayBeHeld(rate, places, used)
-  return (counters.holders or '') == '' or isRoomy(rate, places, used)
+  return (counters.holders or '') == '' or rate == '-' and leavesRoom(places, used)
 end
 
 -- A gate that nobody knew before.
@@ -228,7 +224,7 @@ function gateCounts.hold(pools)
   return changedGates(names, alikeByCount(counts), function(name, text)
     local most, used, closed, paused, rate, tasks = readGate(text)
     local all, places = used and used + counts[name], tonumber(most or nil)
-    if paused == '0' and closed == '0' and isRoomy(rate, places, all - 1) then
+    if paused == '0' and closed == '0' and rate == '-' and leavesRoom(places, all - 1) then
       return most .. ' ' .. int(all) .. ' 0 0 - ' .. tasks
     end
   end)

@@ -156,18 +156,11 @@ later(gates, function()
     end
   end
 
-  -- Whether a node may hold a task under this key ahead: with its place, so that half of the places, or so many, stay free
-  -- for those who would start at once. What a rate counts is not reserved.
-  local FREE_MIN = 64
-
-  local function isRoomy(gate)
-    local isOpen = gate.rate == '-' and not gate.isPaused and gate.closed <= now
-    return isOpen and (not gate.max or gate.max - gate.used - 1 >= min(gate.max / 2, FREE_MIN))
-  end
-
+  -- Whether a node may hold a task under these keys ahead, with its places. What a rate counts is not reserved.
   function gates.areRoomy(keys)
     for _, key in ipairs(keys) do
-      if not isRoomy(gates.of(key)) then
+      local gate = gates.of(key)
+      if gate.rate ~= '-' or gate.isPaused or gate.closed > now or not leavesRoom(gate.max, gate.used) then
         return false
       end
     end
@@ -348,7 +341,9 @@ later(gates, function()
         gates.pauseKind(key, gate.isPaused)
       end
     end
-    if (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-') or (gate.closed > now and wasClosed <= now) or (gate.isPaused and not wasPaused) then
+    local isTighter = (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-')
+      or (gate.closed > now and wasClosed <= now) or (gate.isPaused and not wasPaused)
+    if isTighter then
       recall()
     end
     gate.isChanged, gates.woken[key] = true, true

@@ -13,6 +13,14 @@
 local turns = { quotas = {} }
 local PLAIN_LANE = '^[^|]*|[^|]*|[^|]*$'
 
+-- Whether one more than `used` may be held ahead of these places (none: any number), each with its own: half of them, or
+-- so many, stay free for those who would start at once.
+local FREE_MIN = 64
+
+local function leavesRoom(places, used)
+  return not places or places - used - 1 >= min(places / 2, FREE_MIN)
+end
+
 -- What a lane's name says of limits and turns; false for most.
 function turns.quotaOf(lane)
   local quota = turns.quotas[lane]
