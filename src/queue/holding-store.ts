@@ -76,8 +76,11 @@ export interface Beside {
  */
 export interface HoldingStore extends TaskStore {
   apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]>;
-  /** `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. */
-  watch(listener: (isNew?: boolean) => void): () => void;
+  /**
+   * `isNew` is false only where nothing changed for those that hold tasks: others claimed and ended their own. With
+   * `isRecall` all that nodes hold was called back, whoever did it: nothing of it may start any more.
+   */
+  watch(listener: (isNew?: boolean, isRecall?: boolean) => void): () => void;
   /**
    * A task under limits is held only while it leaves others room: it stands in its places from then on, as if it ran,
    * and leaves them when it is given back. One that takes turns, or that a rate counts, is never held: it passes its

@@ -82,6 +82,8 @@ export interface InsertOutcome {
   /** Dependencies that are neither stored nor in the batch, by index of the record in the batch. */
   readonly unknown: readonly { readonly index: number; readonly dependencyId: string }[];
   readonly effects: Effects;
+  /** A rule that came with it made a limit tighter: who holds tasks ahead (holding-store.ts) was told to give them back. */
+  readonly recalls?: boolean;
 }
 
 /** What an ending did to other tasks, in the same atomic step. */
@@ -142,6 +144,11 @@ export interface GateChange {
   readonly isPaused?: boolean | undefined;
   /** 0 opens it. */
   readonly closedUntil?: number | undefined;
+}
+
+/** Whether it may keep back what it let pass before. Whoever opens a key waits for nobody, e.g. a node that died. */
+export function mayShut({ isPaused, closedUntil, rule }: GateChange): boolean {
+  return isPaused === true || (closedUntil ?? 0) > 0 || rule !== undefined;
 }
 
 /** The record as it stands after a change, and what its ending did. */

@@ -148,6 +148,54 @@ test('what is held under a key does not start once that was told of too many cal
   expect(blockers).toMatchObject([{ code: 'KEY_CLOSED', key: 'k' }]);
 });
 
+/** Two nodes that hold tasks of the key, and a queue that holds nothing; each has one task under it. */
+async function holdersOf(key: string, flushMs = 0) {
+  const at = { url: redis.url, prefix: redis.prefix() };
+  const nodes = [
+    new HybridTaskQueue({ ...at, prefetchTasksMin: 20, flushMs }),
+    new HybridTaskQueue({ ...at, prefetchTasksMin: 20, flushMs }),
+  ] as const;
+  const queues = [...nodes, new RedisTaskQueue(at)] as const;
+  opened.push(...queues);
+  const ids = Array.from({ length: 60 }, (_, n) => `t${n}`);
+  await nodes[0].enqueueMany(under(key, 100, ids));
+  const tasks = [];
+  for (const queue of queues) tasks.push((await queue.dequeue({}, { start: true }))!);
+  expect((await queues[2].limits([key]))[0]!.used).toBeGreaterThan(20);
+  return { nodes, queues, tasks };
+}
+
+const HOW = {
+  'a lower max that comes with a task': (queue: RedisTaskQueue) =>
+    queue.enqueueMany(under('k', 1, ['new1', 'new2'])),
+  'setLimit with a lower max': (queue: RedisTaskQueue) => queue.setLimit('k', { max: 1 }),
+  'the pause of a key': (queue: RedisTaskQueue) => queue.pause({ key: 'k' }),
+  'a pause': (queue: RedisTaskQueue) => queue.pause(),
+};
+
+test.each(Object.entries(HOW).flatMap(([what, change]) => [0, 1, 2].map((by) => ({ what, change, by }))))(
+  '$what by queue $by: nothing starts from then on, on any node',
+  async ({ change, by }) => {
+    const { queues } = await holdersOf('k');
+    await change(queues[by]!);
+    const late = await Promise.all(queues.map((queue) => queue.dequeueMany(5, {}, { start: true })));
+    expect(late.flat().map(({ id }) => id)).toEqual([]);
+    expect((await queues[2].limits(['k']))[0]!.used).toBe(3);
+  },
+);
+
+test.each([0, 100].flatMap((flushMs) => [0, 1, 2].map((by) => ({ flushMs, by }))))(
+  'a 429 told to queue $by with flushMs $flushMs: nothing starts from then on, on any node',
+  async ({ flushMs, by }) => {
+    const { queues, tasks } = await holdersOf('k', flushMs);
+    const error = new RateLimitError('429', { retryAfterMs: 60_000 });
+    await queues[by]!.settle(tasks[by]!, { status: 'failed', error });
+    const late = await Promise.all(queues.map((queue) => queue.dequeueMany(5, {}, { start: true })));
+    expect(late.flat().map(({ id }) => id)).toEqual([]);
+    expect((await queues[2].limits(['k']))[0]!.used).toBe(2);
+  },
+);
+
 test('the start is written with the settlement, and both are told in the history', async () => {
   const { holder, plain } = aPair();
   await submit(holder, ['a', 'b', 'c']);

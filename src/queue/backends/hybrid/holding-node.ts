@@ -5,10 +5,7 @@ import type { Beside, Held, HoldingStore, Place } from '../../holding-store.ts';
 import type { Claim } from '../../task-store.ts';
 import type { Demand } from './demand.ts';
 import { HoldCalls } from './hold-calls.ts';
-import type { Question, Served, Shelf } from './shelf.ts';
-
-/** How soon something due that did not go away is asked about again, ms. */
-const DUE_AGAIN_MS = 50;
+import { dueAfter, type Question, type Served, type Shelf } from './shelf.ts';
 
 /** How often the node gives a sign of life while it holds tasks, ms; more often where leases are short. */
 const TICK_MS_MAX = 1_000;
@@ -54,6 +51,8 @@ export class HoldingNode {
   #isRegistered = false;
   #isAway = false;
   #isClosed = false;
+  /** All that is held was called back: nothing of it starts, until the store has it. */
+  #isRecalled = false;
   #unwatch: (() => void) | null = null;
   #ticker: unknown = null;
   #isTicking = false;
@@ -94,7 +93,8 @@ export class HoldingNode {
     const heldMs = shelf.heldMs(at);
     const isSure = heldMs >= claim.leaseExpiresAt - claim.now;
     // While the store is away the node goes on with what it surely holds.
-    const isTaking = shelf.size > 0 && (isSure || (this.#isAway && heldMs > leaseMs / 10));
+    const isHere = shelf.size > 0 && !this.#isRecalled;
+    const isTaking = isHere && (isSure || (this.#isAway && heldMs > leaseMs / 10));
     return shelf.take(isTaking ? claim : { ...claim, limit: 0 }, at, this.#isAway);
   }
 
@@ -102,7 +102,7 @@ export class HoldingNode {
   places(claim: Claim): Place[] {
     const { shelf, clock } = this.#options;
     const isSure = shelf.heldMs(clock.now()) >= claim.leaseExpiresAt - claim.now;
-    return isSure ? shelf.places(claim) : [];
+    return isSure && !this.#isRecalled ? shelf.places(claim) : [];
   }
 
   /** Claims tasks with a quota that nobody holds, in one order with those on the shelf. */
@@ -182,8 +182,9 @@ export class HoldingNode {
   }
 
   /** Another node may have written: something more urgent, a cancel, a pause. */
-  readonly hint = (isNew = true): void => {
+  readonly hint = (isNew = true, isRecall = false): void => {
     this.#isHinted = true;
+    if (isRecall && this.isHolding && !this.#isClosed) this.yield().catch(this.#failed);
     if (!isNew || !this.#isRegistered || this.#looker !== null || this.#isClosed) return;
     const { clock } = this.#options;
     const wait = Math.max(0, Math.min(LOOK_MS, this.#lookedAt + LOOK_MS - clock.now()));
@@ -200,9 +201,8 @@ export class HoldingNode {
 
   /** Writes what was claimed and gives everything back: the node has acknowledged a pause. */
   async yield(): Promise<void> {
-    await this.#calls.inTurn(async () => {
-      if (this.#isRegistered) await this.#giveAllBack(this.#now);
-    });
+    this.#isRecalled = this.isHolding;
+    await this.#calls.inTurn(() => this.#heed());
   }
 
   async close(): Promise<void> {
@@ -226,7 +226,7 @@ export class HoldingNode {
   }
 
   get #mayRefill(): boolean {
-    if (this.#isAway || this.#isClosed || !this.#calls.mayRefill) return false;
+    if (this.#isAway || this.#isClosed || this.#isRecalled || !this.#calls.mayRefill) return false;
     return this.#calls.refills === 0 || this.#isRegistered;
   }
 
@@ -258,6 +258,7 @@ export class HoldingNode {
 
   /** `taken`: so many of the answer are claimed as soon as it is here. */
   async #hold(question: Question, taken = 0): Promise<Held> {
+    await this.#heed();
     const now = this.#now;
     const held = await this.#ask(question);
     await this.#adjust(held, { limit: taken, filter: question.filter }, now);
@@ -325,6 +326,10 @@ export class HoldingNode {
     }
   }
 
+  async #heed(): Promise<void> {
+    if (this.#isRecalled) await this.#giveAllBack(this.#now);
+  }
+
   async #giveAllBack(now: number): Promise<void> {
     this.#options.shelf.clear();
     await this.#options.claimsWritten();
@@ -336,6 +341,7 @@ export class HoldingNode {
     shelf.clear();
     await store.leave(name, now);
     this.#owesTasks = false;
+    this.#isRecalled = false;
     this.#isRegistered = false;
     this.#stopTimers();
   }
@@ -387,9 +393,4 @@ export class HoldingNode {
     this.#ticker = null;
     this.#looker = null;
   }
-}
-
-/** What is due and still there, e.g. an alarm that is being seen to, must not make all that is known forgotten at once. */
-function dueAfter(now: number, dueAt: number | null): number | null {
-  return dueAt === null || dueAt > now ? dueAt : now + DUE_AGAIN_MS;
 }

@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Clock, wait } from '../../../clock.ts';
+import type { Clock } from '../../../clock.ts';
 import { ClosedError } from '../../../errors.ts';
 import { kindsOf } from '../../claim-filter.ts';
 import type { Gate } from '../../gate.ts';
+import { ALIVE_MS, givenBack } from '../../given-back.ts';
 import type { HoldingStore } from '../../holding-store.ts';
 import type { Registry } from '../../registry.ts';
 import { POLL_MS } from '../../store-watch.ts';
@@ -18,6 +19,7 @@ import {
   type ListPage,
   type ListQuery,
   type Logging,
+  mayShut,
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
@@ -35,8 +37,6 @@ import { type HybridTaskStoreOptions, resolveHybridOptions } from './hybrid-opti
 import { Shelf } from './shelf.ts';
 import { WriteQueue } from './write-queue.ts';
 
-/** How often a pause looks whether all nodes have acknowledged it, ms. */
-const PAUSE_LOOK_MS = 20;
 /** Waiting writes are given this long when the store is closed. */
 const CLOSE_MS_MAX = 2_000;
 
@@ -118,7 +118,8 @@ export class HybridTaskStore implements TaskStore {
     rules: readonly GateChange[] = [],
   ): Promise<InsertOutcome> {
     this.#use();
-    const outcome = await this.#remote.insert(records, now, rules);
+    const answer = await this.#remote.insert(records, now, rules);
+    const outcome = answer.recalls ? await this.#afterRecall(answer) : answer;
     if (outcome.conflicts.length > 0 || outcome.unknown.length > 0) return outcome;
     if (outcome.effects.released.length > 0) this.#shelf.changed();
     for (const record of records) {
@@ -214,9 +215,23 @@ export class HybridTaskStore implements TaskStore {
     await this.#remote.setGates(changes, now);
     this.#shelf.changed();
     this.#shelf.quotasChanged();
-    if (!changes.some(mayShut)) return;
+    if (changes.some(mayShut)) await this.#recalled();
+  }
+
+  /** It is stored, whether all who live have given back or not. */
+  async #afterRecall({ recalls, ...outcome }: InsertOutcome): Promise<InsertOutcome> {
+    await this.#recalled(ALIVE_MS).catch(noted);
+    return outcome;
+  }
+
+  async #recalled(msMax?: number): Promise<void> {
     await this.#node.yield();
-    while (!this.#closing && (await this.#remote.recalled()) > 0) await wait(this.#clock, PAUSE_LOOK_MS);
+    await this.#givenBack(() => this.#remote.recalled(), msMax);
+  }
+
+  #givenBack(count: () => Promise<number>, msMax?: number): Promise<void> {
+    const isOver = () => this.#closing !== null;
+    return givenBack({ count, clock: this.#clock, isOver, ...(msMax !== undefined && { msMax }) });
   }
 
   async outlook(now: number): Promise<Outlook> {
@@ -258,7 +273,7 @@ export class HybridTaskStore implements TaskStore {
     this.#shelf.changed();
     if (!paused) return;
     await this.#node.yield();
-    while (!this.#closing && (await this.#remote.nodes()) > 0) await wait(this.#clock, PAUSE_LOOK_MS);
+    await this.#givenBack(() => this.#remote.nodes());
   }
 
   async isPaused(): Promise<boolean> {
@@ -346,7 +361,13 @@ export class HybridTaskStore implements TaskStore {
         // A look that was on its way may have brought it here as it was before.
         this.#shelf.dropBefore(applied.record);
         this.#follow(applied, now);
-        if (change.closes) this.#withhold(change.closes, now);
+        if (change.closes) {
+          this.#withhold(change.closes, now);
+          // Nothing starts anywhere from then on.
+          const givenBack = this.#givenBack(() => this.#remote.recalled(), ALIVE_MS);
+          void givenBack.catch(noted).then(() => resolve(applied));
+          return;
+        }
       }
       resolve(applied);
     };
@@ -381,7 +402,7 @@ export class HybridTaskStore implements TaskStore {
   /** With `flushMs` a worker's word on its own task is taken at once, by the record as last acknowledged. */
   #acknowledge(change: Change, now: number): Applied | null {
     const mine = this.#mine.get(change.id);
-    if (change.dependsOn) return null;
+    if (change.dependsOn || change.closes) return null;
     if (!mine || mine.version !== change.version || mine.owner === null || this.#writes.isFull) return null;
     const { event, next } = change;
     const record = { ...mine, ...next, version: mine.version + 1, events: mine.events + (event ? 1 : 0) };
@@ -405,11 +426,6 @@ export class HybridTaskStore implements TaskStore {
  */
 function mayBePoison({ fence, version }: TaskRecord): boolean {
   return fence * 2 > version;
-}
-
-/** Whether it may keep back what it let pass before. Whoever opens a key waits for nobody, e.g. a node that died. */
-function mayShut({ isPaused, closedUntil, rule }: GateChange): boolean {
-  return isPaused === true || (closedUntil ?? 0) > 0 || rule !== undefined;
 }
 
 /** The answer to a claim: who asked has gone on already. */

@@ -28,9 +28,8 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
   readonly #freeSlots: string[] = [];
   #slots = 0;
 
-  /** Tasks are held ahead instead. */
-  protected override get standsBy(): boolean {
-    return false;
+  protected override get holdsAhead(): boolean {
+    return true;
   }
 
   /** The batches are made above; nothing is gathered here a second time. */
@@ -134,12 +133,12 @@ export class RedisHoldingStore extends RedisTaskStore implements HoldingStore {
     await this.scripts.run('release', { now: this.judgeAt(now), values: [node, '1'] });
   }
 
-  async nodes(): Promise<number> {
-    return (await this.scripts.run('nodes', { now: '' })) as unknown as number;
+  nodes(): Promise<number> {
+    return this.holders.all();
   }
 
-  async recalled(): Promise<number> {
-    return (await this.scripts.run('nodes', { now: '', values: ['1'] })) as unknown as number;
+  recalled(): Promise<number> {
+    return this.holders.recalled();
   }
 
   /** One after another, as all calls about holds. */

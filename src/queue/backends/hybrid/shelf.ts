@@ -4,6 +4,9 @@ import type { Claim, TaskRecord } from '../../task-store.ts';
 import { type Asking, DRY, Frontiers, UNKNOWN } from './frontiers.ts';
 import { LaneDeques } from './lane-deques.ts';
 
+/** How soon something due that did not go away is asked about again, ms. */
+const DUE_AGAIN_MS = 50;
+
 /** A claim served from the shelf: the tasks, and when the lease of each ends. */
 export interface Served {
   readonly records: readonly TaskRecord[];
@@ -214,4 +217,9 @@ function frontierOf({ limit, last }: Question, { records, isPaused }: Held): Pla
 function earliest(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
+}
+
+/** What is due and still there, e.g. an alarm that is being seen to, must not make all that is known forgotten at once. */
+export function dueAfter(now: number, dueAt: number | null): number | null {
+  return dueAt === null || dueAt > now ? dueAt : now + DUE_AGAIN_MS;
 }

@@ -1,9 +1,18 @@
 import type { HeldChange } from '../../holding-store.ts';
+import { isLeased } from '../../task.ts';
 import type { LogPage } from '../../task-log.ts';
-import type { Change, Logging, TaskState } from '../../task-store.ts';
+import { recordOf } from '../../task-record.ts';
+import {
+  type Applied,
+  type Change,
+  type Logging,
+  NO_EFFECTS,
+  type TaskRecord,
+  type TaskState,
+} from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
 import type { KnownTasks } from './known-tasks.ts';
-import { edgeLines } from './record-text.ts';
+import { blockersOf, edgeLines } from './record-text.ts';
 import { toEffects } from './replies.ts';
 
 /** One call of `apply`. */
@@ -41,6 +50,29 @@ function sizeOfPages(pages: readonly LogPage[]): number {
 function sizeOf({ result, details }: TaskState): number {
   const chars = (result?.length ?? 0) + (details?.length ?? 0);
   return 1 / BATCH_TASKS_MAX + chars / BATCH_BYTES_MAX;
+}
+
+/**
+ * What a change was answered that was made. `aheadMs`: what was said of time was meant that much later, where Redis tells
+ * the time.
+ */
+export function toApplied(
+  { version, next, claimed }: HeldChange,
+  identity: TaskRecord,
+  answer: unknown,
+  aheadMs: number,
+  opened: boolean,
+): Applied {
+  const isMoved = isLeased(next.status) && next.leaseExpiresAt !== null;
+  const state = isMoved ? { ...next, leaseExpiresAt: next.leaseExpiresAt + aheadMs } : next;
+  const [events, effects, blockedBy] = Array.isArray(answer)
+    ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
+    : [answer as number, NO_EFFECTS, []];
+  return {
+    record: recordOf(identity, state, version + (claimed ? 2 : 1), events, blockedBy),
+    effects,
+    opened,
+  };
 }
 
 /** The tasks of which the answer is not all there is to know. */

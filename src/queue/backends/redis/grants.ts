@@ -3,7 +3,7 @@ import type { InsertOutcome, TaskRecord } from '../../task-store.ts';
 import { isPlain } from './hand-over.ts';
 import type { Insertion } from './insertions.ts';
 import { identityText } from './record-text.ts';
-import { INSERTED, onlyOutcome } from './replies.ts';
+import { INSERTED, toOutcomes } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { isAsGranted } from './standby.ts';
 
@@ -55,7 +55,7 @@ export class Grants {
     const { scripts, isAlone } = this.#options;
     const reply = await scripts.run('insertLone', { now, mark: `i${slot}`, isUrgent: isAlone(), values });
     const [, kind, found] = reply;
-    if (kind !== 'granted') return onlyOutcome(reply);
+    if (kind !== 'granted') return toOutcomes(reply, 1)[0]!;
     const [to, lease] = found as [string, string];
     this.#note(to, id, RECALL_PART * Number(lease));
     return INSERTED;

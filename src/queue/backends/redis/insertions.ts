@@ -2,7 +2,7 @@ import type { RedisArgument } from '../../../redis/ioredis.ts';
 import type { GateChange, InsertOutcome, NewRecord } from '../../task-store.ts';
 import { BATCH_BYTES_MAX, BATCH_TASKS_MAX } from './batcher.ts';
 import { identityText, specialText } from './record-text.ts';
-import { INSERTED, onlyOutcome, toOutcome } from './replies.ts';
+import { toOutcomes } from './replies.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import { stageRecords } from './stage.ts';
 
@@ -74,11 +74,7 @@ export async function sendInsertions(
   try {
     const reply = await scripts.run('insert', { now, mark: `i${slot}`, values });
     last = reply.at(-1) as number;
-    const outcomes = items.map(() => INSERTED);
-    for (let i = 0; i + 2 < reply.length; i += 3) {
-      outcomes[reply[i] as number] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
-    }
-    return outcomes;
+    return toOutcomes(reply, items.length);
   } finally {
     foresight.answered(first, count, last);
   }
@@ -91,5 +87,5 @@ async function sendStaged(
 ): Promise<InsertOutcome> {
   const stage = await stageRecords(scripts, records, now, rules);
   const values = [String(records.length), records.length, '@', stage];
-  return onlyOutcome(await scripts.run('insert', { now, mark: `i${slot}`, values }));
+  return toOutcomes(await scripts.run('insert', { now, mark: `i${slot}`, values }), 1)[0]!;
 }

@@ -1,3 +1,4 @@
+import { isEnded } from '../../task.ts';
 import type { TaskRecord } from '../../task-store.ts';
 
 const KNOWN_MAX = 10_000;
@@ -23,7 +24,9 @@ export class KnownTasks {
     if (oldest !== undefined) this.#byId.delete(oldest);
   }
 
-  delete(id: string): void {
-    this.#byId.delete(id);
+  /** A task as it was changed here. */
+  follow(record: TaskRecord): void {
+    if (isEnded(record.status)) this.#byId.delete(record.id);
+    else this.put(record);
   }
 }

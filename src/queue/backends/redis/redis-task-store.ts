@@ -2,9 +2,8 @@ import { ClosedError } from '../../../errors.ts';
 import type { RedisConnection } from '../../../redis/redis-connection.ts';
 import type { Gate } from '../../gate.ts';
 import type { HeldChange } from '../../holding-store.ts';
-import { isEnded, isLeased, type TaskEvent } from '../../task.ts';
+import type { TaskEvent } from '../../task.ts';
 import type { TaskLog } from '../../task-log.ts';
-import { recordOf } from '../../task-record.ts';
 import {
   type Applied,
   type Claim,
@@ -14,6 +13,7 @@ import {
   type ListPage,
   type ListQuery,
   type Logging,
+  mayShut,
   type NewRecord,
   NO_EFFECTS,
   type Outlook,
@@ -24,16 +24,17 @@ import {
   type UnjudgedEdge,
   type Verdict,
 } from '../../task-store.ts';
-import { type Application, isSkipped, sizeOfApplication, unknownIds } from './applications.ts';
+import { type Application, isSkipped, sizeOfApplication, toApplied, unknownIds } from './applications.ts';
 import { BATCH_TASKS_MAX, Batcher } from './batcher.ts';
 import { changeArguments } from './change-text.ts';
 import { claimUpTo } from './claim-up-to.ts';
 import { gateWords } from './gate-text.ts';
 import { HandOver } from './hand-over.ts';
+import { Holders } from './holders.ts';
 import { type Insertion, isStaged, sendInsertions, sizeOfInsertion, toInsertion } from './insertions.ts';
 import { KnownTasks } from './known-tasks.ts';
 import { purge } from './purge.ts';
-import { blockersOf, type FirstState } from './record-text.ts';
+import type { FirstState } from './record-text.ts';
 import { RedisLogs } from './redis-logs.ts';
 import { RedisRegistry } from './redis-registry.ts';
 import type { RedisStoreOptions } from './redis-store-options.ts';
@@ -58,6 +59,7 @@ export class RedisTaskStore implements TaskStore {
   readonly #reader: RedisTaskReader;
   readonly #signal: StoreSignal;
   protected readonly known = new KnownTasks();
+  protected readonly holders: Holders;
   readonly #inserts: Batcher<Insertion, InsertOutcome>;
   readonly #claims: Batcher<Claim, TaskRecord[]>;
   readonly #handOver: HandOver;
@@ -71,6 +73,7 @@ export class RedisTaskStore implements TaskStore {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#scripts = new ScriptRunner(connection, prefix, time ?? null, hooks);
+    this.holders = new Holders(this.#scripts, () => this.holdsAhead || this.#closing !== undefined);
     this.registry = new RedisRegistry(this.#scripts);
     this.#reader = new RedisTaskReader(this.#scripts);
     this.#isTimedByRedis = time !== undefined;
@@ -111,15 +114,18 @@ export class RedisTaskStore implements TaskStore {
     });
     this.#logs = new RedisLogs(this.#scripts);
     // Redis counts who listens on one node only; what is replicated must be so before it is acted on.
-    if (time === undefined || connection.isCluster || hooks.onWritten || !this.standsBy) return;
+    if (time === undefined || connection.isCluster || hooks.onWritten || this.holdsAhead) return;
     const [scripts, reader, signal, known] = [this.#scripts, this.#reader, this.#signal, this.known];
     const [changes, isAlone] = [this.#changes, () => this.#claims.isEmpty];
     this.#relay = new Relay({ connection, scripts, reader, signal, known, time, changes, isAlone });
   }
 
-  /** Whether tasks are handed over to store objects of other processes that have nothing to do, and to this one. */
-  protected get standsBy(): boolean {
-    return true;
+  /**
+   * Whether who uses this store holds tasks ahead, and waits itself for those who do. Otherwise tasks are handed over to
+   * store objects of other processes that have nothing to do, and to this one.
+   */
+  protected get holdsAhead(): boolean {
+    return false;
   }
 
   async insert(
@@ -135,7 +141,7 @@ export class RedisTaskStore implements TaskStore {
     const outcome = await this.#inserts.ask(insertion);
     // A claim that was to come after it may have come before it.
     if (!isOpen || isStaged(insertion) || resent !== this.#connection.resent) this.#signal.hint();
-    return outcome;
+    return outcome.recalls ? this.holders.after(Promise.resolve(outcome)) : outcome;
   }
 
   async claim(claim: Claim): Promise<TaskRecord[]> {
@@ -147,13 +153,17 @@ export class RedisTaskStore implements TaskStore {
 
   async apply(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
     this.#use();
-    if (changes.length <= BATCH_TASKS_MAX)
-      return changes.length === 0 ? [] : this.#changes.ask({ changes, now });
+    if (changes.length <= BATCH_TASKS_MAX) return changes.length === 0 ? [] : this.#applyFew(changes, now);
     const parts: Promise<(Applied | null)[]>[] = [];
     for (let from = 0; from < changes.length; from += BATCH_TASKS_MAX) {
-      parts.push(this.#changes.ask({ changes: changes.slice(from, from + BATCH_TASKS_MAX), now }));
+      parts.push(this.#applyFew(changes.slice(from, from + BATCH_TASKS_MAX), now));
     }
     return (await Promise.all(parts)).flat();
+  }
+
+  #applyFew(changes: readonly HeldChange[], now: number): Promise<(Applied | null)[]> {
+    const asked = this.#changes.ask({ changes, now });
+    return changes.some(({ closes }) => closes) ? this.holders.after(asked) : asked;
   }
 
   async get(ids: readonly string[]): Promise<(TaskRecord | null)[]> {
@@ -198,6 +208,7 @@ export class RedisTaskStore implements TaskStore {
     if (changes.length === 0) return;
     const values = changes.flatMap(gateWords);
     await this.#scripts.run('setGates', { now: this.judgeAt(now), isWrite: true, values });
+    if (changes.some(mayShut)) await this.holders.givenBack(this.holders.recalled);
   }
 
   async unjudged(limit: number): Promise<UnjudgedEdge[]> {
@@ -234,6 +245,7 @@ export class RedisTaskStore implements TaskStore {
   async setPaused(paused: boolean): Promise<void> {
     this.#use();
     await this.#scripts.run('pause', { now: 0, isWrite: true, values: [paused ? 1 : 0] });
+    if (paused) await this.holders.givenBack(this.holders.all);
   }
 
   async isPaused(): Promise<boolean> {
@@ -362,6 +374,7 @@ export class RedisTaskStore implements TaskStore {
     this.#relay?.changed(items);
     const ids = unknownIds(items, reply, this.known);
     const read = ids.length === 0 ? undefined : await this.#reader.read(ids);
+    const at = reply[0] as number;
     const opened = reply.at(-1) === 1;
     let i = 1;
     return items.map(({ changes, now }) =>
@@ -373,27 +386,11 @@ export class RedisTaskStore implements TaskStore {
           const record = read!.get(change.id)!;
           return { record, effects: toEffects(answer as unknown[], 1) };
         }
-        return identity ? this.#toApplied(change, identity, answer, reply[0] as number, now, opened) : null;
+        if (!identity) return null;
+        const applied = toApplied(change, identity, answer, this.#isTimedByRedis ? at - now : 0, opened);
+        this.known.follow(applied.record);
+        return applied;
       }),
     );
-  }
-
-  #toApplied(
-    { id, version, next, claimed }: HeldChange,
-    identity: TaskRecord,
-    answer: unknown,
-    at: number,
-    now: number,
-    opened: boolean,
-  ): Applied {
-    const isRelative = this.#isTimedByRedis && isLeased(next.status) && next.leaseExpiresAt !== null;
-    const state = isRelative ? { ...next, leaseExpiresAt: at + next.leaseExpiresAt! - now } : next;
-    const [events, effects, blockedBy] = Array.isArray(answer)
-      ? [answer[0] as number, toEffects(answer, 1), blockersOf(String(answer[4]))]
-      : [answer as number, NO_EFFECTS, []];
-    const record = recordOf(identity, state, version + (claimed ? 2 : 1), events, blockedBy);
-    if (isEnded(next.status)) this.known.delete(id);
-    else this.known.put(record);
-    return { record, effects, opened };
   }
 }

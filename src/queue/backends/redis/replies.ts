@@ -77,12 +77,19 @@ export function readClaimed(reply: readonly unknown[], first: FirstState): TaskR
   return records;
 }
 
-/** What an insertion of one group was answered. */
-export function onlyOutcome([, kind, found]: readonly unknown[]): InsertOutcome {
-  return found === undefined ? INSERTED : toOutcome(kind as string, found as unknown[]);
+/** What an insertion of so many groups was answered, but for the last number. */
+export function toOutcomes(reply: readonly unknown[], groups: number): InsertOutcome[] {
+  const outcomes = new Array<InsertOutcome>(groups).fill(INSERTED);
+  for (let i = 0; i + 2 < reply.length; i += 3) {
+    const index = reply[i] as number;
+    // Told last.
+    if (index < 0) return outcomes.map((outcome) => ({ ...outcome, recalls: true }));
+    outcomes[index] = toOutcome(reply[i + 1] as string, reply[i + 2] as unknown[]);
+  }
+  return outcomes;
 }
 
-export function toOutcome(kind: string, found: readonly unknown[]): InsertOutcome {
+function toOutcome(kind: string, found: readonly unknown[]): InsertOutcome {
   if (kind === 'conflict') return { ...INSERTED, conflicts: readRecords(found, 0) };
   if (kind === 'effects') return { ...INSERTED, effects: toEffects(found, 0) };
   const unknown: { index: number; dependencyId: string }[] = [];

@@ -10,7 +10,7 @@ const RENEW_MS = 30_000;
 export class StoreSignal {
   readonly #connection: RedisConnection;
   readonly #scripts: ScriptRunner;
-  readonly #listeners = new Set<(isNew: boolean) => void>();
+  readonly #listeners = new Set<(isNew: boolean, isRecall: boolean) => void>();
   #unsubscribe: (() => void) | undefined;
   #renewal: unknown;
   #isClosed = false;
@@ -24,8 +24,8 @@ export class StoreSignal {
     return this.#listeners.size > 0;
   }
 
-  watch(listener: (isNew: boolean) => void): () => void {
-    const own = (isNew: boolean) => listener(isNew);
+  watch(listener: (isNew: boolean, isRecall: boolean) => void): () => void {
+    const own = (isNew: boolean, isRecall: boolean) => listener(isNew, isRecall);
     this.#listeners.add(own);
     this.#start();
     return () => {
@@ -48,7 +48,9 @@ export class StoreSignal {
     this.#unsubscribe = this.#connection.subscribe(
       this.#scripts.key('task_notifications'),
       (message) => {
-        if (!message.endsWith(instance)) this.hint(message.startsWith('new '));
+        const isRecall = message.startsWith('recall ');
+        // What is recalled is recalled from this process too.
+        if (isRecall || !message.endsWith(instance)) this.hint(!message.startsWith('updated '), isRecall);
       },
       () => void this.#listen(),
     );
@@ -86,8 +88,8 @@ export class StoreSignal {
     await this.#scripts.run('watch', { now: '', values: [ms] });
   }
 
-  /** Tells the listeners here, whoever wrote. `isNew`: there may be something to claim. */
-  hint(isNew = true): void {
-    for (const listener of this.#listeners) listener(isNew);
+  /** Tells the listeners here, whoever wrote. `isNew`: there may be something to claim; `isRecall`: see `HoldingStore`. */
+  hint(isNew = true, isRecall = false): void {
+    for (const listener of this.#listeners) listener(isNew, isRecall);
   }
 }

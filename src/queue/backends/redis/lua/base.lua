@@ -129,9 +129,12 @@ local function textOfField(name)
   return fields[name] or counters[name] or ''
 end
 
--- 'new' says more than 'updated'; one message per script.
+-- One message per script, the one that says most: 'updated', 'new', or 'recall' where nodes are to give back what they
+-- hold ahead.
+local SAYS = { updated = 1, new = 2, recall = 3 }
+
 local function tell(what)
-  if news ~= 'new' then
+  if not news or SAYS[what] > SAYS[news] then
     news = what
   end
 end
@@ -171,7 +174,7 @@ local function finish(answer)
   if #values > 0 then
     call('HSET', COUNTERS, unpack(values))
   end
-  if news and isWatched() then
+  if news and (news == 'recall' or isWatched()) then
     call('PUBLISH', base .. 'task_notifications', news .. ' ' .. ARGV[2])
   end
 end

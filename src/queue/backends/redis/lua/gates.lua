@@ -311,6 +311,7 @@ later(gates, function()
   local function recall()
     if (counters.holders or '') ~= '' then
       fields.recall = call('HGET', COUNTERS, 'holder') or '0'
+      tell('recall')
     end
   end
 

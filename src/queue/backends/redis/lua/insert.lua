@@ -284,6 +284,9 @@ end
 if stage then
   call('UNLINK', stage)
 end
+if fields.recall then
+  results[#results + 1] = { -1, 'recall', {} }
+end
 results[#results + 1] = seq
 -- A request that stored nothing may be answered anew.
 finish(#stored > 0 and cmsgpack.pack(results) or nil)

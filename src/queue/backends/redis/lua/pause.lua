@@ -7,7 +7,6 @@ if failure then
   return failure
 end
 fields.paused = ARGV[5]
--- Nodes that hold tasks ahead listen for what is new.
-tell('new')
+tell(ARGV[5] == '1' and 'recall' or 'new')
 finish()
 return 1
