@@ -87,10 +87,13 @@ export function checkRule({ cron, tz, everyMs }: ScheduleRule, now: number): voi
   if (next === null) throw new InvalidOptionError('cron', 'a pattern that has a next time', cron);
 }
 
+/** Lists and ranges of hours and minutes are fixed times, as in Vixie's cron; what has a `*` or a step goes by time that passes. */
+const CRON = { paused: true, fixedTimeRule: 'no-wildcard' } as const;
+
 /** The first tick after `after`, null without one. Over a change of the clocks a fixed time ticks once. */
 export function nextTick({ cron, tz, everyMs }: ScheduleRule, after: number, since: number): number | null {
   if (everyMs !== undefined) return since + (Math.floor((after - since) / everyMs) + 1) * everyMs;
-  const pattern = new Cron(cron ?? '', { paused: true, timezone: tz ?? 'UTC' });
+  const pattern = new Cron(cron ?? '', { ...CRON, timezone: tz ?? 'UTC' });
   return pattern.nextRun(new Date(after))?.getTime() ?? null;
 }
 

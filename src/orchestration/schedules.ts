@@ -31,7 +31,10 @@ export interface ScheduleOptions extends Omit<NewTask, 'id' | 'payload' | 'depen
   readonly input?: object | undefined;
   /** Five fields, or six with seconds first. This or `everyMs`. */
   readonly cron?: string | undefined;
-  /** IANA name of the zone whose clock the pattern is on. A time that its change skips ticks after it, one that comes twice ticks once. @default UTC */
+  /**
+   * IANA name of the zone whose clock the pattern is on. A time that its change skips ticks after it, one that comes twice
+   * ticks once; hours and minutes with a `*` or a step go by the time that passes. @default UTC
+   */
   readonly tz?: string | undefined;
   /** From 1,000. */
   readonly everyMs?: number | undefined;
