@@ -96,7 +96,7 @@ export function requireKey(key: unknown): void {
 
 /**
  * The task's share of what it is limited by: its own limits, then the queue's, whose templates count only where
- * the task has all their places. null where nothing limits it.
+ * the task has all their places, and are refused where these make no key. null where nothing limits it.
  *
  * @throws InvalidTaskError naming the place, e.g. `tasks[3].limits[0].key`.
  */
@@ -136,7 +136,11 @@ function resolved(
   });
   for (const limit of templates) {
     const key = filled(limit.key, task);
-    if (key !== null && ID_PATTERN.test(key)) add(limit, key);
+    if (key !== null)
+      add(
+        limit,
+        checked(key, () => at(placeOf(limit.key)), ` for the queue's limit ${limit.key}`),
+      );
   }
   if (limits.length > LIMITS_MAX)
     throw new TooLargeError(
@@ -222,12 +226,20 @@ function filledIn(template: string, task: NewTask, path: () => string): string {
   const key = filled(template, task);
   if (key === null)
     throw new InvalidTaskError(path(), `the task has no text or number at one of the places of ${template}`);
-  if (!ID_PATTERN.test(key))
-    throw new InvalidTaskError(
-      path(),
-      `expected 1–128 characters of A–Z a–z 0–9 _ . : -, got ${describe(key)}`,
-    );
-  return key;
+  return checked(key, path);
+}
+
+function checked(key: string, path: () => string, what = ''): string {
+  if (ID_PATTERN.test(key)) return key;
+  throw new InvalidTaskError(
+    path(),
+    `expected 1–128 characters of A–Z a–z 0–9 _ . : -${what}, got ${describe(key)}`,
+  );
+}
+
+/** The first place of a template. */
+function placeOf(template: string): string | undefined {
+  return /\{([^{}]*)\}/.exec(template)?.[1];
 }
 
 /** The template with the task's values; null where one is missing. */

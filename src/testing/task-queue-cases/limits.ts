@@ -51,6 +51,23 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
     },
   },
   {
+    name: "a task whose places make no key of the queue's limit is refused with the place, and nothing is stored",
+    async run({ open }) {
+      const limits = [
+        { key: 'all', max: 9 },
+        { key: 'tenant:{metadata.tenant}:{agentType}', max: 1 },
+      ];
+      const queue = open({ limits });
+      for (const tenant of ['ada@example.com', 'a b', 'é', 'a|b', 'x'.repeat(200)]) {
+        const task = { payload: {}, id: 'bad', agentType: 'chat', metadata: { tenant } };
+        const batch = queue.enqueueMany([{ payload: {}, id: 'good' }, task]);
+        assert.equal((await refused(batch, 'INVALID_TASK')).path, 'tasks[1].metadata.tenant');
+        assert.equal((await refused(queue.enqueue(task), 'INVALID_TASK')).path, 'task.metadata.tenant');
+      }
+      assert.equal((await queue.listTasks()).tasks.length, 0);
+    },
+  },
+  {
     name: 'a limit that can never be met, or is none, is refused with its place, and nothing is stored',
     async run({ open }) {
       const queue = open();
