@@ -196,6 +196,34 @@ test.each([0, 100].flatMap((flushMs) => [0, 1, 2].map((by) => ({ flushMs, by }))
   },
 );
 
+test('a submission does not wait for long for a node that is silent, nor at all where it calls nothing back', async () => {
+  const at = { url: redis.url, prefix: redis.prefix() };
+  const connection = new RedisConnection(at);
+  const silent = new RedisHoldingStore({ connection, prefix: at.prefix });
+  const [plain, holder] = [new RedisTaskQueue(at), new HybridTaskQueue(at)];
+  opened.push(plain, holder, silent, { close: async () => connection.close() });
+  await plain.enqueueMany(under('k', 100, ['a', 'b', 'c']));
+  const now = Date.now();
+  const { records } = await silent.hold({
+    node: 'silent',
+    holdMs: 60_000,
+    filter: null,
+    limit: 2,
+    last: null,
+    now,
+  });
+  expect(records.map(({ id }) => id)).toEqual(['a', 'b']);
+  // Who has given nothing back counts as one that was called back.
+  await plain.enqueueMany(under('k', 2, ['d']));
+  await plain.enqueueMany(under('new', 1, ['e']));
+  expect(await silent.recalled()).toBe(0);
+  for (const [i, queue] of [plain, holder].entries()) {
+    await queue.enqueueMany(under('k', 1 - i, [`f${i}`]));
+    expect(await silent.recalled()).toBe(1);
+    expect((await plain.limits(['k']))[0]!.max).toBe(1 - i);
+  }
+});
+
 test('the start is written with the settlement, and both are told in the history', async () => {
   const { holder, plain } = aPair();
   await submit(holder, ['a', 'b', 'c']);

@@ -307,9 +307,10 @@ later(gates, function()
     end
   end
 
-  -- Nodes give back all they hold: some of it may be kept back now.
-  local function recall()
-    if (counters.holders or '') ~= '' then
+  -- Nodes give back all they hold: some of it may be kept back now. What is held stands in its places, but for those of
+  -- agents and types.
+  local function recall(gate)
+    if (counters.holders or '') ~= '' and (gate.used > 0 or sub(gate.key, 1, 1) == '@') then
       fields.recall = call('HGET', COUNTERS, 'holder') or '0'
       tell('recall')
     end
@@ -319,7 +320,7 @@ later(gates, function()
     local gate = gates.of(key)
     -- Nobody holds anything under a key that is closed already: many calls are refused at a time.
     if gate.closed <= now then
-      recall()
+      recall(gate)
     end
     gate.closed, gate.isChanged = max(gate.closed, ceil(untilTime)), true
   end
@@ -342,10 +343,10 @@ later(gates, function()
         gates.pauseKind(key, gate.isPaused)
       end
     end
-    local isTighter = (gate.max or math.huge) < most or (gate.rate ~= pace and gate.rate ~= '-')
+    local isTighter = (gate.max or math.huge) < min(most, gate.used) or (gate.rate ~= pace and gate.rate ~= '-')
       or (gate.closed > now and wasClosed <= now) or (gate.isPaused and not wasPaused)
     if isTighter then
-      recall()
+      recall(gate)
     end
     gate.isChanged, gates.woken[key] = true, true
   end
