@@ -443,9 +443,15 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/limits.ts',
-    find: 'if (key !== null && ID_PATTERN.test(key)) add(limit, key);',
+    find: 'if (key !== null) add(limit, key);',
     replace: '',
     why: "the queue's own limits hold for nobody",
+  },
+  {
+    file: 'queue/limits.ts',
+    find: 'if (values.some((value) => value === undefined || value === null)) return null;',
+    replace: 'return null;',
+    why: "a limit of the queue's is left out where a value makes no key",
   },
   {
     file: 'queue/explanation.ts',

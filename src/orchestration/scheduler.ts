@@ -85,9 +85,10 @@ export class Scheduler {
     for (;;) {
       const now = this.#clock.now();
       if (schedule.due !== null) {
-        await this.#submit(schedule.due);
         const { tick, task } = schedule.due;
-        schedule = { ...schedule, due: null, lastTick: tick, lastRunAt: now, lastTaskId: task.id };
+        const isTaken = await this.#submit(schedule.due);
+        schedule = { ...schedule, due: null, lastTick: tick };
+        if (isTaken) schedule = { ...schedule, lastRunAt: now, lastTaskId: task.id };
       } else {
         const tick = schedule.isPaused ? null : tickDue(schedule, now);
         if (tick === null) return this.#nextDue(schedule, now);
@@ -123,14 +124,17 @@ export class Scheduler {
     return { ...schedule, due: { tick, task, ...cancels } };
   }
 
-  async #submit({ task, cancels }: DueTick): Promise<void> {
+  /** Whether it became a task. */
+  async #submit({ task, cancels }: DueTick): Promise<boolean> {
     try {
       if (cancels !== undefined) await this.#cancel(cancels, task.id);
       await this.#enqueue(task);
+      return true;
     } catch (error) {
       // What no later try mends is reported, and the schedule goes on with its next tick.
       if (error instanceof StoreUnavailableError) throw error;
       this.#onError(error);
+      return false;
     }
   }
 

@@ -52,6 +52,7 @@ export function threadsOf(keys: readonly string[]): string[] {
 }
 
 const NO_LIMITS: readonly Limit[] = [];
+const KEY_EXPECTED = '1–128 characters of A–Z a–z 0–9 _ . : -';
 const FIELDS = ['key', 'max', 'rate', 'weight'];
 const PLACE = /\{([^{}]*)\}/g;
 const PLACE_NAME = /^(agentType|agent|(metadata|payload)(\.[^.{}]+)+)$/;
@@ -91,14 +92,15 @@ export function toGateChange(key: string, limit: Omit<Limit, 'key' | 'weight'>):
 
 export function requireKey(key: unknown): void {
   if (typeof key !== 'string' || !ID_PATTERN.test(key))
-    throw new InvalidOptionError('key', '1–128 characters of A–Z a–z 0–9 _ . : -', describe(key));
+    throw new InvalidOptionError('key', KEY_EXPECTED, describe(key));
 }
 
 /**
  * The task's share of what it is limited by: its own limits, then the queue's, whose templates count only where
- * the task has all their places, and are refused where these make no key. null where nothing limits it.
+ * the task has all their places. null where nothing limits it.
  *
- * @throws InvalidTaskError naming the place, e.g. `tasks[3].limits[0].key`.
+ * @throws InvalidTaskError naming the place, e.g. `tasks[3].limits[0].key`, or `tasks[3].metadata.tenant` for what
+ * fills a template of the queue's to no key.
  */
 export function shareOf(task: NewTask, templates: readonly Limit[], at: At): Share | null {
   const { limits: own = NO_LIMITS, fairKey = null, fairWeight = 1 } = task;
@@ -135,12 +137,8 @@ function resolved(
     );
   });
   for (const limit of templates) {
-    const key = filled(limit.key, task);
-    if (key !== null)
-      add(
-        limit,
-        checked(key, () => at(placeOf(limit.key)), ` for the queue's limit ${limit.key}`),
-      );
+    const key = keyOfQueue(limit.key, task, at);
+    if (key !== null) add(limit, key);
   }
   if (limits.length > LIMITS_MAX)
     throw new TooLargeError(
@@ -180,10 +178,7 @@ function problemOf(limit: unknown): [place: string, problem: string] | null {
   if (unknown !== undefined) return [`.${unknown.slice(0, 64)}`, `expected one of ${FIELDS.join(', ')}`];
   const { key, max, rate, weight } = limit as Record<string, unknown>;
   if (typeof key !== 'string' || !isTemplate(key))
-    return [
-      '.key',
-      `expected 1–128 characters of A–Z a–z 0–9 _ . : - or places like {metadata.tenant}, got ${describe(key)}`,
-    ];
+    return ['.key', `expected ${KEY_EXPECTED} or places like {metadata.tenant}, got ${describe(key)}`];
   if (max !== undefined && !isCount(max, 0))
     return ['.max', `expected a whole number from 0 to ${PLACES_MAX}, got ${describe(max)}`];
   if (weight !== undefined && !isCount(weight, 0))
@@ -226,20 +221,27 @@ function filledIn(template: string, task: NewTask, path: () => string): string {
   const key = filled(template, task);
   if (key === null)
     throw new InvalidTaskError(path(), `the task has no text or number at one of the places of ${template}`);
-  return checked(key, path);
+  if (!ID_PATTERN.test(key))
+    throw new InvalidTaskError(path(), `expected ${KEY_EXPECTED}, got ${describe(key)}`);
+  return key;
 }
 
-function checked(key: string, path: () => string, what = ''): string {
-  if (ID_PATTERN.test(key)) return key;
-  throw new InvalidTaskError(
-    path(),
-    `expected 1–128 characters of A–Z a–z 0–9 _ . : -${what}, got ${describe(key)}`,
-  );
-}
-
-/** The first place of a template. */
-function placeOf(template: string): string | undefined {
-  return /\{([^{}]*)\}/.exec(template)?.[1];
+/**
+ * The key of one of the queue's own limits; null where the task lacks a place of it.
+ *
+ * @throws InvalidTaskError for values that make no key, naming the place of one: the task would run unlimited.
+ */
+function keyOfQueue(template: string, task: NewTask, at: At): string | null {
+  const key = filled(template, task);
+  if (key !== null && ID_PATTERN.test(key)) return key;
+  const places = [...template.matchAll(PLACE)].map((match) => match[1]!);
+  const values = places.map((place) => valueAt(task, place.split('.')));
+  if (values.some((value) => value === undefined || value === null)) return null;
+  // Where each alone would do, they are too long together.
+  const bad = values.findIndex((value) => !isWord(value) || !ID_PATTERN.test(`${value}`));
+  const i = bad === -1 ? values.length - 1 : bad;
+  const expected = `a text or number that fills the queue's limit ${template} to ${KEY_EXPECTED}`;
+  throw new InvalidTaskError(at(places[i]), `expected ${expected}, got ${describe(values[i])}`);
 }
 
 /** The template with the task's values; null where one is missing. */
@@ -248,12 +250,15 @@ function filled(template: string, task: NewTask): string | null {
   let isWhole = true;
   const key = template.replaceAll(PLACE, (_, path: string) => {
     const value = valueAt(task, path.split('.'));
-    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
-      return `${value}`;
+    if (isWord(value)) return `${value}`;
     isWhole = false;
     return '';
   });
   return isWhole ? key : null;
+}
+
+function isWord(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 }
 
 function valueAt(task: NewTask, path: readonly string[]): unknown {

@@ -270,7 +270,10 @@ export interface TaskQueueOptions {
   /** @default 1 MiB */
   readonly payloadBytesMax?: number | undefined;
   readonly conditions?: Readonly<Record<string, ConditionFunction>> | undefined;
-  /** Limits of every task submitted through this object that has the places of their templates; it is refused where these make no key. @default [] */
+  /**
+   * Limits of every task submitted through this object that has the places of their templates; a task whose values
+   * there make no key is refused. @default []
+   */
   readonly limits?: readonly Limit[] | undefined;
   readonly clock?: Clock | undefined;
   /** In [0, 1). @default Math.random */

@@ -11,6 +11,7 @@ import { dependencyCases } from './task-queue-cases/dependencies.ts';
 import { effectCases } from './task-queue-cases/effects.ts';
 import { leaseCases } from './task-queue-cases/leases.ts';
 import { lifeCases } from './task-queue-cases/life.ts';
+import { limitKeyCases } from './task-queue-cases/limit-keys.ts';
 import { limitCases } from './task-queue-cases/limits.ts';
 import { listingCases } from './task-queue-cases/listing.ts';
 import { operatorCases } from './task-queue-cases/operator.ts';
@@ -59,6 +60,7 @@ export const taskQueueCases: readonly ConformanceCase<QueueHarness>[] = [
   ...operatorCases,
   ...listingCases,
   ...limitCases,
+  ...limitKeyCases,
   ...childCases,
   ...clockCases,
   ...approvalCases,

@@ -141,6 +141,34 @@ test('damaged schedules are left out of lists, and do not keep the others from t
   await scheduler.stop();
 });
 
+test('a tick that the limits of the queue refuse is told each time, and is no run of its schedule', async () => {
+  const limits = [{ key: 'tenant:{metadata.tenant}', max: 1 }];
+  const { clock, queue, conductor } = setUp({ limits });
+  const options = { goal: 'go', everyMs: MINUTE, metadata: { tenant: 'ada@example.com' } };
+  await expect(conductor.schedules.upsert('s', options)).rejects.toMatchObject({
+    code: 'INVALID_TASK',
+    path: 'task.metadata.tenant',
+  });
+  // Made where the limit is not known.
+  const rule = { everyMs: MINUTE };
+  const task = { payload: { goal: 'go' }, metadata: options.metadata };
+  const entry = (fields: object) => JSON.stringify({ ...stored({ rule, since: clock.now() }), ...fields });
+  await queue.registry.put('schedules', { key: 's', value: entry({ task }), expiresAt: null }, clock.now());
+  await queue.registry.put('schedules', { key: 't', value: entry({}), expiresAt: null }, clock.now());
+  const errors: unknown[] = [];
+  const scheduler = new Scheduler(queue, (error) => errors.push(error));
+  scheduler.look();
+  await clock.advance(2 * MINUTE);
+  const refusal = { code: 'INVALID_TASK', path: 'task.metadata.tenant' };
+  expect(errors).toMatchObject([refusal, refusal]);
+  expect((await queue.listTasks()).tasks).toHaveLength(1);
+  expect(await conductor.schedules.list()).toMatchObject([
+    { id: 's', lastRunAt: null, lastTaskId: null, nextRunAt: clock.now() + MINUTE },
+    { id: 't', lastRunAt: expect.any(Number) },
+  ]);
+  await scheduler.stop();
+});
+
 test('a schedule that is made while the scheduler looks is looked at next', async () => {
   const { clock, queue, conductor } = setUp();
   let scheduler: Scheduler | undefined;

@@ -3,13 +3,9 @@ import type { NewTask } from '../../queue/task.ts';
 import type { TaskQueue } from '../../queue/task-queue.ts';
 import type { ConformanceCase } from '../conformance.ts';
 import type { QueueHarness } from '../task-queue-conformance.ts';
-import { complete, read, refused, statusOf, take, takenIds, takeStarted } from './steps.ts';
+import { complete, read, refused, statusOf, take, takenIds, takeStarted, tasks } from './steps.ts';
 
 const ACME = [{ key: 'tenant:acme', max: 2 }];
-
-function tasks(prefix: string, count: number, task: Partial<NewTask> = {}): NewTask[] {
-  return Array.from({ length: count }, (_, i) => ({ payload: {}, id: `${prefix}${i + 1}`, ...task }));
-}
 
 async function usedOf(queue: TaskQueue, key: string): Promise<number | undefined> {
   return (await queue.limits([key]))[0]?.used;
@@ -27,78 +23,6 @@ export const limitCases: readonly ConformanceCase<QueueHarness>[] = [
       await queue.settle(a1!, { status: 'completed' });
       assert.deepEqual(await takenIds(queue), ['a3']);
       assert.equal(await usedOf(queue, 'tenant:acme'), 2);
-    },
-  },
-  {
-    name: "a template takes its key from the task; one of the queue's own counts where the task has its places",
-    async run({ open }) {
-      const queue = open({ limits: [{ key: 'tenant:{metadata.tenant}', max: 1 }] });
-      await queue.enqueueMany([
-        ...tasks('a', 2, { metadata: { tenant: 'acme' } }),
-        ...tasks('b', 2, { metadata: { tenant: 'bolt' } }),
-        ...tasks('free', 2),
-        {
-          payload: { model: 'x' },
-          id: 'own',
-          agentType: 'chat',
-          limits: [{ key: 'm:{payload.model}:{agentType}', max: 0 }],
-        },
-      ]);
-      assert.deepEqual(await takenIds(queue), ['a1', 'b1', 'free1', 'free2']);
-      assert.deepEqual((await read(queue, 'own')).limits, [{ key: 'm:x:chat', weight: 1 }]);
-      await queue.setLimit('m:x:chat', { max: 1 });
-      assert.deepEqual(await takenIds(queue), ['own']);
-    },
-  },
-  {
-    name: "a task whose places make no key of the queue's limit is refused with the place, and nothing is stored",
-    async run({ open }) {
-      const limits = [
-        { key: 'all', max: 9 },
-        { key: 'tenant:{metadata.tenant}:{agentType}', max: 1 },
-      ];
-      const queue = open({ limits });
-      for (const tenant of ['ada@example.com', 'a b', 'é', 'a|b', 'x'.repeat(200)]) {
-        const task = { payload: {}, id: 'bad', agentType: 'chat', metadata: { tenant } };
-        const batch = queue.enqueueMany([{ payload: {}, id: 'good' }, task]);
-        assert.equal((await refused(batch, 'INVALID_TASK')).path, 'tasks[1].metadata.tenant');
-        assert.equal((await refused(queue.enqueue(task), 'INVALID_TASK')).path, 'task.metadata.tenant');
-      }
-      assert.equal((await queue.listTasks()).tasks.length, 0);
-    },
-  },
-  {
-    name: 'a limit that can never be met, or is none, is refused with its place, and nothing is stored',
-    async run({ open }) {
-      const queue = open();
-      const bad: readonly [NewTask['limits'], string][] = [
-        [[{ key: 'a b', max: 1 }], 'tasks[1].limits[0].key'],
-        [[{ key: 'a|b', max: 1 }], 'tasks[1].limits[0].key'],
-        [[{ key: '@type:x', max: 1 }], 'tasks[1].limits[0].key'],
-        [[{ key: '{metadata.tenant}', max: 1 }], 'tasks[1].limits[0].key'],
-        [[{ key: '{id}', max: 1 }], 'tasks[1].limits[0].key'],
-        [[{ key: 'k', max: -1 }], 'tasks[1].limits[0].max'],
-        [[{ key: 'k', max: 1.5 }], 'tasks[1].limits[0].max'],
-        [[{ key: 'k', rate: { max: 5, perMs: 0 } }], 'tasks[1].limits[0].rate.perMs'],
-        [[{ key: 'k', rate: { max: 5, perMs: 100 }, weight: 6 }], 'tasks[1].limits[0].weight'],
-      ];
-      for (const [limits, path] of bad) {
-        const batch = [
-          { payload: {}, id: 'good' },
-          { payload: {}, limits },
-        ];
-        assert.equal((await refused(queue.enqueueMany(batch), 'INVALID_TASK')).path, path);
-      }
-      const nine = Array.from({ length: 9 }, (_, i) => ({ key: `k${i}`, max: 1 }));
-      assert.equal(
-        (await refused(queue.enqueue({ payload: {}, limits: nine }), 'TOO_LARGE')).path,
-        'task.limits',
-      );
-      await refused(queue.enqueue({ payload: {}, fairWeight: 2 }), 'INVALID_TASK');
-      await refused(queue.setLimit('a b', { max: 1 }), 'INVALID_OPTION');
-      await refused(queue.setLimit('k', { max: -1 }), 'INVALID_OPTION');
-      assert.equal((await queue.listTasks()).tasks.length, 0);
-      assert.deepEqual(await queue.limits(), []);
     },
   },
   {

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
-import type { Task, TaskStatus } from '../../queue/task.ts';
+import type { NewTask, Task, TaskStatus } from '../../queue/task.ts';
 import type { DequeueOptions, TaskFilter, TaskQueue } from '../../queue/task-queue.ts';
+
+/** So many, with the ids `<prefix>1` and so on. */
+export function tasks(prefix: string, count: number, task: Partial<NewTask> = {}): NewTask[] {
+  return Array.from({ length: count }, (_, i) => ({ payload: {}, id: `${prefix}${i + 1}`, ...task }));
+}
 
 /** Dequeues one task and demands that there was one. */
 export async function take(queue: TaskQueue, filter?: TaskFilter, options?: DequeueOptions): Promise<Task> {
