@@ -248,7 +248,7 @@ export class QueuePausedError extends JottyError {
 export class RateLimitError extends JottyError {
   /** @default 5_000 */
   readonly retryAfterMs: number | undefined;
-  /** The key of the limit that is exhausted. @default all keys of the task */
+  /** The key of the limit that is exhausted; what can be no key of a limit is none. @default all keys of the task */
   readonly key: string | undefined;
 
   constructor(

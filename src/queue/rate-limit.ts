@@ -1,3 +1,5 @@
+import { ID_PATTERN } from './bounds.ts';
+
 /** How long a key is closed when nobody says so, ms. */
 const RETRY_AFTER_MS = 5_000;
 /** Longer waits are mistakes of unit, ms: a day. */
@@ -9,7 +11,7 @@ const CAUSES_MAX = 5;
 /** What a refusal for too many calls says. */
 export interface Refusal {
   readonly retryAfterMs: number;
-  /** The key that is exhausted; null: each of the task's. */
+  /** The key that is exhausted; null: each of the task's, also where what was named can be no key of a limit. */
   readonly key: string | null;
 }
 
@@ -23,7 +25,8 @@ export function refusalOf(error: unknown, depth = 0): Refusal | null {
   const answered = [status, statusCode, fieldOf(response, 'status'), fieldOf(response, 'statusCode')];
   const isRefusal = name === 'RateLimitError' || code === 'RATE_LIMITED' || answered.includes(429);
   if (!isRefusal) return refusalOf(cause, depth + 1);
-  return { retryAfterMs: waitOf(error), key: typeof key === 'string' ? key : null };
+  const isKey = typeof key === 'string' && ID_PATTERN.test(key);
+  return { retryAfterMs: waitOf(error), key: isKey ? key : null };
 }
 
 function waitOf(error: object): number {

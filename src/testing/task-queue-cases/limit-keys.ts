@@ -120,4 +120,24 @@ export const limitKeyCases: readonly ConformanceCase<QueueHarness>[] = [
       assert.deepEqual(await queue.limits(), []);
     },
   },
+  {
+    name: 'a 429 whose `key` can be the key of no limit closes those of the task, and nothing else',
+    async run({ open, clock }) {
+      const queue = open();
+      await queue.enqueueMany([
+        ...tasks('a', 2, { limits: [{ key: 'model:x' }] }),
+        { payload: {}, id: 'free', agentType: 'chat' },
+      ]);
+      for (const key of ['gpt 4', '@type:chat', 'a\nb', '', 'ü', 'x'.repeat(129)]) {
+        const error = Object.assign(new Error('slow down'), { status: 429, key, retryAfterMs: 1_000 });
+        const held = await takeStarted(queue, { ids: ['a1'] });
+        assert.equal((await queue.settle(held, { status: 'failed', error })).status, 'pending', key);
+        const states = (await queue.limits()).map((state) => [state.key, state.closedUntil]);
+        assert.deepEqual(states, [['model:x', clock.now() + 1_000]], key);
+        assert.deepEqual((await queue.explain('free')).blockers, [], key);
+        await clock.advance(1_000);
+      }
+      assert.deepEqual(await takenIds(queue), ['a1', 'a2', 'free']);
+    },
+  },
 ];
