@@ -371,8 +371,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     file: 'queue/gate.ts',
-    find: 'if (sum + weight <= rate.max) break;',
-    replace: 'if (sum <= rate.max) break;',
+    find: 'i < inWindow.length && sum > rate.max;',
+    replace: 'i < inWindow.length && sum - weight > rate.max;',
     why: 'the last start under a rate may weigh anything',
   },
   {
